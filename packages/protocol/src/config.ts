@@ -1,0 +1,42 @@
+// Owns the configuration: every key, its default and its meaning. The daemon reads one JSON file; an unknown key is an error.
+import { z } from 'zod'
+
+const MiB = 2 ** 20
+const GiB = 2 ** 30
+
+export const Config = z.strictObject({
+  engine: z.strictObject({
+    sandbox: z.enum(['bwrap', 'off']).default('bwrap').describe('run the engine worker in bubblewrap; off = the owner accepts an unconfined worker'),
+    backend: z.enum(['auto', 'cpu', 'vulkan']).default('auto').describe('which llama.cpp backend to use'),
+    threads: z.int().min(1).max(512).nullable().default(null).describe('CPU threads for inference; null = measured defaults'),
+    contextTokens: z.int().min(512).nullable().default(null).describe('context window of each sequence; null = the smaller of the trained window and 8192'),
+    sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
+    batchTokens: z.int().min(32).max(8192).default(512).describe('tokens in one evaluation'),
+    idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
+  }).prefault({}),
+  sandbox: z.strictObject({
+    limits: z.enum(['strict', 'weak']).default('strict').describe('strict: kernel-enforced limits or refusal; weak: rlimits and a watching parent'),
+    memoryBytes: z.int().min(64 * MiB).default(4 * GiB),
+    pids: z.int().min(16).default(256),
+    wallSeconds: z.int().min(1).default(120).describe('one tool call or check'),
+    outputBytes: z.int().min(64 * 1024).default(64 * MiB),
+    tmpBytes: z.int().min(MiB).default(512 * MiB),
+    fileBytes: z.int().min(MiB).default(2 * GiB),
+    readOnlyPaths: z.array(z.string().startsWith('/')).default([]).describe('further host folders that tools may read (a toolchain outside /usr)'),
+  }).prefault({}),
+  jobs: z.strictObject({
+    model: z.string().nullable().default(null).describe('default model; null = the best installed one, else the starter'),
+    running: z.int().min(1).max(64).default(2).describe('jobs that run at the same time'),
+    maxQueued: z.int().min(1).default(1000),
+    maxSteps: z.int().min(1).default(60),
+    maxTokens: z.int().min(1).default(2_000_000),
+    timeoutSeconds: z.int().min(1).default(3600),
+  }).prefault({}),
+  storage: z.strictObject({
+    refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),
+  }).prefault({}),
+  models: z.strictObject({
+    default: z.string().default('smollm2-135m').describe('fetched when nothing is installed'),
+  }).prefault({}),
+})
+export type Config = z.infer<typeof Config>

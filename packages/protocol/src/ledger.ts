@@ -1,0 +1,54 @@
+// Owns the ledger's words: one entry a model call, local or not, written before the answer is parsed. Integers for money and energy.
+import { z } from 'zod'
+import { purposes, Timings, Usage } from './model.ts'
+
+export const LedgerEntry = z.strictObject({
+  id: z.int().min(1),
+  at: z.int().describe('end of the call, milliseconds since 1970'),
+  jobId: z.string().nullable(),
+  step: z.int().nullable(),
+  principal: z.string(),
+  origin: z.enum(['human', 'automation']),
+  model: z.string(),
+  place: z.enum(['local', 'lan', 'remote']),
+  purpose: z.enum(purposes),
+  usage: Usage,
+  timings: Timings,
+  /** Integrated energy of the call; null where the box cannot say. */
+  joules: z.int().nullable(),
+  /** Price in micro-dollars; 0 for a local call. */
+  usdMicros: z.int(),
+  ended: z.string().describe('stop reason, or the fault code'),
+})
+export type LedgerEntry = z.infer<typeof LedgerEntry>
+
+/** One outbound connection of the daemon or a helper it started. `bytes` is null where the helper cannot count. */
+export const EgressEntry = z.strictObject({
+  id: z.int().min(1),
+  at: z.int(),
+  jobId: z.string().nullable(),
+  purpose: z.enum(['model-download']),
+  host: z.string(),
+  bytes: z.int().nullable().describe('bytes sent'),
+})
+export type EgressEntry = z.infer<typeof EgressEntry>
+
+/** What one job did and cost. Sums of the ledger and the egress table, never estimates. */
+export const Receipt = z.strictObject({
+  steps: z.int(),
+  toolCalls: z.int(),
+  modelCalls: z.int(),
+  promptTokens: z.int(),
+  reusedTokens: z.int(),
+  completionTokens: z.int(),
+  /** From start to end of the job's run, in seconds. */
+  seconds: z.number(),
+  modelSeconds: z.number(),
+  /** Completion tokens per second of decoding; null when nothing was decoded. */
+  tokensPerSecond: z.number().nullable(),
+  joules: z.int().nullable(),
+  usdMicros: z.int(),
+  /** Sum of the egress table for this job. */
+  bytesLeftBox: z.int(),
+})
+export type Receipt = z.infer<typeof Receipt>

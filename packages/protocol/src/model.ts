@@ -1,0 +1,129 @@
+// Owns the port through which every token comes: Model, ModelRequest, ModelEvent. Knows no engine, no provider, no template.
+import { z } from 'zod'
+import type { Fault } from './fault.ts'
+import { jobClasses } from './principal.ts'
+
+export const ToolCall = z.strictObject({
+  id: z.string().min(1).describe('unique within the conversation'),
+  name: z.string().min(1),
+  arguments: z.record(z.string(), z.unknown()).describe('parsed JSON object'),
+})
+export type ToolCall = z.infer<typeof ToolCall>
+
+export const Message = z.discriminatedUnion('role', [
+  z.strictObject({ role: z.literal('system'), text: z.string() }),
+  z.strictObject({ role: z.literal('user'), text: z.string() }),
+  z.strictObject({ role: z.literal('assistant'), text: z.string(), toolCalls: z.array(ToolCall).optional() }),
+  z.strictObject({ role: z.literal('tool'), callId: z.string(), name: z.string(), text: z.string() }),
+])
+export type Message = z.infer<typeof Message>
+
+export const JsonSchema = z.record(z.string(), z.unknown())
+export type JsonSchema = z.infer<typeof JsonSchema>
+
+export const ToolSpec = z.strictObject({
+  name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/),
+  description: z.string(),
+  parameters: JsonSchema.describe('JSON schema of the arguments object'),
+})
+export type ToolSpec = z.infer<typeof ToolSpec>
+
+/** Values outside these ranges are refused before an engine hears of them. */
+export const Sampling = z.strictObject({
+  temperature: z.number().min(0).max(5).default(0.7).describe('0 = greedy'),
+  topK: z.int().min(0).max(1000).default(40).describe('0 = off'),
+  topP: z.number().gt(0).max(1).default(0.95),
+  minP: z.number().min(0).max(1).default(0),
+  repeatPenalty: z.number().min(0.5).max(2).default(1).describe('1 = off'),
+  seed: z.int().min(0).max(2 ** 32 - 1).nullable().default(null).describe('null = random'),
+})
+export type Sampling = z.infer<typeof Sampling>
+
+export const purposes = ['agent', 'chat', 'canary', 'bench'] as const
+
+export const ModelRequest = z.strictObject({
+  messages: z.array(Message).min(1),
+  tools: z.array(ToolSpec).default([]),
+  toolChoice: z.union([z.enum(['auto', 'none', 'required']), z.strictObject({ name: z.string() })]).default('auto'),
+  responseFormat: z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('text') }),
+    z.strictObject({ type: z.literal('json_schema'), schema: JsonSchema }),
+  ]).default({ type: 'text' }),
+  sampling: Sampling.prefault({}),
+  maxTokens: z.int().min(1).max(1_000_000).default(1024).describe('completion tokens at most'),
+  stop: z.array(z.string().min(1)).max(16).default([]),
+  probabilities: z.int().min(0).max(20).default(0).describe('0 = none; n = the n likeliest tokens beside each chosen one'),
+  sessionKey: z.string().nullable().default(null).describe('requests with the same key share a prefix; used to find the slot that holds it'),
+  class: z.enum(jobClasses).default('interactive'),
+  purpose: z.enum(purposes).default('chat'),
+})
+export type ModelRequest = z.infer<typeof ModelRequest>
+export type ModelRequestInput = z.input<typeof ModelRequest>
+
+export const stopReasons = ['end', 'stop_sequence', 'max_tokens', 'tool_calls', 'cancelled'] as const
+export type StopReason = (typeof stopReasons)[number]
+
+/** Token counts of one call. `reusedTokens` of the `promptTokens` were already in the KV cache and were not evaluated again. */
+export const Usage = z.strictObject({
+  promptTokens: z.int().min(0),
+  reusedTokens: z.int().min(0),
+  completionTokens: z.int().min(0),
+})
+export type Usage = z.infer<typeof Usage>
+
+/** Milliseconds of one call. ttftMs: from the request to the first token, null when there was none. */
+export const Timings = z.strictObject({
+  queuedMs: z.number().min(0),
+  prefillMs: z.number().min(0),
+  decodeMs: z.number().min(0),
+  ttftMs: z.number().min(0).nullable(),
+  totalMs: z.number().min(0),
+})
+export type Timings = z.infer<typeof Timings>
+
+/** A chosen token with its probability after sampling filters (0..1) and the likeliest others. */
+export type TokenProbability = { text: string; probability: number; top: { text: string; probability: number }[] }
+
+/**
+ * What a model says while it works. Order: `queued`* `started`? (`prefill` | `text` | `tool_call` | `malformed_call`)*, then exactly one
+ * `done` or `failed`, after which nothing follows. Text arrives in pieces; their concatenation is the completion.
+ */
+export type ModelEvent =
+  | { type: 'queued'; position: number }
+  | { type: 'started'; promptTokens: number; reusedTokens: number }
+  | { type: 'prefill'; doneTokens: number; totalTokens: number }
+  | { type: 'text'; text: string; probabilities?: TokenProbability[] }
+  | { type: 'tool_call'; call: ToolCall }
+  | { type: 'malformed_call'; text: string; problem: string }
+  | { type: 'done'; stop: StopReason; usage: Usage; timings: Timings }
+  | { type: 'failed'; fault: Fault; usage: Usage; timings: Timings }
+
+export type Place = 'local' | 'lan' | 'remote'
+
+/** How the agent speaks with a model; from the catalogue. */
+export const AgentProfile = z.strictObject({
+  toolMode: z.enum(['json', 'native']).describe('json: one grammar-constrained JSON call a step; native: the template has tools'),
+  tools: z.array(z.string()).nullable().default(null).describe('the only tools offered; null = all'),
+  fewShot: z.strictObject({
+    bank: z.string().describe('name of an example bank of the agent package'),
+    count: z.int().min(0).max(16),
+  }).nullable().default(null).describe('example episodes put before the task, chosen by likeness'),
+  sampling: Sampling.partial().default({}),
+  maxCallTokens: z.int().min(16).default(1024).describe('completion tokens at most for one step'),
+})
+export type AgentProfile = z.infer<typeof AgentProfile>
+
+export type ModelInfo = {
+  id: string
+  place: Place
+  contextTokens: number
+  profile: AgentProfile
+}
+
+/** The port. `generate` never throws and never rejects: every failure is the `failed` event. Aborting the signal ends it with `done/cancelled`. */
+export interface Model {
+  readonly info: ModelInfo
+  generate(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>
+}
+
+export const noUsage: Usage = { promptTokens: 0, reusedTokens: 0, completionTokens: 0 }

@@ -1,0 +1,105 @@
+// Owns the shapes of the daemon's HTTP API on the Unix socket: replies and streams. Routes are listed in docs/api.md and checked against it.
+import { z } from 'zod'
+import type { Fault } from './fault.ts'
+import { Job } from './job.ts'
+import { LedgerEntry } from './ledger.ts'
+
+/** Body of every reply whose status is not 2xx. */
+export type ErrorReply = { error: Fault }
+
+export const WorkerState = z.enum(['stopped', 'starting', 'ready', 'draining', 'failed', 'broken'])
+export type WorkerState = z.infer<typeof WorkerState>
+
+export const WorkerStatus = z.strictObject({
+  model: z.string(),
+  state: WorkerState,
+  pid: z.int().nullable(),
+  restarts: z.int().describe('restarts since the daemon started'),
+  lastFault: z.string().nullable(),
+  backend: z.string().nullable().describe('cpu, vulkan; null before the first load'),
+  contextTokens: z.int().nullable(),
+  sequences: z.int().nullable(),
+  busy: z.int().describe('requests being answered'),
+  waiting: z.int().describe('requests waiting for a slot'),
+})
+export type WorkerStatus = z.infer<typeof WorkerStatus>
+
+export const StatusReply = z.strictObject({
+  version: z.string(),
+  wire: z.int(),
+  pid: z.int(),
+  startedAt: z.int(),
+  stateDir: z.string(),
+  modelsDir: z.string(),
+  socket: z.string(),
+  rssBytes: z.int(),
+  freeDiskBytes: z.int(),
+  jobs: z.strictObject({ running: z.int(), queued: z.int(), suspended: z.int(), ended: z.int() }),
+  workers: z.array(WorkerStatus),
+  sandbox: z.strictObject({ available: z.boolean(), limits: z.string(), detail: z.string() }),
+  idleExitSeconds: z.int().nullable().describe('a daemon that was started for one job ends after this long without work'),
+})
+export type StatusReply = z.infer<typeof StatusReply>
+
+export const JobList = z.strictObject({ jobs: z.array(Job) })
+export type JobList = z.infer<typeof JobList>
+
+export const ModelRow = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  summary: z.string(),
+  license: z.string().nullable(),
+  roles: z.array(z.string()),
+  bytes: z.int().nullable(),
+  contextTokens: z.int().nullable(),
+  toolMode: z.string(),
+  installed: z.boolean(),
+  origin: z.enum(['catalog', 'imported']),
+  path: z.string().nullable(),
+  sha256: z.string().nullable(),
+  problem: z.string().nullable().describe('why an installed file cannot be used; null when it can'),
+})
+export type ModelRow = z.infer<typeof ModelRow>
+export const ModelList = z.strictObject({ models: z.array(ModelRow), default: z.string().nullable() })
+export type ModelList = z.infer<typeof ModelList>
+
+/** One line of the stream of a pull or verify. Ends with exactly one `done` or `failed`. */
+export type TransferEvent =
+  | { type: 'source'; file: string; source: string; totalBytes: number | null; resumedBytes: number }
+  | { type: 'progress'; file: string; doneBytes: number; totalBytes: number | null; bytesPerSecond: number }
+  | { type: 'verifying'; file: string }
+  | { type: 'note'; text: string }
+  | { type: 'done'; model: ModelRow; downloadedBytes: number }
+  | { type: 'failed'; fault: Fault }
+
+export const ImportRequest = z.strictObject({
+  path: z.string().startsWith('/').describe('absolute path of a GGUF file; it is linked, not copied'),
+  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,80}$/).nullable().default(null),
+  copy: z.boolean().default(false),
+})
+export type ImportRequest = z.input<typeof ImportRequest>
+
+export const UsageReply = z.strictObject({
+  since: z.int().nullable(),
+  totals: z.strictObject({
+    calls: z.int(), promptTokens: z.int(), reusedTokens: z.int(), completionTokens: z.int(),
+    modelSeconds: z.number(), joules: z.int().nullable(), usdMicros: z.int(), bytesLeftBox: z.int(), jobs: z.int(), resolved: z.int(),
+  }),
+  byModel: z.array(z.strictObject({ model: z.string(), place: z.string(), calls: z.int(), promptTokens: z.int(), reusedTokens: z.int(), completionTokens: z.int(), modelSeconds: z.number(), usdMicros: z.int() })),
+  entries: z.array(LedgerEntry).describe('newest first, bounded'),
+})
+export type UsageReply = z.infer<typeof UsageReply>
+
+export const DoctorReport = z.strictObject({
+  ok: z.boolean(),
+  checks: z.array(z.strictObject({
+    name: z.string(),
+    state: z.enum(['ok', 'warn', 'fail']),
+    detail: z.string(),
+    remedy: z.string().nullable(),
+  })),
+})
+export type DoctorReport = z.infer<typeof DoctorReport>
+
+export const SubmitReply = z.strictObject({ job: Job, duplicate: z.boolean().describe('true when the idempotency key named an older job') })
+export type SubmitReply = z.infer<typeof SubmitReply>
