@@ -43,6 +43,10 @@ export const faultTable = {
     `The configuration ${d.path} is not valid at ${d.where}: ${d.problem}.`, 'Correct or remove that key; docs/config.md lists them all.']),
   bad_script: row<{ path: string; problem: string }>('client', 65, 422, (d) => [
     `The scripted model ${d.path} is not valid: ${d.problem}.`, 'See docs/scripted-model.md for the format.']),
+  script_mismatch: row<{ path: string; problem: string }>('client', 65, 422, (d) => [
+    `The scripted model ${d.path} does not fit this conversation: ${d.problem}.`, 'Correct the script; docs/scripted-model.md has the format.']),
+  bad_catalog: row<{ path: string; where: string; problem: string }>('client', 65, 422, (d) => [
+    `The catalogue ${d.path} is not valid at ${d.where}: ${d.problem}.`, 'Correct that key; docs/models-json.md lists them all.']),
   not_found: row<{ what: string }>('client', 65, 404, (d) => [`There is no ${d.what}.`, "Run 'hearth help'."]),
   conflict: row<{ problem: string }>('client', 65, 409, (d) => [d.problem, 'Nothing was changed.']),
   not_allowed: row<{ what: string }>('client', 77, 403, (d) => [`You may not ${d.what}.`, 'Ask the owner of this box.']),
