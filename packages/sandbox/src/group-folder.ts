@@ -1,0 +1,92 @@
+// Owns one control-group folder as files: make, read, list, kill, remove. Knows no version's control names but cgroup.procs.
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isRunning, statOf } from './processes.ts'
+
+export function readControl(folder: string, file: string): string {
+  try {
+    return readFileSync(join(folder, file), 'latin1').trim()
+  } catch {
+    return ''
+  }
+}
+
+/** The number after a key of a flat keyed file (memory.events, memory.oom_control, pids.events); 0 when it is not there. */
+export function readCount(folder: string, file: string, key: string): number {
+  return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(readControl(folder, file))?.[1] ?? 0)
+}
+
+export function writeControl(folder: string, file: string, value: string): void {
+  writeFileSync(join(folder, file), value)
+}
+
+export function pidsIn(folder: string): number[] {
+  return readControl(folder, 'cgroup.procs').split('\n').filter((line) => line !== '').map(Number)
+}
+
+export function makeFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+}
+
+export function killPids(folder: string): void {
+  for (const pid of pidsIn(folder)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // Gone between the list and the signal.
+    }
+  }
+}
+
+/** Kills what is in the folder and removes it; a freshly emptied group is busy for a moment. False after about two seconds. */
+export async function removeFolder(folder: string): Promise<boolean> {
+  for (let round = 0; round < 100; round++) {
+    killPids(folder)
+    try {
+      rmdirSync(folder)
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
+    }
+    await sleep(Math.min(1 + round, 20))
+  }
+  return false
+}
+
+let counter = 0
+
+/** A name that says whose group it is: pid and start time of this process, and a number. */
+export function groupName(): string {
+  return `${process.pid}-${statOf(process.pid)?.started ?? '0'}-${counter++}`
+}
+
+/** Removes the groups below `parent` whose maker is dead, with the processes in them. Returns how many processes were found. */
+export async function removeLeftovers(parent: string): Promise<number> {
+  let names: string[]
+  try {
+    names = readdirSync(parent)
+  } catch {
+    return 0
+  }
+  let found = 0
+  for (const name of names) {
+    const [, pid, started] = /^(\d+)-(\d+)-\d+$/.exec(name) ?? []
+    if (pid === undefined || started === undefined || isRunning(Number(pid), started)) continue
+    found += pidsIn(join(parent, name)).length
+    await removeFolder(join(parent, name))
+  }
+  return found
+}
+
+/** Decides when a program that meets the process limit does nothing else any more: refused forks in every one of ten readings in a row. */
+export function forkStorm(readRefused: () => number): () => boolean {
+  let last = 0
+  let inRow = 0
+  return () => {
+    const refused = readRefused()
+    inRow = refused > last ? inRow + 1 : 0
+    last = refused
+    return inRow >= 10
+  }
+}

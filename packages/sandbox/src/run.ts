@@ -1,0 +1,229 @@
+// Owns the life of one sandboxed process tree: start, feed, watch, end, and the proof that it is gone. Decides no mounts and no limits kind.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fault, type RunCause, type RunResult, type RunSpec } from '@hearth/protocol'
+import { Capture } from './capture.ts'
+import { launcherRefused } from './launch.ts'
+import type { Group } from './limits.ts'
+import { isRunning, statOf, treeBelow } from './processes.ts'
+import { whyNot } from './probe.ts'
+
+const watchEveryMs = 100
+/** Between SIGTERM to what runs inside and SIGKILL of everything. */
+const graceMs = 1000
+
+export type Start = {
+  spec: RunSpec
+  command: { file: string; args: string[] }
+  group: Group
+  log(line: string): void
+}
+
+/** Starts the command and resolves when it and all its descendants are gone. Never throws. */
+export async function superviseRun(start: Start, signal: AbortSignal): Promise<RunResult> {
+  const { spec, group, log } = start
+  const began = performance.now()
+  let child: ChildProcess
+  try {
+    // /proc/1/environ inside shows this environment: it stays empty.
+    child = spawn(start.command.file, start.command.args, { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'pipe', 'pipe'] })
+  } catch (error) {
+    return { ok: false, fault: fault('bad_request', { where: 'argv', problem: error instanceof Error ? error.message : String(error) }) }
+  }
+  const output = new Output(spec)
+  const tree = new Tree(child, group)
+  let cause: RunCause | null = null
+  let gentle: NodeJS.Timeout | undefined
+  const end = (why: RunCause, kindly: boolean): void => {
+    if (cause !== null) return
+    cause = why
+    if (!kindly) return tree.kill()
+    tree.terminate()
+    gentle = setTimeout(() => tree.kill(), graceMs)
+  }
+  output.onFull = () => end('output', false)
+  output.onFileError = (problem) => log(`sandbox: the output could not be kept in ${spec.outputFile ?? ''}: ${problem}`)
+  const onAbort = (): void => end('cancelled', true)
+  const wall = setTimeout(() => end('timeout', true), spec.limits.wallMs)
+  const watch = setInterval(() => {
+    const excess = tree.init === null ? null : group.excess(tree.init.pid)
+    if (excess !== null) end(excess, false)
+  }, watchEveryMs)
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort, { once: true })
+
+  const failedToSpawn = await new Promise<Error | null>((resolve) => {
+    child.once('error', resolve)
+    child.once('close', () => resolve(null))
+    output.follow(child)
+    tree.follow()
+    child.stdin?.on('error', () => {}) // A program that reads nothing closes the pipe: its right.
+    child.stdin?.end(spec.stdin ?? '')
+  })
+  clearTimeout(wall)
+  clearTimeout(gentle)
+  clearInterval(watch)
+  signal.removeEventListener('abort', onAbort)
+  if (failedToSpawn === null && !(await tree.gone())) log(`sandbox: process ${tree.init?.pid ?? '?'} is still there after SIGKILL (state ${statOf(tree.init?.pid ?? 0)?.state ?? '?'})`)
+  await output.close()
+
+  const ended = tree.exitCode
+  const stopped = cause as RunCause | null
+  if (ended === null && stopped === null) {
+    const excess = group.verdict(true)
+    // An excess before the program had a chance (limits smaller than bubblewrap itself) is still an excess.
+    if (excess === null && child.signalCode === null) return { ok: false, fault: notStarted(spec, failedToSpawn, child.exitCode, output.stderr.done().text) }
+    cause = excess
+  }
+  if (cause === null) cause = group.verdict(ended !== 0) ?? 'exited'
+  return {
+    ok: true, cause, exitCode: ended, signal: ended === null ? 'SIGKILL' : signalOf(ended),
+    stdout: output.stdout.done(), stderr: output.stderr.done(), durationMs: Math.round(performance.now() - began),
+  }
+}
+
+/** The signal in an exit code as a shell reports it (128 + number); null for an ordinary code. */
+function signalOf(code: number): string | null {
+  return Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0] ?? null
+}
+
+function notStarted(spec: RunSpec, error: Error | null, code: number | null, stderr: string) {
+  const said = stderr.trim().split('\n').at(-1) ?? ''
+  if (error !== null && (error as NodeJS.ErrnoException).code === 'E2BIG') return fault('bad_request', { where: 'argv', problem: 'the arguments are too long for this system' })
+  if (error !== null) return fault('sandbox_unavailable', whyNot(error.message, process.getuid?.() ?? 0))
+  if (code === launcherRefused) return fault('limits_unavailable', { why: `the launcher could not enter its control group (${said})` })
+  if (said.includes("Can't chdir")) return fault('bad_cwd', { path: spec.cwd ?? '.', problem: 'it is not a folder inside the workspace' })
+  return fault('sandbox_unavailable', whyNot(stderr, process.getuid?.() ?? 0))
+}
+
+/** The processes of one run, seen from the host. Its first process is known from bubblewrap's status lines. */
+class Tree {
+  readonly #child: ChildProcess
+  readonly #group: Group
+  init: { pid: number; started: string } | null = null
+  /** As the program or its signal gave it; null when it never came to an end of its own, or never started. */
+  exitCode: number | null = null
+  #pending: (() => void) | null = null
+
+  constructor(child: ChildProcess, group: Group) {
+    this.#child = child
+    this.#group = group
+  }
+
+  follow(): void {
+    let text = ''
+    const status = this.#child.stdio[3] as Readable | null
+    status?.on('error', () => {})
+    status?.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1')
+      const pid = /"child-pid": (\d+)/.exec(text)?.[1]
+      if (pid !== undefined && this.init === null) {
+        this.init = { pid: Number(pid), started: statOf(Number(pid))?.started ?? '' }
+        this.#pending?.()
+      }
+      const code = /"exit-code": (\d+)/.exec(text)?.[1]
+      if (code !== undefined) this.exitCode = Number(code)
+    })
+  }
+
+  /** Runs now, or as soon as the first process is known: a signal before that would miss what bubblewrap is just making. */
+  #whenKnown(act: () => void): void {
+    if (this.init !== null) return act()
+    this.#pending = act
+  }
+
+  /** SIGTERM to everything inside but its first process, which is bubblewrap's own. */
+  terminate(): void {
+    this.#whenKnown(() => {
+      const init = this.init
+      if (init === null || !isRunning(init.pid, init.started)) return
+      for (const pid of treeBelow(init.pid).pids) if (pid !== init.pid) send(pid, 'SIGTERM')
+    })
+  }
+
+  /** SIGKILL to the first process: the kernel then kills the whole pid namespace, whatever it forks meanwhile. */
+  kill(): void {
+    this.#whenKnown(() => {
+      const init = this.init
+      if (init !== null && isRunning(init.pid, init.started)) send(init.pid, 'SIGKILL')
+      this.#group.kill()
+      this.#child.kill('SIGKILL')
+    })
+  }
+
+  /** Waits until the first process is gone; the kernel ends it only after all others of its namespace. False after ten seconds. */
+  async gone(): Promise<boolean> {
+    const init = this.init
+    if (init === null) return true
+    for (let round = 0; round < 2000; round++) {
+      if (!isRunning(init.pid, init.started)) return true
+      send(init.pid, 'SIGKILL')
+      await sleep(5)
+    }
+    return false
+  }
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // Gone meanwhile.
+  }
+}
+
+/** Both output streams of one run: captured, counted, copied to the file, handed on. */
+class Output {
+  readonly #spec: RunSpec
+  readonly stdout: Capture
+  readonly stderr: Capture
+  #total = 0
+  #file: WriteStream | null = null
+  onFull: () => void = () => {}
+  onFileError: (problem: string) => void = () => {}
+
+  constructor(spec: RunSpec) {
+    this.#spec = spec
+    this.stdout = new Capture(spec.captureBytes)
+    this.stderr = new Capture(spec.captureBytes)
+  }
+
+  follow(child: ChildProcess): void {
+    const streams = [child.stdout, child.stderr]
+    if (this.#spec.outputFile !== undefined) {
+      const file = createWriteStream(this.#spec.outputFile, { mode: 0o600 })
+      this.#file = file
+      file.on('drain', () => streams.forEach((stream) => stream?.resume()))
+      file.on('error', (error) => {
+        this.#file = null
+        this.onFileError(error.message)
+        streams.forEach((stream) => stream?.resume())
+      })
+    }
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.on('error', () => {})
+      child[name]?.on('data', (chunk: Buffer) => {
+        const room = this.#spec.limits.outputBytes - this.#total
+        if (room <= 0) return
+        const piece = chunk.subarray(0, room)
+        this.#total += piece.length
+        this[name].push(piece)
+        this.#spec.onOutput?.(name, piece)
+        if (this.#file !== null && !this.#file.write(piece)) streams.forEach((stream) => stream?.pause())
+        if (chunk.length > room) this.onFull()
+      })
+    }
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file
+    if (file === null) return
+    await new Promise<void>((resolve) => {
+      file.once('error', () => resolve())
+      file.end(() => resolve())
+    })
+  }
+}

@@ -1,0 +1,154 @@
+// Owns the adapter of the port Sandbox: what this box can enforce, and one checked run. Never runs anything outside bubblewrap.
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, realpathSync, statSync, accessSync, constants, existsSync } from 'node:fs'
+import { join, posix, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { fault, faultFrom, type Config, type Fault, type RunResult, type RunSpec, type Sandbox, type SandboxReport } from '@hearth/protocol'
+import { findBwrap, sandboxArgs } from './bubblewrap.ts'
+import { guardGit } from './git-guard.ts'
+import { makeIdentity } from './identity.ts'
+import { launchCommand } from './launch.ts'
+import { findLimiter, type Limiter } from './limits.ts'
+import { bwrapMissing, tooOld } from './probe.ts'
+import { superviseRun } from './run.ts'
+
+const execFileAsync = promisify(execFile)
+const probeKeptMs = 60_000
+
+export type SandboxOptions = {
+  config: Config['sandbox']
+  /** The daemon's own folder: never seen inside, and the place of the few files made for it. */
+  stateDir: string
+  log(line: string): void
+  /** Where cgroups are mounted; for tests. */
+  cgroupRoot?: string
+  /** The bubblewrap to start; found in the system's folders when not given. */
+  bwrap?: string
+}
+
+type Ready = { bwrap: string; version: string; limiter: Limiter; etc: Record<string, string>; stateDir: string }
+
+/**
+ * The sandbox of this box. Ends what a killed daemon's sandboxes left, at once. `close` gives the control groups back; call it when no run is left.
+ */
+export function createSandbox(options: SandboxOptions): Sandbox & { close(): Promise<void> } {
+  const { config, log } = options
+  const cgroupRoot = options.cgroupRoot ?? '/sys/fs/cgroup'
+  let limiter: Promise<Limiter | { why: string }> | null = null
+  let probe: { at: number; result: Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> } | null = null
+
+  const findLimits = async (): Promise<Limiter | { why: string }> => {
+    const found = await findLimiter({ config, cgroupRoot, key: createHash('sha256').update(resolve(options.stateDir)).digest('hex').slice(0, 12), log })
+    if (!('open' in found)) limiter = null
+    return found
+  }
+
+  const prepare = async (): Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> => {
+    try {
+      const limits = await (limiter ??= findLimits())
+      const kind = 'open' in limits ? limits.kind : 'none'
+      const bwrap = findBwrap(options.bwrap)
+      if (bwrap === null) return { fault: fault('sandbox_unavailable', bwrapMissing), kind }
+      const { stdout } = await execFileAsync(bwrap, ['--version'], { env: {} })
+      const old = tooOld(stdout)
+      if (old !== null) return { fault: fault('sandbox_unavailable', old), kind }
+      if (!existsSync('/usr/bin/prlimit')) return { fault: fault('sandbox_unavailable', { why: 'prlimit is not installed (no /usr/bin/prlimit)', remedy: 'Install util-linux.' }), kind }
+      if (!('open' in limits)) return { fault: fault('limits_unavailable', limits), kind }
+      mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
+      const stateDir = realpathSync(options.stateDir)
+      const folder = join(stateDir, 'sandbox')
+      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, etc: makeIdentity(join(folder, 'etc')), stateDir }
+      const empty = join(folder, 'empty')
+      mkdirSync(empty, { recursive: true })
+      const tried = await runReady(ready, config, log, {
+        argv: ['true'], workspace: empty, readOnly: true, captureBytes: 4096,
+        limits: { memoryBytes: config.memoryBytes, pids: config.pids, wallMs: 10_000, outputBytes: 65_536, tmpBytes: config.tmpBytes, fileBytes: config.fileBytes },
+      }, new AbortController().signal)
+      if (!tried.ok) return { fault: tried.fault, kind }
+      if (tried.exitCode !== 0) return { fault: fault('sandbox_unavailable', { why: `a trial run of 'true' ended with ${tried.cause} ${tried.exitCode ?? tried.signal ?? ''}: ${tried.stderr.text.trim()}`, remedy: 'Raise the sandbox limits in the configuration, or repair what it complains of.' }), kind }
+      return ready
+    } catch (error) {
+      return { fault: faultFrom(error), kind: 'none' }
+    }
+  }
+
+  const ready = (): Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> => {
+    if (probe === null || performance.now() - probe.at > probeKeptMs) probe = { at: performance.now(), result: prepare() }
+    return probe.result
+  }
+
+  return {
+    async report() {
+      const found = await ready()
+      if ('fault' in found) return { available: false, limits: found.kind, detail: found.fault.message, fault: found.fault }
+      return { available: true, limits: found.limiter.kind, detail: `${found.version}; limits by ${found.limiter.detail}`, fault: null }
+    },
+    async run(spec, signal) {
+      try {
+        const found = await ready()
+        return 'fault' in found ? { ok: false, fault: found.fault } : await runReady(found, config, log, spec, signal)
+      } catch (error) {
+        return { ok: false, fault: faultFrom(error) }
+      }
+    },
+    async close() {
+      const found = limiter === null ? null : await limiter
+      if (found !== null && 'open' in found) await found.close()
+      limiter = null
+      probe = null
+    },
+  }
+}
+
+/** One run, checked and cleaned up after. May throw on a refusal of the kernel; the caller turns that into a fault. */
+async function runReady(ready: Ready, config: Config['sandbox'], log: (line: string) => void, spec: RunSpec, signal: AbortSignal): Promise<RunResult> {
+  const place = checkPlace(spec, ready.stateDir)
+  if ('fault' in place) return { ok: false, fault: place.fault }
+  const { workspace, chdir } = place
+  const bad = badArguments(spec)
+  if (bad !== null) return { ok: false, fault: bad }
+  const guard = spec.readOnly === true ? { args: [], after: () => [] } : guardGit(workspace)
+  if ('fault' in guard) return { ok: false, fault: guard.fault }
+  const group = ready.limiter.open(spec.limits)
+  try {
+    const args = sandboxArgs({
+      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, hidden: [ready.stateDir],
+      readOnlyPaths: config.readOnlyPaths, etc: ready.etc, tmpBytes: spec.limits.tmpBytes, env: spec.env ?? {},
+    })
+    const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: null, argv: spec.argv })
+    return await superviseRun({ spec, command, group, log }, signal)
+  } finally {
+    await group.remove()
+    for (const name of guard.after()) log(`sandbox: ${name} was made by a sandboxed program in ${workspace} and removed, because git would obey it`)
+  }
+}
+
+/** The workspace by its real path and the working directory as the sandbox names it. */
+function checkPlace(spec: RunSpec, stateDir: string): { workspace: string; chdir: string } | { fault: Fault } {
+  const refuse = (problem: string) => ({ fault: fault('bad_cwd', { path: spec.workspace, problem }) })
+  let workspace: string
+  try {
+    workspace = realpathSync(spec.workspace)
+    if (!statSync(workspace).isDirectory()) return refuse('it is not a folder')
+    accessSync(workspace, constants.R_OK | constants.X_OK)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    return refuse(code === 'ENOENT' ? 'it does not exist' : code === 'EACCES' ? 'it may not be read' : String(error))
+  }
+  if (workspace === '/') return refuse('it is the root of the file system')
+  if (workspace === stateDir) return refuse("it is the daemon's own folder")
+  const chdir = posix.join('/work', spec.cwd ?? '.')
+  if (posix.isAbsolute(spec.cwd ?? '.') || (chdir !== '/work' && !chdir.startsWith('/work/'))) return refuse(`the working directory '${spec.cwd ?? ''}' leads out of it`)
+  return { workspace, chdir }
+}
+
+function badArguments(spec: RunSpec): Fault | null {
+  const bad = (where: string, problem: string): Fault => fault('bad_request', { where, problem })
+  if (spec.argv.length === 0 || spec.argv[0] === '') return bad('argv', 'it names no program')
+  if (spec.argv.some((word) => word.includes('\0'))) return bad('argv', 'it holds a NUL character')
+  for (const [name, value] of Object.entries(spec.env ?? {})) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || value.includes('\0')) return bad('env', `'${name}' is not a usable variable`)
+  }
+  return null
+}
