@@ -90,6 +90,7 @@ export const faultTable = {
   // The daemon
   daemon_unreachable: row<{ socket: string; why: string }>('daemon', 69, 503, (d) => [`The daemon cannot be reached at ${d.socket}: ${d.why}.`, "Start it with 'hearth up'."]),
   daemon_running: row<{ pid: number; dir: string }>('daemon', 73, 409, (d) => [`Another daemon (pid ${d.pid}) already owns ${d.dir}.`, "Use it, stop it with 'hearth down', or set HEARTH_HOME to another folder."]),
+  daemon_start: row<{ how: string; log: string }>('daemon', 69, 503, (d) => [`The daemon could not start: ${d.how}.`, `Its words are in ${d.log}; 'hearth doctor' checks this box.`]),
   version_mismatch: row<{ daemon: string; client: string }>('daemon', 69, 409, (d) => [`The daemon is version ${d.daemon}, this command is ${d.client}.`, "Run 'hearth down' and 'hearth up'."]),
   database: row<{ path: string; problem: string }>('daemon', 1, 500, (d) => [`The database ${d.path} cannot be used: ${d.problem}.`, "Run 'hearth doctor'; restore a backup if it is damaged."]),
   queue_full: row<{ queued: number; limit: number }>('daemon', 75, 503, (d) => [`${d.queued} jobs are waiting, the limit is ${d.limit}.`, 'Try again later, or raise jobs.maxQueued.']),
