@@ -1,0 +1,72 @@
+// Puts the real parts together: agent, engine, sandbox, catalogue, door. Each is imported when it is first needed.
+import { join } from 'node:path'
+import type { Config, Paths } from '@hearth/protocol'
+import { createDoor } from './egress/door.ts'
+import type { Log } from './log.ts'
+import type { Parts } from './parts.ts'
+import type { Store } from './store/store.ts'
+
+export type ComposeOptions = {
+  config: Config
+  paths: Paths
+  store: Pick<Store, 'egress'>
+  log: Log
+  /** The Node that runs worker programs. */
+  node: string
+  /** The folder of this installation: models.json, packages, node_modules. */
+  root: string
+}
+
+const scripted = 'scripted:'
+
+export function composeParts({ config, paths, store, log, node, root }: ComposeOptions): Parts {
+  const line = (from: string) => (text: string): void => log('info', text, { from })
+  const door = once(() => Promise.resolve(createDoor((entry) => store.egress(entry))))
+  const sandboxes = once(async () => (await import('@hearth/sandbox')).createSandbox({ config: config.sandbox, stateDir: paths.state, log: line('sandbox') }))
+  const models = once(async () => {
+    const { ModelStore } = await import('@hearth/engine')
+    return new ModelStore({ catalogPath: join(root, 'models.json'), modelsDir: paths.models, door: await door() })
+  })
+  let engineNow: import('@hearth/engine').Engine | null = null
+  const engines = once(async () => {
+    const { Engine } = await import('@hearth/engine')
+    const confine = config.engine.sandbox === 'off' ? null : (await import('@hearth/sandbox')).createConfine({})
+    engineNow = new Engine({ config: config.engine, confine, node, root, log: line('engine') })
+    return engineNow
+  })
+
+  return {
+    agent: async () => (await import('@hearth/agent')).runAgent,
+    sandbox: sandboxes,
+    shelf: models,
+    defaultModel: async () => (await models()).default(config.jobs.model, config.models.default),
+    async model(id) {
+      if (id.startsWith(scripted)) return (await import('@hearth/engine')).loadScript(id.slice(scripted.length))
+      const found = await (await models()).resolve(id)
+      return found.ok ? { ok: true, model: (await engines()).model(found.model) } : found
+    },
+    workers: () => engineNow?.workers() ?? [],
+    reset: async (id) => {
+      if (engineNow === null) return false
+      await engineNow.reset(id)
+      return true
+    },
+    async close() {
+      await engineNow?.close()
+      if (sandboxes.made) await (await sandboxes()).close()
+    },
+  }
+}
+
+/** The first call makes it; a failure is not kept. */
+function once<T>(make: () => Promise<T>): (() => Promise<T>) & { readonly made: boolean } {
+  let made: Promise<T> | null = null
+  const get = (): Promise<T> => {
+    made ??= make().catch((error: unknown) => {
+      made = null
+      throw error
+    })
+    return made
+  }
+  return Object.defineProperty(get, 'made', { get: () => made !== null }) as (() => Promise<T>) & { readonly made: boolean }
+}

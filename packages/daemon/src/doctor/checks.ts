@@ -1,0 +1,125 @@
+// Decides what is well and what is not: pure functions of facts. Gathers nothing, prints nothing.
+import type { Config, DoctorReport, ModelRow, SandboxReport, WorkerStatus } from '@hearth/protocol'
+import { versionFault } from '../store/db.ts'
+
+export type Check = DoctorReport['checks'][number]
+
+/** A folder or file of the daemon as it was found; `mode` are the permission bits. */
+export type PathFact = { name: string; path: string; exists: boolean; uid: number; mode: number; writable: boolean }
+
+export type Facts = {
+  node: string
+  sqlite: string
+  uid: number
+  /** integrity_check's lines; null when there is no database yet; a string when it cannot be opened. */
+  database: readonly string[] | string | null
+  folders: readonly PathFact[]
+  socket: PathFact
+  freeBytes: number
+  sandbox: SandboxReport
+  models: readonly ModelRow[] | string
+  defaultModel: string | null
+  workers: readonly WorkerStatus[]
+  memory: { totalBytes: number; availableBytes: number } | null
+  /** v2: one unified tree; v1: the old controllers; hybrid: both. */
+  cgroups: { kind: 'v2' | 'v1' | 'hybrid' | 'none'; controllers: readonly string[]; writable: boolean }
+  userns: { maxNamespaces: number | null; debianSwitch: number | null; apparmorRestricts: number | null }
+}
+
+const nodeLeast = 24
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+const ok = (name: string, detail: string): Check => ({ name, state: 'ok', detail, remedy: null })
+const warn = (name: string, detail: string, remedy: string): Check => ({ name, state: 'warn', detail, remedy })
+const fail = (name: string, detail: string, remedy: string): Check => ({ name, state: 'fail', detail, remedy })
+
+/** All checks, in the order a person would look: what cannot work at all comes first. */
+export function examine(facts: Facts, config: Config): Check[] {
+  return [
+    node(facts), sqlite(facts), database(facts), ...facts.folders.map((folder) => folderCheck(folder, facts.uid)), socket(facts),
+    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), engineSandbox(config), defaultModel(facts), ...facts.workers.map(worker),
+  ]
+}
+
+function node({ node: version }: Facts): Check {
+  return Number(version.replace(/^v/, '').split('.')[0]) >= nodeLeast ? ok('node', version)
+    : fail('node', `${version} is too old`, 'Start the daemon with node_modules/.bin/node of this installation.')
+}
+
+function sqlite({ sqlite: version }: Facts): Check {
+  const old = versionFault(version, 'hearth.db')
+  return old === null ? ok('sqlite', version) : fail('sqlite', old.message, 'Start the daemon with node_modules/.bin/node of this installation.')
+}
+
+function database({ database: lines }: Facts): Check {
+  if (lines === null) return ok('database', 'not made yet')
+  if (typeof lines === 'string') return fail('database', lines, 'Restore a backup, or move the file away to begin anew.')
+  return lines.length === 1 && lines[0] === 'ok' ? ok('database', 'integrity_check: ok')
+    : fail('database', `integrity_check: ${lines.slice(0, 3).join('; ')}`, 'Stop the daemon, copy hearth.db and its -wal away, and restore a backup.')
+}
+
+function folderCheck({ name, path, exists, uid, mode, writable }: PathFact, self: number): Check {
+  const title = `folder ${name}`
+  if (!exists) return ok(title, `${path} is made at the first start`)
+  if (!writable) return fail(title, `${path} cannot be written`, `Give it to the user of the daemon: chown ${self} ${path}`)
+  if (uid !== self) return warn(title, `${path} belongs to uid ${uid}, the daemon is ${self}`, `Give it to the user of the daemon: chown ${self} ${path}`)
+  return (mode & 0o022) === 0 ? ok(title, path) : warn(title, `others may write to ${path}`, `Close it: chmod go-w ${path}`)
+}
+
+function socket({ socket: { path, exists, mode } }: Facts): Check {
+  if (!exists) return ok('socket', `${path} is made at the start`)
+  return (mode & 0o077) === 0 ? ok('socket', path) : fail('socket', `others may use ${path}`, `Close it: chmod 600 ${path}`)
+}
+
+function disk({ freeBytes }: Facts, config: Config): Check {
+  const needed = config.storage.refuseBelowBytes
+  if (freeBytes < needed) return fail('disk', `${gib(freeBytes)} free; new jobs need ${gib(needed)}`, 'Free some space, or lower storage.refuseBelowBytes.')
+  return freeBytes < needed * 2 ? warn('disk', `${gib(freeBytes)} free`, `New jobs are refused below ${gib(needed)}; free some space.`) : ok('disk', `${gib(freeBytes)} free`)
+}
+
+function memory({ memory: found }: Facts): Check {
+  if (found === null) return warn('memory', '/proc/meminfo cannot be read', 'Mount /proc.')
+  const detail = `${gib(found.availableBytes)} of ${gib(found.totalBytes)} available`
+  return found.availableBytes < 2 ** 30 ? warn('memory', detail, 'Less than 1 GiB is available; a model may not load.') : ok('memory', detail)
+}
+
+function cgroups({ cgroups: { kind, controllers, writable } }: Facts): Check {
+  const detail = kind === 'none' ? 'no control groups are mounted' : `${kind}, controllers ${controllers.join(' ') || 'none'}${writable ? ', writable' : ', not writable'}`
+  return kind !== 'none' && writable && controllers.includes('memory') && controllers.includes('pids') ? ok('cgroups', detail)
+    : warn('cgroups', detail, 'Limits on memory and processes need a delegated group (systemd: Delegate=memory pids), root on cgroup v1, or "sandbox": {"limits": "weak"}.')
+}
+
+function userns({ userns: { maxNamespaces, debianSwitch, apparmorRestricts }, uid }: Facts): Check {
+  const detail = `max_user_namespaces ${maxNamespaces ?? 'unknown'}, unprivileged_userns_clone ${debianSwitch ?? 'absent'}, apparmor_restrict_unprivileged_userns ${apparmorRestricts ?? 'absent'}`
+  if (maxNamespaces === 0) return warn('user namespaces', detail, 'Allow them: sysctl user.max_user_namespaces=15000')
+  if (uid !== 0 && debianSwitch === 0) return warn('user namespaces', detail, 'Allow them: sysctl kernel.unprivileged_userns_clone=1')
+  if (uid !== 0 && apparmorRestricts === 1) return warn('user namespaces', detail, 'Give bwrap an AppArmor profile that allows userns, or: sysctl kernel.apparmor_restrict_unprivileged_userns=0')
+  return ok('user namespaces', detail)
+}
+
+function sandbox({ sandbox: report }: Facts, config: Config): Check {
+  const detail = `${report.detail} (limits: ${report.limits})`
+  if (!report.available) return fail('sandbox', report.fault?.message ?? detail, report.fault?.remedy ?? 'Install bubblewrap.')
+  return config.sandbox.limits === 'weak' || report.limits === 'weak' ? warn('sandbox', detail, 'Limits are weak: set sandbox.limits to "strict" where control groups are available.') : ok('sandbox', detail)
+}
+
+function engineSandbox(config: Config): Check {
+  return config.engine.sandbox === 'bwrap' ? ok('engine sandbox', 'the engine worker runs in bubblewrap')
+    : warn('engine sandbox', 'the engine worker runs unconfined', 'Set engine.sandbox to "bwrap".')
+}
+
+function defaultModel({ models, defaultModel: id }: Facts): Check {
+  if (typeof models === 'string') return fail('model', models, 'Reinstall: models.json must be readable.')
+  const row = models.find((model) => model.id === id)
+  if (row === undefined || !row.installed) {
+    const name = row?.id ?? id
+    return warn('model', name === null ? 'no model is installed' : `${name} is not installed`, name === null ? "Run 'hearth models pull'." : `Run 'hearth models pull ${name}'.`)
+  }
+  return row.problem === null ? ok('model', `${row.id}${row.bytes === null ? '' : `, ${gib(row.bytes)}`}`)
+    : fail('model', `${row.id}: ${row.problem}`, `Run 'hearth models pull ${row.id}'.`)
+}
+
+function worker({ model, state, restarts, lastFault }: WorkerStatus): Check {
+  const detail = `${state}, ${restarts} restarts${lastFault === null ? '' : `, last: ${lastFault}`}`
+  if (state === 'broken') return fail(`worker ${model}`, detail, `Find the cause in the log, then run 'hearth models reset ${model}'.`)
+  return state === 'failed' ? warn(`worker ${model}`, detail, 'It is started again by itself.') : ok(`worker ${model}`, detail)
+}

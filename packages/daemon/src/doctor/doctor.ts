@@ -1,0 +1,76 @@
+// Joins the facts with the checks: inside the daemon, or alone when none runs.
+import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fault, faultFrom, type Config, type DoctorReport, type ModelRow, type Paths, type SandboxReport } from '@hearth/protocol'
+import type { Parts } from '../parts.ts'
+import { freeDisk } from '../queue/intake.ts'
+import { databasePath } from '../state-dir.ts'
+import { Reads } from '../store/reads.ts'
+import { examine } from './checks.ts'
+import { cgroupFact, memoryFact, pathFact, usernsFact } from './facts.ts'
+
+export type DoctorInput = {
+  config: Config
+  paths: Paths
+  parts: Parts
+  sandboxReport(): Promise<SandboxReport>
+  /** integrity_check's lines, a sentence when the database cannot be opened, null when there is none. */
+  integrity(): readonly string[] | string | null
+}
+
+export async function runDoctor({ config, paths, parts, sandboxReport, integrity }: DoctorInput): Promise<DoctorReport> {
+  const checks = examine({
+    node: process.version, sqlite: process.versions['sqlite'] ?? '0', uid: process.getuid?.() ?? 0,
+    database: sentenceOf(integrity),
+    folders: await Promise.all([pathFact('state', paths.state), pathFact('models', paths.models), pathFact('cache', paths.cache)]),
+    socket: await pathFact('socket', paths.socket),
+    freeBytes: await freeDisk(await nearestFolder(paths.state)),
+    sandbox: await sandboxReport().catch(brokenSandbox),
+    models: await parts.shelf().then((shelf) => shelf.list()).catch((error: unknown): ModelRow[] | string => faultFrom(error).message),
+    defaultModel: await parts.defaultModel().catch(() => null),
+    workers: parts.workers(), memory: await memoryFact(), cgroups: await cgroupFact(), userns: await usernsFact(),
+  }, config)
+  return { ok: checks.every((check) => check.state !== 'fail'), checks }
+}
+
+/** The same, with no daemon running; opens the database for reading only. */
+export function doctorAlone({ config, paths, parts }: Pick<DoctorInput, 'config' | 'paths' | 'parts'>): Promise<DoctorReport> {
+  const path = databasePath(paths)
+  return runDoctor({
+    config, paths, parts,
+    sandboxReport: async () => (await parts.sandbox()).report(),
+    integrity() {
+      if (!existsSync(path)) return null
+      const reads = new Reads(path)
+      try {
+        return reads.integrity()
+      } finally {
+        reads.close()
+      }
+    },
+  })
+}
+
+/** For people: one line a check, the remedy below those that are not well. */
+export function printReport(report: DoctorReport): string {
+  const lines = report.checks.flatMap(({ name, state, detail, remedy }) => [`${state.padEnd(4)}  ${name}: ${detail}`, ...(remedy === null ? [] : [`      ${remedy}`])])
+  return `${lines.join('\n')}\n`
+}
+
+function sentenceOf(integrity: DoctorInput['integrity']): readonly string[] | string | null {
+  try {
+    return integrity()
+  } catch (error) {
+    return faultFrom(error).message
+  }
+}
+
+function brokenSandbox(error: unknown): SandboxReport {
+  const why = faultFrom(error).message
+  return { available: false, limits: 'none', detail: why, fault: fault('sandbox_unavailable', { why, remedy: 'Reinstall Hearth.' }) }
+}
+
+async function nearestFolder(path: string): Promise<string> {
+  return await stat(path).then((info) => info.isDirectory(), () => false) ? path : nearestFolder(join(dirname(path)))
+}

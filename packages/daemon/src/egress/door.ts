@@ -1,0 +1,67 @@
+// Owns the way out: every outbound connection of the daemon and its helpers is one row of the egress table, on disk before the first byte.
+// Speaks HTTP/1.1 itself through node:http(s), so that the head it counted is the head that is sent, byte for byte.
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { Readable } from 'node:stream'
+import type { Door, EgressEntry, EgressPurpose } from '@hearth/protocol'
+import { version } from '@hearth/protocol/version'
+
+const redirectLimit = 10
+const redirects = new Set([301, 302, 303, 307, 308])
+
+export type WriteEgress = (entry: Omit<EgressEntry, 'id'>) => Promise<void>
+
+/**
+ * Bytes of a row: the request line, all header lines and the blank line, as handed to the connection; a GET has no body. Name
+ * resolution, TCP and TLS framing are not counted. A redirect is a request of its own and a row of its own.
+ */
+export function createDoor(write: WriteEgress, now: () => number = Date.now): Door {
+  const get = async (url: URL, purpose: EgressPurpose, jobId: string | null, extra: Record<string, string>, signal: AbortSignal | undefined): Promise<IncomingMessage> => {
+    const headers = headOf(url, extra)
+    await write({ at: now(), jobId, purpose, host: url.host, bytes: headBytes(url, headers) })
+    return new Promise((resolve, reject) => {
+      const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+      const request = send(url, { method: 'GET', headers, agent: false, ...(signal === undefined ? {} : { signal }) }, resolve)
+      request.once('error', reject)
+      request.end()
+    })
+  }
+  return {
+    async fetch(address, { purpose, jobId, headers = {}, signal }) {
+      let url = new URL(address)
+      for (let hop = 0; hop <= redirectLimit; hop += 1) {
+        if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`${url.protocol} addresses are not fetched`)
+        signal?.throwIfAborted()
+        const answer = await get(url, purpose, jobId, headers, signal)
+        const target = answer.headers.location
+        if (!redirects.has(answer.statusCode ?? 0) || target === undefined) return responseOf(answer)
+        answer.destroy()
+        url = new URL(target, url)
+      }
+      throw new Error(`more than ${redirectLimit} redirects from ${address}`)
+    },
+    helper: (purpose, host, jobId) => write({ at: now(), jobId, purpose, host, bytes: null }),
+  }
+}
+
+/** All headers, in order: nothing is added by the library when `host` and `connection` are given. */
+function headOf(url: URL, extra: Record<string, string>): Record<string, string> {
+  const own = { host: url.host, connection: 'close', accept: '*/*', 'accept-encoding': 'identity', 'user-agent': `hearth/${version}` }
+  return { ...own, ...Object.fromEntries(Object.entries(extra).map(([name, value]) => [name.toLowerCase(), value])) }
+}
+
+function headBytes(url: URL, headers: Record<string, string>): number {
+  const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), '', '']
+  return Buffer.byteLength(lines.join('\r\n'), 'latin1')
+}
+
+function responseOf(answer: IncomingMessage): Response {
+  const status = answer.statusCode ?? 502
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(answer.headers)) {
+    for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) headers.append(name, one)
+  }
+  const empty = status === 204 || status === 205 || status === 304
+  if (empty) answer.resume()
+  return new Response(empty ? null : Readable.toWeb(answer) as ReadableStream<Uint8Array>, { status, headers })
+}

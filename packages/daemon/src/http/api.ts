@@ -1,0 +1,41 @@
+// Owns what the handlers may use and the shape of a route. A route is one row: who may call it, what it does, and the function.
+import type { Config, DoctorReport, Paths, Principal, scopes, SandboxReport } from '@hearth/protocol'
+import type { Context } from 'hono'
+import type { Parts } from '../parts.ts'
+import type { Feed } from '../queue/feed.ts'
+import type { Intake } from '../queue/intake.ts'
+import type { Runner } from '../queue/runner.ts'
+import type { Store } from '../store/store.ts'
+import type { Transfers } from './transfers.ts'
+
+export type Scope = (typeof scopes)[number]
+
+export type Api = {
+  store: Store
+  runner: Runner
+  intake: Intake
+  feed: Feed
+  parts: Parts
+  transfers: Transfers
+  config: Config
+  paths: Paths
+  startedAt: number
+  idleExitSeconds: number | null
+  sandboxReport(): Promise<SandboxReport>
+  doctor(): Promise<DoctorReport>
+  /** Begins the graceful stop. */
+  shutdown(by: string): void
+}
+
+export type Env = { Variables: { principal: Principal } }
+
+export type Route = {
+  method: 'GET' | 'POST' | 'DELETE'
+  path: string
+  /** null: anybody who reached the listener. */
+  scope: Scope | null
+  /** One line for docs/api.md. */
+  about: string
+  handle(c: Context<Env>, api: Api): Response | Promise<Response>
+}
+

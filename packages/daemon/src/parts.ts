@@ -1,0 +1,30 @@
+// Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
+import type { AgentEnd, AgentInput, AgentPorts, Fault, ImportRequest, Model, ModelRow, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+
+export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
+export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
+
+/** The models of this box: the catalogue and what was imported. */
+export type Shelf = {
+  list(): Promise<ModelRow[]>
+  pull(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
+  verify(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
+  importFile(request: ImportRequest): Promise<Found<{ model: ModelRow }>>
+  remove(id: string): Promise<Found<unknown>>
+}
+
+/** Each is loaded at first use: an idle daemon holds none of them. */
+export type Parts = {
+  agent(): Promise<RunAgent>
+  sandbox(): Promise<Sandbox>
+  shelf(): Promise<Shelf>
+  /** The id a job without a wish gets; null when nothing is installed and nothing is configured. */
+  defaultModel(): Promise<string | null>
+  /** The model behind an id or `scripted:FILE`, ready to be asked; loads nothing yet. */
+  model(id: string): Promise<Found<{ model: Model }>>
+  /** Empty while the engine was not needed. */
+  workers(): WorkerStatus[]
+  /** Closes the circuit of a model's worker again. False when there is no such worker. */
+  reset(model: string): Promise<boolean>
+  close(): Promise<void>
+}

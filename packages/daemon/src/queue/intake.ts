@@ -1,0 +1,108 @@
+// Owns the door of the queue: what a request must be before it becomes a job. Nothing is stored for a request that is refused.
+import { randomBytes } from 'node:crypto'
+import { access, constants, realpath, stat, statfs } from 'node:fs/promises'
+import { isAbsolute, sep } from 'node:path'
+import { fault, FaultError, JobRequest, Project, type Config, type Job, type Principal, type SubmitReply } from '@hearth/protocol'
+import type { Parts } from '../parts.ts'
+import type { Store } from '../store/store.ts'
+import { parse } from '../http/parse.ts'
+import type { Runner } from './runner.ts'
+
+/** A folder that tools must not reach, and what it is. `inside`: folders inside it are refused too. */
+export type Guarded = { path: string; what: string; inside: boolean }
+
+export type IntakeOptions = {
+  store: Store; runner: Runner; parts: Parts; config: Config; stateDir: string
+  guarded: readonly Guarded[]
+  now?: () => number
+}
+
+export class Intake {
+  readonly #o: IntakeOptions
+  readonly #underWay = new Map<string, Promise<Job>>()
+
+  constructor(options: IntakeOptions) {
+    this.#o = options
+  }
+
+  /** Makes a job of a request, or finds the job that the same idempotency key made. Resolves when it is on disk; rejects with FaultError. */
+  async submit(body: unknown, principal: Principal): Promise<SubmitReply> {
+    const request = parse(JobRequest, body, 'the job')
+    if (request.idempotencyKey === null) return { job: await this.#make(request, principal), duplicate: false }
+    const key = JSON.stringify([principal.id, request.idempotencyKey])
+    const underWay = this.#underWay.get(key)
+    if (underWay !== undefined) return { job: await underWay, duplicate: true }
+    const known = this.#o.store.read.jobByKey(principal.id, request.idempotencyKey)
+    if (known !== null) return { job: known, duplicate: true }
+    const making = this.#make(request, principal).finally(() => this.#underWay.delete(key))
+    this.#underWay.set(key, making)
+    return { job: await making, duplicate: false }
+  }
+
+  async #make(asked: JobRequest, principal: Principal): Promise<Job> {
+    await this.#checkDisk()
+    const cwd = await usableFolder(asked.cwd, this.#o.guarded)
+    const model = await this.#chooseModel(asked.model)
+    const id = newId()
+    await this.#o.runner.accept({
+      id, request: { ...asked, cwd }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
+    })
+    const job = this.#o.store.read.job(id)
+    if (job === null) throw new FaultError(fault('internal', { problem: `job ${id} was stored and cannot be read` }))
+    return job
+  }
+
+  async #checkDisk(): Promise<void> {
+    const neededBytes = this.#o.config.storage.refuseBelowBytes
+    const freeBytes = await freeDisk(this.#o.stateDir)
+    if (freeBytes < neededBytes) throw new FaultError(fault('disk_low', { path: this.#o.stateDir, freeBytes, neededBytes }))
+  }
+
+  async #chooseModel(wanted: string | null): Promise<string> {
+    const { parts } = this.#o
+    const id = wanted ?? await parts.defaultModel()
+    if (id === null) throw new FaultError(fault('engine_unavailable', { why: 'no model is installed' }))
+    const found = await parts.model(id)
+    if (!found.ok) throw new FaultError(found.fault)
+    return id
+  }
+}
+
+/** Free bytes for this user on the disk of a folder. */
+export async function freeDisk(path: string): Promise<number> {
+  const disk = await statfs(path)
+  return disk.bavail * disk.bsize
+}
+
+/** The real path of a folder a job may work in. Throws FaultError `bad_cwd`. */
+export async function usableFolder(path: string, guarded: readonly Guarded[]): Promise<string> {
+  const refuse = (problem: string): never => {
+    throw new FaultError(fault('bad_cwd', { path, problem }))
+  }
+  if (!isAbsolute(path)) return refuse('it is not an absolute path')
+  if (path.includes('\0')) return refuse('it holds a NUL byte')
+  const real = await realpath(path).catch((error: NodeJS.ErrnoException) => refuse(reasons[error.code ?? ''] ?? error.message))
+  const info = await stat(real)
+  if (!info.isDirectory()) return refuse('it is not a folder')
+  if (real === '/') return refuse('it is the root of the file system')
+  await access(real, constants.R_OK | constants.W_OK | constants.X_OK).catch(() => refuse('it cannot be read and written by the daemon'))
+  for (const place of guarded) {
+    const other = await realpath(place.path).catch(() => place.path)
+    if (real === other) return refuse(`it is ${place.what}`)
+    if (other.startsWith(real + sep)) return refuse(`it holds ${place.what} (${other})`)
+    if (place.inside && real.startsWith(other + sep)) return refuse(`it lies inside ${place.what} (${other})`)
+  }
+  return real
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'it does not exist', ENOTDIR: 'a part of the path is not a folder', EACCES: 'it cannot be reached by the daemon', ELOOP: 'its links go in a circle',
+  ENAMETOOLONG: 'its name is too long',
+}
+
+// Crockford's base 32 in lower case: nothing that is mistaken for something else. 60 random bits; four characters usually name a job.
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+
+function newId(): string {
+  return Array.from(randomBytes(12), (byte) => alphabet[byte % 32]).join('')
+}

@@ -1,0 +1,101 @@
+// Decides which job runs when: a pure function (state, event) -> (state, effects). No timers, no I/O, no clock.
+// First come, first served, with two exceptions: a running limit, and never two jobs at once on one folder.
+import { sep } from 'node:path'
+
+/** A job that waits. It holds its place from the moment it is asked for, and may start once it is on disk (`stored`). */
+export type Waiting = { id: string; workspace: string; stored: boolean }
+
+export type QueueState = {
+  readonly limit: number
+  readonly maxQueued: number
+  readonly stopping: boolean
+  readonly waiting: readonly Waiting[]
+  readonly running: readonly { id: string; workspace: string }[]
+}
+
+export type QueueEvent =
+  /** A new job asks for a place. */
+  | { type: 'ask'; id: string; workspace: string }
+  /** It is on disk. */
+  | { type: 'stored'; id: string }
+  /** It could not be stored; its place is free again. */
+  | { type: 'lost'; id: string }
+  /** A job of an earlier run of the daemon; it is on disk and is never refused. */
+  | { type: 'recovered'; id: string; workspace: string }
+  | { type: 'ended'; id: string }
+  | { type: 'cancel'; id: string }
+  | { type: 'stop' }
+
+export type QueueEffect =
+  | { type: 'admit'; id: string }
+  | { type: 'refuse'; id: string; queued: number; limit: number }
+  | { type: 'start'; id: string }
+  /** It waits: its place in the line from 1, and why. */
+  | { type: 'wait'; id: string; position: number; reason: string }
+  /** It was cancelled before it ran. */
+  | { type: 'drop'; id: string }
+  /** It is running and has to stop. */
+  | { type: 'abort'; id: string }
+
+export function emptyQueue(limit: number, maxQueued: number): QueueState {
+  return { limit, maxQueued, stopping: false, waiting: [], running: [] }
+}
+
+export function decide(state: QueueState, event: QueueEvent): [QueueState, QueueEffect[]] {
+  switch (event.type) {
+    case 'ask': {
+      if (state.stopping || state.waiting.length >= state.maxQueued) {
+        return [state, [{ type: 'refuse', id: event.id, queued: state.waiting.length, limit: state.maxQueued }]]
+      }
+      return [{ ...state, waiting: [...state.waiting, { id: event.id, workspace: event.workspace, stored: false }] }, [{ type: 'admit', id: event.id }]]
+    }
+    case 'stored': return settle({ ...state, waiting: state.waiting.map((job) => (job.id === event.id ? { ...job, stored: true } : job)) }, event.id)
+    case 'recovered': return settle({ ...state, waiting: [...state.waiting, { id: event.id, workspace: event.workspace, stored: true }] }, event.id)
+    case 'lost': return settle({ ...state, waiting: state.waiting.filter((job) => job.id !== event.id) }, null)
+    case 'ended': return settle({ ...state, running: state.running.filter((job) => job.id !== event.id) }, null)
+    case 'cancel': {
+      if (state.running.some((job) => job.id === event.id)) return [state, [{ type: 'abort', id: event.id }]]
+      if (!state.waiting.some((job) => job.id === event.id && job.stored)) return [state, []]
+      const [next, effects] = settle({ ...state, waiting: state.waiting.filter((job) => job.id !== event.id) }, null)
+      return [next, [{ type: 'drop', id: event.id }, ...effects]]
+    }
+    case 'stop': return [{ ...state, stopping: true }, state.running.map((job) => ({ type: 'abort', id: job.id }))]
+    default: return event satisfies never
+  }
+}
+
+/** Starts all that may start; `asked` is told its place when it has to wait. */
+function settle(state: QueueState, asked: string | null): [QueueState, QueueEffect[]] {
+  const running = [...state.running]
+  const waiting: Waiting[] = []
+  const effects: QueueEffect[] = []
+  for (const job of state.waiting) {
+    const free = !state.stopping && job.stored && running.length < state.limit
+    // An earlier job on the same folder goes first, also when it waits itself.
+    const blocked = [...running, ...waiting].some((other) => overlaps(other.workspace, job.workspace))
+    if (free && !blocked) {
+      running.push({ id: job.id, workspace: job.workspace })
+      effects.push({ type: 'start', id: job.id })
+    } else {
+      waiting.push(job)
+    }
+  }
+  const next = { ...state, running, waiting }
+  const position = waiting.findIndex((job) => job.id === asked)
+  const job = waiting[position]
+  if (job !== undefined) effects.push({ type: 'wait', id: job.id, position: position + 1, reason: whyWaiting(next, job, position) })
+  return [next, effects]
+}
+
+function whyWaiting(state: QueueState, job: Waiting, position: number): string {
+  if (state.stopping) return 'the daemon is shutting down'
+  const other = [...state.running, ...state.waiting.slice(0, position)].find((earlier) => overlaps(earlier.workspace, job.workspace))
+  if (other !== undefined) return `job ${other.id} works in the same folder`
+  const jobs = state.running.length === 1 ? '1 job is' : `${state.running.length} jobs are`
+  return `${jobs} running, the limit is ${state.limit}`
+}
+
+/** Same folder, or one inside the other. Both are real absolute paths. */
+function overlaps(a: string, b: string): boolean {
+  return a === b || a.startsWith(b + sep) || b.startsWith(a + sep)
+}

@@ -1,0 +1,115 @@
+// Owns the daemon's life: claim, open, recover, listen, and the same backwards. Reads no environment and never exits.
+import { join } from 'node:path'
+import { scopes, type Config, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
+import { runDoctor } from './doctor/doctor.ts'
+import type { Api } from './http/api.ts'
+import { makeApp } from './http/app.ts'
+import { listen } from './http/listen.ts'
+import { Transfers } from './http/transfers.ts'
+import type { Log } from './log.ts'
+import type { Parts } from './parts.ts'
+import { Feed } from './queue/feed.ts'
+import { Intake, type Guarded } from './queue/intake.ts'
+import { Runner } from './queue/runner.ts'
+import { claim, databasePath, makeFolders } from './state-dir.ts'
+import { Store } from './store/store.ts'
+
+export type ServeOptions = {
+  config: Config
+  paths: Paths
+  /** The folder of this installation. */
+  root: string
+  idleExitSeconds: number | null
+  log: Log
+  makeParts(store: Store): Parts
+}
+
+export type Daemon = {
+  /** Resolves with the reason when the daemon wants to end: asked by a request, idle, or broken. */
+  readonly wish: Promise<{ reason: string; broken: boolean }>
+  /** Stops in order. After `graceMs` what still runs is left for the next start to pick up. */
+  stop(graceMs: number): Promise<void>
+}
+
+const sandboxReportMs = 60_000
+
+/** Starts the daemon; resolves when it answers on its socket. Throws FaultError, with nothing left open. */
+export async function serve(options: ServeOptions): Promise<Daemon> {
+  const { config, paths, root, idleExitSeconds, log } = options
+  makeFolders(paths)
+  const lock = claim(paths)
+  const undo: (() => unknown)[] = [() => lock.release()]
+  try {
+    const store = await Store.open(databasePath(paths))
+    undo.push(() => store.close())
+    const wish = Promise.withResolvers<{ reason: string; broken: boolean }>()
+    store.onBroken = (problem) => wish.resolve({ reason: `the database failed: ${problem}`, broken: true })
+
+    const parts = options.makeParts(store)
+    undo.push(() => parts.close())
+    const feed = new Feed(store.read)
+    const runner = new Runner({ store, feed, parts, config, log, outputs: join(paths.state, 'outputs') })
+    const transfers = new Transfers()
+    const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded: guardedPlaces(paths, root) })
+    const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
+    const uid = process.getuid?.() ?? 0
+    const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }
+    const api: Api = {
+      store, runner, intake, feed, parts, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
+      doctor: () => runDoctor({ config, paths, parts, sandboxReport, integrity: () => store.read.integrity() }),
+      shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
+    }
+    const app = makeApp(api, () => principal, log)
+    const socket = await listen(paths.socket, (request) => app.fetch(request))
+    runner.recover()
+
+    const busy = (): boolean => runner.running + runner.waiting + transfers.count + socket.connections() > 0
+    const idle = idleExitSeconds === null ? null : watchIdle(busy, idleExitSeconds * 1000, () => wish.resolve({ reason: `idle for ${idleExitSeconds} s`, broken: false }))
+    return {
+      wish: wish.promise,
+      async stop(graceMs) {
+        if (idle !== null) clearInterval(idle)
+        await runner.stop(graceMs)
+        feed.close()
+        await transfers.close()
+        await socket.close()
+        await parts.close()
+        await store.close()
+        lock.release()
+      },
+    }
+  } catch (error) {
+    for (const step of undo.toReversed()) await step()
+    throw error
+  }
+}
+
+/** Folders that hold what the daemon trusts. A job that could write there could change the daemon, its models or its own record. */
+function guardedPlaces(paths: Paths, root: string): Guarded[] {
+  return [
+    { path: paths.state, what: "the daemon's state folder", inside: true },
+    { path: paths.models, what: 'the folder of the models', inside: true },
+    { path: paths.cache, what: "the daemon's cache", inside: true },
+    { path: paths.config, what: "the daemon's configuration", inside: true },
+    { path: paths.socket, what: "the daemon's socket", inside: true },
+    { path: join(root, 'packages'), what: 'the program that this daemon runs from', inside: true },
+    { path: join(root, 'node_modules'), what: 'the program that this daemon runs from', inside: true },
+  ]
+}
+
+/** Keeps an answer for a while, so that asking often costs nothing. */
+function kept(ask: () => Promise<SandboxReport>, forMs: number): () => Promise<SandboxReport> {
+  let last: { at: number; report: Promise<SandboxReport> } | null = null
+  return () => {
+    if (last === null || Date.now() - last.at > forMs) last = { at: Date.now(), report: ask() }
+    return last.report
+  }
+}
+
+function watchIdle(busy: () => boolean, afterMs: number, then: () => void): NodeJS.Timeout {
+  let since = Date.now()
+  return setInterval(() => {
+    if (busy()) since = Date.now()
+    else if (Date.now() - since >= afterMs) then()
+  }, Math.min(1000, Math.max(50, afterMs / 4)))
+}

@@ -1,0 +1,111 @@
+// Owns the schema's history: numbered, append-only. A migration that was released is never changed; a new one is added below it.
+import { fault, FaultError } from '@hearth/protocol/fault'
+import type { Db } from './db.ts'
+
+export const migrations: readonly string[] = [
+  // 1: jobs and their streams, what was spent, what left the box
+  `
+  CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    verified INTEGER,
+    request TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    principal_id TEXT NOT NULL,
+    project TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    model TEXT NOT NULL,
+    idempotency_key TEXT,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    summary TEXT,
+    fault TEXT,
+    receipt TEXT,
+    exit_code INTEGER,
+    cancelled_by TEXT
+  ) STRICT;
+  CREATE UNIQUE INDEX jobs_key ON jobs (principal_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+  CREATE INDEX jobs_state ON jobs (state, created_at);
+  CREATE INDEX jobs_created ON jobs (created_at);
+
+  CREATE TABLE events (
+    job_id TEXT NOT NULL REFERENCES jobs (id),
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (job_id, seq)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE ledger (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    job_id TEXT REFERENCES jobs (id),
+    step INTEGER,
+    principal TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    model TEXT NOT NULL,
+    place TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    reused_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    queued_ms REAL NOT NULL,
+    prefill_ms REAL NOT NULL,
+    decode_ms REAL NOT NULL,
+    ttft_ms REAL,
+    total_ms REAL NOT NULL,
+    joules INTEGER,
+    usd_micros INTEGER NOT NULL,
+    ended TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX ledger_job ON ledger (job_id);
+  CREATE INDEX ledger_at ON ledger (at);
+
+  CREATE TABLE egress (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    job_id TEXT,
+    purpose TEXT NOT NULL,
+    host TEXT NOT NULL,
+    bytes INTEGER
+  ) STRICT;
+  CREATE INDEX egress_job ON egress (job_id);
+  CREATE INDEX egress_at ON egress (at);
+
+  CREATE TRIGGER events_gapless BEFORE INSERT ON events
+    WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE job_id = NEW.job_id)
+    BEGIN SELECT raise(ABORT, 'event number out of order'); END;
+  CREATE TRIGGER events_keep BEFORE UPDATE ON events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+  CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+  CREATE TRIGGER ledger_keep BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;
+  CREATE TRIGGER ledger_stay BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;
+  CREATE TRIGGER egress_keep BEFORE UPDATE ON egress BEGIN SELECT raise(ABORT, 'the egress table is append-only'); END;
+  CREATE TRIGGER egress_stay BEFORE DELETE ON egress BEGIN SELECT raise(ABORT, 'the egress table is append-only'); END;
+  `,
+]
+
+/** Brings the schema up to date, one transaction a migration. Throws FaultError `database` for a database of a newer Hearth. */
+export function migrate(db: Db, path: string, steps: readonly string[] = migrations): void {
+  db.exec('CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT')
+  const row = db.prepare("SELECT value FROM meta WHERE key = 'schema'").get()
+  const found = row === undefined ? 0 : Number(row['value'])
+  if (found > steps.length) {
+    throw new FaultError(fault('database', {
+      path, problem: `its schema is number ${found} and this program knows ${steps.length}, so a newer Hearth made it; update Hearth or use another folder`,
+    }))
+  }
+  for (const [index, sql] of steps.entries()) {
+    if (index < found) continue
+    db.exec('BEGIN IMMEDIATE')
+    try {
+      db.exec(sql)
+      db.prepare("INSERT INTO meta (key, value) VALUES ('schema', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value").run(String(index + 1))
+      db.exec('COMMIT')
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK')
+      throw error
+    }
+  }
+}

@@ -1,0 +1,126 @@
+// Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
+import type { Job, JobEvent, JobState, LiveState, UsageReply } from '@hearth/protocol'
+import { integrity, openDb, type Db } from './db.ts'
+import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type Row } from './rows.ts'
+
+/** Sums of one job over ledger, events and egress. */
+export type JobSums = {
+  steps: number; toolCalls: number; modelCalls: number; promptTokens: number; reusedTokens: number; completionTokens: number
+  modelMs: number; decodeMs: number; joules: number | null; usdMicros: number; bytesLeftBox: number
+}
+
+const ledgerSums = `count(*) AS calls, coalesce(sum(prompt_tokens), 0) AS prompt, coalesce(sum(reused_tokens), 0) AS reused,
+  coalesce(sum(completion_tokens), 0) AS completion, coalesce(sum(total_ms), 0) AS model_ms, coalesce(sum(decode_ms), 0) AS decode_ms,
+  CASE WHEN count(joules) = count(*) THEN sum(joules) END AS joules, coalesce(sum(usd_micros), 0) AS usd`
+
+export class Reads {
+  readonly #db: Db
+  readonly #statements = new Map<string, ReturnType<Db['prepare']>>()
+
+  constructor(path: string) {
+    this.#db = openDb(path, 'read')
+  }
+
+  close(): void {
+    this.#statements.clear()
+    this.#db.close()
+  }
+
+  integrity(): string[] {
+    return integrity(this.#db)
+  }
+
+  job(id: string): Job | null {
+    const row = this.#one(`SELECT ${jobColumns} FROM jobs WHERE id = ?`, id)
+    return row === null ? null : jobOf(row)
+  }
+
+  /** Jobs whose id begins with the prefix; two at most, enough to know that it is not unique. */
+  jobsByPrefix(prefix: string): Job[] {
+    return this.#all(`SELECT ${jobColumns} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 AND id >= ?1 LIMIT 2`, prefix).map(jobOf)
+  }
+
+  jobByKey(principalId: string, key: string): Job | null {
+    const row = this.#one(`SELECT ${jobColumns} FROM jobs WHERE principal_id = ? AND idempotency_key = ?`, principalId, key)
+    return row === null ? null : jobOf(row)
+  }
+
+  /** Newest first. */
+  jobs(state: JobState | null, limit: number): Job[] {
+    const rows = state === null
+      ? this.#all(`SELECT ${jobColumns} FROM jobs ORDER BY created_at DESC, rowid DESC LIMIT ?`, limit)
+      : this.#all(`SELECT ${jobColumns} FROM jobs WHERE state = ? ORDER BY created_at DESC, rowid DESC LIMIT ?`, state, limit)
+    return rows.map(jobOf)
+  }
+
+  /** Jobs that are not over, oldest first: what a start has to pick up. */
+  unfinished(): { id: string; workspace: string; state: LiveState; cancelledBy: string | null }[] {
+    return this.#all('SELECT id, workspace, state, cancelled_by FROM jobs WHERE ended_at IS NULL ORDER BY created_at, rowid')
+      .map((row) => ({ id: text(row, 'id'), workspace: text(row, 'workspace'), state: text(row, 'state') as LiveState, cancelledBy: row['cancelled_by'] as string | null }))
+  }
+
+  counts(): Map<string, number> {
+    return new Map(this.#all('SELECT state, count(*) AS n FROM jobs GROUP BY state').map((row) => [text(row, 'state'), number(row, 'n')]))
+  }
+
+  modelsInUse(): Set<string> {
+    return new Set(this.#all('SELECT DISTINCT model FROM jobs WHERE ended_at IS NULL').map((row) => text(row, 'model')))
+  }
+
+  /** Events after a number, oldest first. */
+  events(jobId: string, after: number, limit: number): JobEvent[] {
+    return this.#all('SELECT job_id, seq, at, body FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?', jobId, after, limit).map(eventOf)
+  }
+
+  lastSeq(jobId: string): number {
+    return number(this.#one('SELECT coalesce(max(seq), 0) AS n FROM events WHERE job_id = ?', jobId) ?? {}, 'n')
+  }
+
+  sums(jobId: string): JobSums {
+    const sum = this.#one(`SELECT ${ledgerSums} FROM ledger WHERE job_id = ?`, jobId) ?? {}
+    const count = this.#one("SELECT count(*) FILTER (WHERE type = 'step') AS steps, count(*) FILTER (WHERE type = 'tool_started') AS tools FROM events WHERE job_id = ?", jobId) ?? {}
+    return {
+      steps: number(count, 'steps'), toolCalls: number(count, 'tools'), modelCalls: number(sum, 'calls'),
+      promptTokens: number(sum, 'prompt'), reusedTokens: number(sum, 'reused'), completionTokens: number(sum, 'completion'),
+      modelMs: number(sum, 'model_ms'), decodeMs: number(sum, 'decode_ms'), joules: numberOrNull(sum, 'joules'), usdMicros: number(sum, 'usd'),
+      bytesLeftBox: number(this.#one('SELECT coalesce(sum(bytes), 0) AS n FROM egress WHERE job_id = ?', jobId) ?? {}, 'n'),
+    }
+  }
+
+  usage(since: number | null, jobId: string | null, limit: number): UsageReply {
+    const where = '(?1 IS NULL OR at >= ?1) AND (?2 IS NULL OR job_id = ?2)'
+    const sum = this.#one(`SELECT ${ledgerSums} FROM ledger WHERE ${where}`, since, jobId) ?? {}
+    const sent = this.#one(`SELECT coalesce(sum(bytes), 0) AS n FROM egress WHERE ${where}`, since, jobId) ?? {}
+    const jobs = this.#one(`SELECT count(*) AS n, count(*) FILTER (WHERE state = 'resolved') AS resolved FROM jobs
+      WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 IS NULL OR id = ?2)`, since, jobId) ?? {}
+    return {
+      since,
+      totals: {
+        calls: number(sum, 'calls'), promptTokens: number(sum, 'prompt'), reusedTokens: number(sum, 'reused'), completionTokens: number(sum, 'completion'),
+        modelSeconds: number(sum, 'model_ms') / 1000, joules: numberOrNull(sum, 'joules'), usdMicros: number(sum, 'usd'),
+        bytesLeftBox: number(sent, 'n'), jobs: number(jobs, 'n'), resolved: number(jobs, 'resolved'),
+      },
+      byModel: this.#all(`SELECT model, place, ${ledgerSums} FROM ledger WHERE ${where} GROUP BY model, place ORDER BY calls DESC`, since, jobId).map((row) => ({
+        model: text(row, 'model'), place: text(row, 'place'), calls: number(row, 'calls'), promptTokens: number(row, 'prompt'),
+        reusedTokens: number(row, 'reused'), completionTokens: number(row, 'completion'), modelSeconds: number(row, 'model_ms') / 1000, usdMicros: number(row, 'usd'),
+      })),
+      entries: this.#all(`SELECT * FROM ledger WHERE ${where} ORDER BY id DESC LIMIT ?3`, since, jobId, limit).map(ledgerOf),
+    }
+  }
+
+  #prepare(sql: string): ReturnType<Db['prepare']> {
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    const made = this.#db.prepare(sql)
+    this.#statements.set(sql, made)
+    return made
+  }
+
+  #one(sql: string, ...values: (string | number | null)[]): Row | null {
+    return this.#prepare(sql).get(...values) ?? null
+  }
+
+  #all(sql: string, ...values: (string | number | null)[]): Row[] {
+    return this.#prepare(sql).all(...values)
+  }
+}

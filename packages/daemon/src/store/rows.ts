@@ -1,0 +1,88 @@
+// Owns the translation between rows and the words of the protocol. What is in the database was checked before it was written.
+import type { EgressEntry, Job, JobEvent, JobEventBody, LedgerEntry } from '@hearth/protocol'
+import type { Write } from './statements.ts'
+
+export type Row = Record<string, unknown>
+
+export type NewJob = Pick<Job, 'id' | 'request' | 'principal' | 'project' | 'model' | 'createdAt'>
+
+export function jobWrite(job: NewJob): Write {
+  return ['insertJob', [job.id, JSON.stringify(job.request), JSON.stringify(job.principal), job.principal.id, JSON.stringify(job.project),
+    job.project.path, job.model, job.request.idempotencyKey, job.createdAt]]
+}
+
+/** The row of an event and the change of the job's row that follows from it: the job's row is a projection of its stream. */
+export function eventWrites(event: JobEvent): Write[] {
+  const { seq, jobId, at, ...body } = event
+  const writes: Write[] = [['insertEvent', [jobId, seq, at, event.type, JSON.stringify(body)]]]
+  switch (event.type) {
+    case 'queued': writes.push(['setState', ['queued', jobId]]); break
+    case 'started': writes.push(['setStarted', [at, jobId]]); break
+    case 'suspended': writes.push(['setState', ['suspended', jobId]]); break
+    case 'ended':
+      writes.push(['setEnded', [event.outcome, event.verified === null ? null : Number(event.verified), event.summary,
+        event.fault === null ? null : JSON.stringify(event.fault), JSON.stringify(event.receipt), event.exitCode, at, jobId]])
+      break
+    default:
+  }
+  return writes
+}
+
+export function ledgerWrite(entry: Omit<LedgerEntry, 'id'>): Write {
+  const { usage, timings } = entry
+  return ['insertLedger', [entry.at, entry.jobId, entry.step, entry.principal, entry.origin, entry.model, entry.place, entry.purpose,
+    usage.promptTokens, usage.reusedTokens, usage.completionTokens, timings.queuedMs, timings.prefillMs, timings.decodeMs, timings.ttftMs, timings.totalMs,
+    entry.joules, entry.usdMicros, entry.ended]]
+}
+
+export function egressWrite(entry: Omit<EgressEntry, 'id'>): Write {
+  return ['insertEgress', [entry.at, entry.jobId, entry.purpose, entry.host, entry.bytes]]
+}
+
+export const jobColumns = 'jobs.*, (SELECT coalesce(max(seq), 0) FROM events WHERE job_id = jobs.id) AS last_seq'
+
+export function jobOf(row: Row): Job {
+  return {
+    id: text(row, 'id'), state: text(row, 'state') as Job['state'], verified: row['verified'] === null ? null : row['verified'] === 1,
+    request: json(row, 'request') as Job['request'], principal: json(row, 'principal') as Job['principal'], project: json(row, 'project') as Job['project'],
+    model: text(row, 'model'), createdAt: number(row, 'created_at'), startedAt: numberOrNull(row, 'started_at'), endedAt: numberOrNull(row, 'ended_at'),
+    lastSeq: number(row, 'last_seq'), summary: row['summary'] as string | null, fault: json(row, 'fault') as Job['fault'],
+    receipt: json(row, 'receipt') as Job['receipt'], exitCode: numberOrNull(row, 'exit_code'),
+  }
+}
+
+export function eventOf(row: Row): JobEvent {
+  const body = json(row, 'body') as JobEventBody
+  return { seq: number(row, 'seq'), jobId: text(row, 'job_id'), at: number(row, 'at'), ...body }
+}
+
+export function ledgerOf(row: Row): LedgerEntry {
+  return {
+    id: number(row, 'id'), at: number(row, 'at'), jobId: row['job_id'] as string | null, step: numberOrNull(row, 'step'),
+    principal: text(row, 'principal'), origin: text(row, 'origin') as LedgerEntry['origin'], model: text(row, 'model'),
+    place: text(row, 'place') as LedgerEntry['place'], purpose: text(row, 'purpose') as LedgerEntry['purpose'],
+    usage: { promptTokens: number(row, 'prompt_tokens'), reusedTokens: number(row, 'reused_tokens'), completionTokens: number(row, 'completion_tokens') },
+    timings: {
+      queuedMs: number(row, 'queued_ms'), prefillMs: number(row, 'prefill_ms'), decodeMs: number(row, 'decode_ms'),
+      ttftMs: numberOrNull(row, 'ttft_ms'), totalMs: number(row, 'total_ms'),
+    },
+    joules: numberOrNull(row, 'joules'), usdMicros: number(row, 'usd_micros'), ended: text(row, 'ended'),
+  }
+}
+
+export function text(row: Row, key: string): string {
+  return String(row[key])
+}
+
+export function number(row: Row, key: string): number {
+  return Number(row[key] ?? 0)
+}
+
+export function numberOrNull(row: Row, key: string): number | null {
+  return row[key] === null || row[key] === undefined ? null : Number(row[key])
+}
+
+function json(row: Row, key: string): unknown {
+  const value = row[key]
+  return typeof value === 'string' ? JSON.parse(value) : null
+}

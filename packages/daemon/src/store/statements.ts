@@ -1,0 +1,30 @@
+// Owns every statement that writes: a closed list by name, so that the thread that writes runs nothing else.
+
+export const statements = {
+  insertJob: `INSERT INTO jobs (id, state, request, principal, principal_id, project, workspace, model, idempotency_key, created_at)
+    VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertEvent: 'INSERT INTO events (job_id, seq, at, type, body) VALUES (?, ?, ?, ?, ?)',
+  setState: 'UPDATE jobs SET state = ? WHERE id = ? AND ended_at IS NULL',
+  setCancelled: 'UPDATE jobs SET cancelled_by = coalesce(cancelled_by, ?) WHERE id = ? AND ended_at IS NULL',
+  setStarted: "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?) WHERE id = ? AND ended_at IS NULL",
+  setEnded: 'UPDATE jobs SET state = ?, verified = ?, summary = ?, fault = ?, receipt = ?, exit_code = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL',
+  insertLedger: `INSERT INTO ledger (at, job_id, step, principal, origin, model, place, purpose, prompt_tokens, reused_tokens, completion_tokens,
+    queued_ms, prefill_ms, decode_ms, ttft_ms, total_ms, joules, usd_micros, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertEgress: 'INSERT INTO egress (at, job_id, purpose, host, bytes) VALUES (?, ?, ?, ?, ?)',
+} as const
+
+export type StatementName = keyof typeof statements
+export type Value = string | number | null
+/** One statement with its values, in the order of its question marks. */
+export type Write = readonly [StatementName, readonly Value[]]
+
+/** To the thread. */
+export type WriterIn = { type: 'write'; id: number; writes: readonly Write[] } | { type: 'stats'; id: number } | { type: 'close' }
+/** From the thread. `ready` or `refused` comes first, once. `problem` is the driver's sentence; `broken` means nothing may be written any more. */
+export type WriterOut =
+  | { type: 'ready' }
+  | { type: 'refused'; fault: import('@hearth/protocol/fault').Fault }
+  | { type: 'done'; ids: readonly number[] }
+  | { type: 'failed'; id: number; problem: string; broken: boolean }
+  | { type: 'stats'; id: number; commits: number; batches: number }
+  | { type: 'closed' }

@@ -1,0 +1,147 @@
+// Owns the main thread's side of the database: writes are sent to the writing thread and resolve when they are on disk; reads are direct.
+// Never runs SQL that writes, never invents a number.
+import { Worker } from 'node:worker_threads'
+import type { EgressEntry, JobEvent, LedgerEntry } from '@hearth/protocol'
+import { fault, FaultError } from '@hearth/protocol/fault'
+import { Reads } from './reads.ts'
+import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
+import type { Write, WriterIn, WriterOut } from './statements.ts'
+
+type Waiting = { resolve(): void; reject(error: FaultError): void }
+
+export class Store {
+  readonly path: string
+  readonly read: Reads
+  /** Called once when the file system failed under the database: nothing can be stored any more. */
+  onBroken: ((problem: string) => void) | null = null
+
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #stats = new Map<number, (stats: { commits: number; batches: number }) => void>()
+  readonly #exited: Promise<void>
+  #nextId = 1
+  #closed = false
+
+  /** Starts the writing thread, which migrates the schema. Rejects with FaultError `database`. */
+  static async open(path: string): Promise<Store> {
+    const worker = new Worker(new URL('./writer.ts', import.meta.url), {
+      workerData: { path }, name: 'store', execArgv: ['--disable-warning=ExperimentalWarning'],
+      resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 },
+    })
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', (message: WriterOut) => {
+        if (message.type === 'refused') reject(new FaultError(message.fault))
+        else resolve()
+      })
+      worker.once('error', reject)
+    })
+    worker.removeAllListeners('error')
+    return new Store(path, worker)
+  }
+
+  private constructor(path: string, worker: Worker) {
+    this.path = path
+    this.#worker = worker
+    this.#exited = new Promise((resolve) => worker.once('exit', () => resolve()))
+    worker.on('message', (message: WriterOut) => this.#receive(message))
+    worker.on('error', (error) => this.#break(error instanceof Error ? error.message : String(error)))
+    worker.once('exit', (code) => {
+      if (!this.#closed) this.#break(`the writing thread ended with ${code}`)
+    })
+    this.read = new Reads(path)
+  }
+
+  /** The job's row and its first event, together. Resolves when both are on disk. */
+  accept(job: NewJob, first: JobEvent): Promise<void> {
+    return this.#write([jobWrite(job), ...eventWrites(first)])
+  }
+
+  /** Events of one job in order, with what they change in the job's row. All or nothing. */
+  append(events: readonly JobEvent[]): Promise<void> {
+    return this.#write(events.flatMap(eventWrites))
+  }
+
+  /** The wish to cancel, so that a crash before the job's end does not bring it back to life. */
+  cancelled(jobId: string, by: string): Promise<void> {
+    return this.#write([['setCancelled', [by, jobId]]])
+  }
+
+  ledger(entry: Omit<LedgerEntry, 'id'>): Promise<void> {
+    return this.#write([ledgerWrite(entry)])
+  }
+
+  egress(entry: Omit<EgressEntry, 'id'>): Promise<void> {
+    return this.#write([egressWrite(entry)])
+  }
+
+  /** How many transactions were committed for how many batches. */
+  stats(): Promise<{ commits: number; batches: number }> {
+    const id = this.#nextId++
+    return new Promise((resolve) => {
+      this.#stats.set(id, resolve)
+      this.#send({ type: 'stats', id })
+    })
+  }
+
+  /** Writes what was handed over, checkpoints and ends the thread. */
+  async close(): Promise<void> {
+    if (this.#closed) return this.#exited
+    this.#closed = true
+    this.read.close()
+    this.#send({ type: 'close' })
+    await this.#exited
+  }
+
+  #write(writes: readonly Write[]): Promise<void> {
+    if (this.#closed) return Promise.reject(this.#fault('it is closed'))
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#send({ type: 'write', id, writes })
+    })
+  }
+
+  #send(message: WriterIn): void {
+    this.#worker.postMessage(message)
+  }
+
+  #receive(message: WriterOut): void {
+    switch (message.type) {
+      case 'done':
+        for (const id of message.ids) this.#take(id)?.resolve()
+        return
+      case 'failed':
+        this.#take(message.id)?.reject(this.#fault(message.problem))
+        if (message.broken) this.#announce(message.problem)
+        return
+      case 'stats':
+        this.#stats.get(message.id)?.({ commits: message.commits, batches: message.batches })
+        this.#stats.delete(message.id)
+        return
+      case 'ready': case 'refused': case 'closed': return
+      default: message satisfies never
+    }
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    return waiting
+  }
+
+  #break(problem: string): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#fault(problem))
+    this.#waiting.clear()
+    this.#announce(problem)
+  }
+
+  #announce(problem: string): void {
+    const tell = this.onBroken
+    this.onBroken = null
+    tell?.(problem)
+  }
+
+  #fault(problem: string): FaultError {
+    return new FaultError(fault('database', { path: this.path, problem }))
+  }
+}
