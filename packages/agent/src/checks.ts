@@ -1,0 +1,45 @@
+// Owns the job's checks: whether they can start, what they say. A job is resolved by a check that passed and by nothing else.
+import type { EventOf, Fault, Limits, Sandbox } from '@hearth/protocol'
+import { fault } from '@hearth/protocol'
+import { harmless, observe } from './observe.ts'
+
+export type CheckPlace = { sandbox: Sandbox; workspace: string; limits: Limits; signal: AbortSignal }
+
+/** After so many times "done" with a failing check the job ends as check_failed. */
+export const finalAttempts = 3
+
+const outputBytes = 2000
+
+/** Before any work: is it a command at all? Syntax and, for a plain or absolute program name, its presence in the sandbox. Null = it can start. */
+export async function checkStarts(command: string, place: CheckPlace): Promise<Fault | null> {
+  const script = `sh -n -c "$1" 2>&1 || exit 3
+word=\${1%%[!A-Za-z0-9_./+-]*}
+case $word in ''|*=*) exit 0;; ./*|../*) exit 0;; /*) [ -e "$word" ] && exit 0; echo "there is no $word in the sandbox"; exit 3;; */*) exit 0;; esac
+command -v -- "$word" > /dev/null && exit 0
+echo "there is no program $word in the sandbox"; exit 3`
+  const result = await place.sandbox.run({
+    argv: ['sh', '-c', script, 'sh', command], workspace: place.workspace, readOnly: true, limits: place.limits, captureBytes: 4096,
+  }, place.signal)
+  if (!result.ok) return result.fault
+  if (result.exitCode !== 3) return null
+  return fault('check_cannot_start', { check: command, problem: harmless(result.stdout.text).trim().split('\n')[0] ?? 'it is not a command' })
+}
+
+/** Runs one check; a fault means that the sandbox could not run it at all. */
+export async function runCheck(command: string, when: 'final' | 'after_edit', step: number, place: CheckPlace): Promise<EventOf<'check'> | Fault> {
+  const result = await place.sandbox.run({
+    argv: ['sh', '-c', 'exec 2>&1; eval "$1"', 'sh', command], workspace: place.workspace, limits: place.limits, captureBytes: 64 * 1024,
+  }, place.signal)
+  if (!result.ok) return result.fault
+  const text = observe(`${result.stdout.text}${result.stderr.text}`, outputBytes, null)
+  return {
+    type: 'check', step, command, when, passed: result.cause === 'exited' && result.exitCode === 0,
+    exitCode: result.exitCode, cause: result.cause, output: text, durationMs: result.durationMs,
+  }
+}
+
+/** What the model is told after a "done" that a check contradicts. */
+export function failedText(check: EventOf<'check'>): string {
+  const how = check.cause === 'exited' ? `exit ${check.exitCode}` : check.cause
+  return `Not done: the check failed (${how}).\n${check.command}\n${check.output}`.trimEnd()
+}

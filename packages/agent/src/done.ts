@@ -1,0 +1,87 @@
+// Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
+import type { AgentEnd, EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
+import { type CheckPlace, failedText, finalAttempts, runCheck } from './checks.ts'
+import { aborted, ended, failure } from './ends.ts'
+import { put, type Run } from './run.ts'
+
+/** The model calls `finish`. Null = it was refused with the reason, and the model goes on. */
+export async function finish(run: Run, call: ToolCall): Promise<AgentEnd | null> {
+  const { events, step } = run.history
+  const answer = typeof call.arguments['answer'] === 'string' ? call.arguments['answer'] : ''
+  const attempts = 1 + events.filter((event) => event.type === 'tool_result' && event.name === 'finish').length
+  if (run.input.request.checks.length === 0) {
+    const failed = lastFailure(events)
+    if (failed === null) return ended('done_unverified', answer)
+    if (attempts >= finalAttempts) return stopped(run, 'stuck', 'done', `"done" although the last command failed (${failed})`)
+    await put(run, refusal(call, step, `Not done: the last command failed (${failed}). Mend it, or run it again with success.`))
+    return null
+  }
+  const checks = await runChecks(run)
+  if (checks.type === 'end') return checks.end
+  if (checks.failed === null) return ended('resolved', answer)
+  if (attempts >= finalAttempts) return ended('check_failed', answer)
+  await put(run, refusal(call, step, failedText(checks.failed)))
+  return null
+}
+
+/** Words without a call: asked once what they mean, then taken as "done". */
+export async function claimedDone(run: Run, words: string): Promise<AgentEnd | null> {
+  const asked = run.history.events.findLast((event) => event.type === 'nudge' || event.type === 'tool_result')?.type === 'nudge'
+  if (!asked) {
+    await put(run, { type: 'nudge', step: run.history.step, text: 'If the task is done, call finish with a summary. If not, call a tool.' })
+    return null
+  }
+  const checks = await runChecks(run)
+  if (checks.type === 'end') return checks.end
+  if (checks.failed !== null) return ended('check_failed', words)
+  return ended(run.input.request.checks.length > 0 ? 'resolved' : 'done_unverified', words)
+}
+
+/** A guard or a limit stops the job. Work that was already done counts: checks that pass still resolve it. */
+export async function stopped(run: Run, outcome: 'stuck' | 'over_budget', guard: string, evidence: string): Promise<AgentEnd> {
+  if (run.input.request.checks.length > 0) {
+    const checks = await runChecks(run)
+    if (checks.type === 'end') return checks.end
+    if (checks.failed === null) return ended('resolved', null)
+  }
+  return { type: 'ended', outcome, verified: false, summary: `Stopped (${guard}): ${evidence}.`, fault: null }
+}
+
+/** The model cannot go on. After a check that ran and failed that verdict is the outcome, and the fault is told beside it. */
+export function modelFailed(run: Run, problem: Fault): AgentEnd {
+  const last = run.history.events.findLast((event) => event.type === 'check')
+  if (last?.type === 'check' && !last.passed) return { type: 'ended', outcome: 'check_failed', verified: false, summary: null, fault: problem }
+  return failure(problem)
+}
+
+export function checkPlace(run: Run): CheckPlace {
+  return { sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient }
+}
+
+type Checked = { type: 'ran'; failed: EventOf<'check'> | null } | { type: 'end'; end: AgentEnd }
+
+/** All checks in order, up to the first that fails. */
+async function runChecks(run: Run): Promise<Checked> {
+  for (const command of run.input.request.checks) {
+    const check = await runCheck(command, 'final', run.history.step, checkPlace(run))
+    if ('code' in check) return { type: 'end', end: aborted(run.patient) ?? failure(check) }
+    if (check.cause === 'cancelled') return { type: 'end', end: aborted(run.patient) ?? ended('check_failed', null) }
+    await put(run, check)
+    if (!check.passed) return { type: 'ran', failed: check }
+  }
+  return { type: 'ran', failed: null }
+}
+
+/** How the last shell command failed, when it did. */
+function lastFailure(events: readonly JobEventBody[]): string | null {
+  const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash')
+  if (last?.type !== 'tool_result' || last.ok) return null
+  return last.exitCode === null ? last.cause : `exit ${last.exitCode}`
+}
+
+function refusal(call: ToolCall, step: number, observation: string): EventOf<'tool_result'> {
+  return {
+    type: 'tool_result', step, callId: call.id, name: call.name, ok: false, exitCode: null, cause: 'refused', observation,
+    totalBytes: Buffer.byteLength(observation), outputFile: null, durationMs: 0, wrote: false,
+  }
+}

@@ -1,0 +1,44 @@
+// Owns how a run may end: the few shapes of AgentEnd and what an abort means. Decides nothing about the work itself.
+import type { AbortCause, AgentEnd, Fault } from '@hearth/protocol'
+import { exitOf, fault } from '@hearth/protocol'
+
+/** At shutdown a running tool has this long to end by itself; then its outcome is unknown. The daemon itself waits 20 s. */
+const suspendGraceMs = 12_000
+
+export function ended(outcome: 'resolved' | 'done_unverified' | 'check_failed', summary: string | null): AgentEnd {
+  const verified = outcome === 'resolved' ? true : outcome === 'check_failed' ? false : null
+  return { type: 'ended', outcome, verified, summary, fault: null }
+}
+
+/** The end that a fault means; its exit code says whose it is. */
+export function failure(problem: Fault): AgentEnd {
+  const exit = exitOf(problem)
+  const outcome = exit === 64 || exit === 65 ? 'bad_input' : exit === 69 || exit === 75 ? 'engine_down'
+    : exit === 130 ? 'cancelled' : exit === 124 ? 'timed_out' : 'failed'
+  return { type: 'ended', outcome, verified: false, summary: null, fault: problem }
+}
+
+/** The end that an aborted signal asks for; null when it is not aborted. */
+export function aborted(signal: AbortSignal): AgentEnd | null {
+  if (!signal.aborted) return null
+  const cause = signal.reason as AbortCause
+  switch (cause.kind) {
+    case 'cancel': return failure(fault('cancelled', { by: cause.by }))
+    case 'timeout': return failure(fault('timed_out', { what: 'The job', seconds: cause.seconds }))
+    case 'suspend': return { type: 'suspended', reason: cause.reason }
+    default: return cause satisfies never
+  }
+}
+
+/** Follows `signal` at once for a cancel or a timeout, and after a grace for a suspension: tools may end by themselves. */
+export function patientSignal(signal: AbortSignal): AbortSignal {
+  const own = new AbortController()
+  const follow = (): void => {
+    const cause = signal.reason as AbortCause
+    if (cause.kind === 'suspend') setTimeout(() => own.abort(cause), suspendGraceMs).unref()
+    else own.abort(cause)
+  }
+  if (signal.aborted) follow()
+  else signal.addEventListener('abort', follow, { once: true })
+  return own.signal
+}

@@ -1,0 +1,80 @@
+// Owns a job's history as the model sees it, rebuilt from events alone: append-only, so every prompt begins with the bytes of the one before.
+// The one place that turns events into messages; it never looks at a clock, a counter or the folder.
+import type { EventOf, JobEventBody, Message, ToolCall } from '@hearth/protocol'
+import type { Mode } from './modes/mode.ts'
+
+type Planned = EventOf<'tool_planned'> & { started: boolean }
+
+export class History {
+  readonly events: JobEventBody[] = []
+  readonly #mode: Mode
+  readonly #messages: Message[]
+  #pending: ToolCall[] = []
+  #planned: Planned | null = null
+  #step = 0
+
+  constructor(mode: Mode, task: string, checks: readonly string[]) {
+    this.#mode = mode
+    this.#messages = mode.opening(task, checks)
+  }
+
+  /** Messages of the next request. The array only ever grows at its end. */
+  get messages(): readonly Message[] {
+    return this.#messages
+  }
+
+  /** Last step that was begun. */
+  get step(): number {
+    return this.#step
+  }
+
+  /** The next call of the last turn that has no result yet. */
+  get pending(): ToolCall | null {
+    return this.#pending[0] ?? null
+  }
+
+  /** The plan of the pending call when an earlier run of this job wrote it down; the outcome is then unknown. */
+  get interrupted(): Planned | null {
+    return this.#planned
+  }
+
+  apply(event: JobEventBody): void {
+    this.events.push(event)
+    switch (event.type) {
+      case 'step':
+        this.#step = event.step
+        return
+      case 'turn':
+        this.#push(this.#mode.said(event.text, event.toolCalls))
+        this.#pending = [...event.toolCalls]
+        return
+      case 'call_rejected':
+        this.#push(this.#mode.told(event.problem))
+        return
+      case 'tool_planned':
+        this.#planned = { ...event, started: false }
+        return
+      case 'tool_started':
+        if (this.#planned !== null) this.#planned.started = true
+        return
+      case 'tool_result':
+      case 'tool_unknown':
+        this.#push(this.#mode.observed(event.callId, event.name, event.observation))
+        this.#pending.shift()
+        this.#planned = null
+        return
+      case 'nudge':
+        this.#push(this.#mode.told(event.text))
+        return
+      case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'turn_failed':
+      case 'tool_output': case 'check': case 'guard': case 'ended':
+        return
+      default:
+        event satisfies never
+    }
+  }
+
+  #push(message: Message): void {
+    this.#messages.push(message)
+  }
+}

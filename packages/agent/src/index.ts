@@ -1,0 +1,2 @@
+// What is done with tokens: the loop and the words it needs from outside.
+export { runAgent } from './loop.ts'

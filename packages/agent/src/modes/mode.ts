@@ -1,0 +1,30 @@
+// Owns the words of a tool mode: how history becomes messages, what is asked of the model, how an answer becomes calls.
+import type { Message, ModelRequest, ToolCall } from '@hearth/protocol'
+import type { Tool } from '../tools/tool.ts'
+
+/** The part of a request that a mode decides; the loop adds sampling, seed, limits and the session key. */
+export type Asked = Pick<ModelRequest, 'tools' | 'toolChoice' | 'responseFormat'>
+
+/** What the model said in one turn, before it is understood. */
+export type Answer = { text: string; calls: ToolCall[]; malformed: { text: string; problem: string } | null; cut: boolean }
+
+export type Understood =
+  | { type: 'calls'; calls: ToolCall[] }
+  /** Words without a call: in native mode the model may think that it is done. */
+  | { type: 'said'; text: string }
+  | { type: 'malformed'; problem: string }
+
+export type Mode = {
+  /** Messages before the first turn; frozen for the job. */
+  opening(task: string, checks: readonly string[]): Message[]
+  asked(): Asked
+  understand(answer: Answer, step: number): Understood
+  /** The assistant's own turn, word for word. */
+  said(text: string, calls: readonly ToolCall[]): Message
+  /** A tool's observation, as the model reads it. */
+  observed(callId: string, name: string, observation: string): Message
+  /** Words of the harness: a nudge or the reason why a turn was refused. */
+  told(text: string): Message
+}
+
+export type ModeOptions = { tools: readonly Tool[]; examples: readonly Message[] }

@@ -1,0 +1,42 @@
+// Owns what one run of a job is made of: its input, its ports, its history. Everything else in this package is a function of it.
+import type { AgentInput, AgentPorts, JobEventBody, Model } from '@hearth/protocol'
+import { exampleMessagesFor } from './banks/bank.ts'
+import { patientSignal } from './ends.ts'
+import { History } from './history.ts'
+import { jsonMode } from './modes/json.ts'
+import type { Mode } from './modes/mode.ts'
+import { nativeMode } from './modes/native.ts'
+import { toolsOf } from './tools/registry.ts'
+import type { Tool } from './tools/tool.ts'
+
+export type Run = {
+  input: AgentInput
+  ports: AgentPorts
+  mode: Mode
+  tools: readonly Tool[]
+  history: History
+  /** Aborts the model at once. */
+  signal: AbortSignal
+  /** Aborts tools and checks; waits a little when the daemon only wants to stop. */
+  patient: AbortSignal
+}
+
+export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Run {
+  const tools = toolsOf(ports.model.info.profile.tools)
+  const mode = modeOf(ports.model, tools, input.request.prompt)
+  const history = new History(mode, input.request.prompt, input.request.checks)
+  for (const event of input.past) history.apply(event)
+  return { input, ports, mode, tools, history, signal, patient: patientSignal(signal) }
+}
+
+/** Adds an event to the history and waits until it is on disk. */
+export async function put(run: Run, event: JobEventBody): Promise<void> {
+  run.history.apply(event)
+  await run.ports.emit(event)
+}
+
+function modeOf(model: Model, tools: readonly Tool[], task: string): Mode {
+  const { profile } = model.info
+  const options = { tools, examples: exampleMessagesFor(profile, task) }
+  return profile.toolMode === 'json' ? jsonMode(options) : nativeMode(options)
+}

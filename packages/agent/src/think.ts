@@ -1,0 +1,82 @@
+// Owns one turn of the model: asks, streams, and answers with the turn as an event. Retries a turn whose engine failed; never runs a tool.
+import type { EventOf, Fault, ToolCall } from '@hearth/protocol'
+import { fault, ModelRequest, noUsage } from '@hearth/protocol'
+import type { Understood } from './modes/mode.ts'
+import { put, type Run } from './run.ts'
+
+/** A local technical fault is retried locally so often; it never becomes a reason to ask anybody else. */
+const engineRetries = 3
+
+const retried = new Set(['worker_exited', 'worker_stuck', 'worker_out_of_memory', 'gpu_lost'])
+
+export type Thought =
+  | { type: 'turn'; turn: EventOf<'turn'>; understood: Understood }
+  | { type: 'failed'; fault: Fault }
+  | { type: 'aborted' }
+
+/** One turn for the history's current step. */
+export async function think(run: Run): Promise<Thought> {
+  for (let attempt = 1; ; attempt += 1) {
+    const result = await askOnce(run)
+    if (result.type !== 'failed' || !retried.has(result.fault.code)) return result
+    const retry = attempt <= engineRetries && !run.signal.aborted
+    await put(run, { ...result.event, retry })
+    if (!retry) return result
+  }
+}
+
+type Asked = Exclude<Thought, { type: 'failed' }> | { type: 'failed'; fault: Fault; event: EventOf<'turn_failed'> }
+
+async function askOnce(run: Run): Promise<Asked> {
+  const { mode, history, signal } = run
+  const { model } = run.ports
+  const { jobId, seed } = run.input
+  const { step } = history
+  const { profile } = model.info
+  const failed = (problem: Fault, usage = noUsage, timings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null as number | null, totalMs: 0 }): Asked =>
+    ({ type: 'failed', fault: problem, event: { type: 'turn_failed', step, model: model.info.id, fault: problem, usage, timings, retry: false } })
+  const request = ModelRequest.safeParse({
+    messages: [...history.messages], ...mode.asked(), sampling: { ...profile.sampling, seed: (seed + step) % 2 ** 32 },
+    maxTokens: profile.maxCallTokens, sessionKey: jobId, class: 'job', purpose: 'agent',
+  })
+  if (!request.success) return failed(fault('internal', { problem: `the request of step ${step} is not valid: ${request.error.issues[0]?.message ?? ''}` }))
+
+  let text = ''
+  const calls: ToolCall[] = []
+  let malformed: { text: string; problem: string } | null = null
+  for await (const event of model.generate(request.data, signal)) {
+    switch (event.type) {
+      case 'text':
+        text += event.text
+        await run.ports.emit({ type: 'text', step, text: event.text })
+        break
+      case 'tool_call':
+        calls.push({ ...event.call, id: safeId(event.call.id, calls, step) })
+        break
+      case 'malformed_call':
+        malformed = { text: event.text, problem: event.problem }
+        break
+      case 'queued': case 'started': case 'prefill':
+        break
+      case 'done': {
+        if (event.stop === 'cancelled') return { type: 'aborted' }
+        const understood = mode.understand({ text, calls, malformed, cut: event.stop === 'max_tokens' }, step)
+        const whole = malformed === null ? text : text + malformed.text
+        return {
+          type: 'turn', understood,
+          turn: { type: 'turn', step, model: model.info.id, text: whole, toolCalls: understood.type === 'calls' ? understood.calls : [], stop: event.stop, usage: event.usage, timings: event.timings },
+        }
+      }
+      case 'failed':
+        return signal.aborted ? { type: 'aborted' } : failed(event.fault, event.usage, event.timings)
+      default:
+        event satisfies never
+    }
+  }
+  return failed(fault('internal', { problem: `the model ${model.info.id} ended its answer without a terminal event` }))
+}
+
+/** A call's id names a file of outputs and must be unique in its turn; a model's own id is kept only when it is fit for both. */
+function safeId(id: string, before: readonly ToolCall[], step: number): string {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(id) && !before.some((call) => call.id === id) ? id : `s${step}_${before.length + 1}`
+}
