@@ -74,8 +74,8 @@ export type SandboxMounts = {
   /** Real paths that must not be seen although they may lie below a bound folder. */
   hidden: readonly string[]
   readOnlyPaths: readonly string[]
-  /** Made files for /etc: target name -> host file. */
-  etc: Readonly<Record<string, string>>
+  /** Arguments for the made files of /etc (see identity.ts). */
+  identity: readonly string[]
   tmpBytes: number
   env: Readonly<Record<string, string>>
 }
@@ -97,8 +97,7 @@ const isolation = [
 
 /** Arguments for a foreign program (everything but the program itself). */
 export function sandboxArgs(mounts: SandboxMounts): string[] {
-  const args = [...isolation, ...systemArgs(), ...loaderArgs()]
-  for (const [name, file] of Object.entries(mounts.etc)) args.push('--ro-bind', file, name)
+  const args = [...isolation, ...systemArgs(), ...loaderArgs(), ...mounts.identity]
   args.push('--proc', '/proc', '--dev', '/dev')
   args.push('--size', String(shmBytes), '--perms', '1777', '--tmpfs', '/dev/shm')
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isRunning, statOf } from './processes.ts'
+import { makerIsDead } from './processes.ts'
 
 export function readControl(folder: string, file: string): string {
   try {
@@ -54,13 +54,6 @@ export async function removeFolder(folder: string): Promise<boolean> {
   return false
 }
 
-let counter = 0
-
-/** A name that says whose group it is: pid and start time of this process, and a number. */
-export function groupName(): string {
-  return `${process.pid}-${statOf(process.pid)?.started ?? '0'}-${counter++}`
-}
-
 /** Removes the groups below `parent` whose maker is dead, with the processes in them. Returns how many processes were found. */
 export async function removeLeftovers(parent: string): Promise<number> {
   let names: string[]
@@ -71,22 +64,25 @@ export async function removeLeftovers(parent: string): Promise<number> {
   }
   let found = 0
   for (const name of names) {
-    const [, pid, started] = /^(\d+)-(\d+)-\d+$/.exec(name) ?? []
-    if (pid === undefined || started === undefined || isRunning(Number(pid), started)) continue
+    if (!makerIsDead(name)) continue
     found += pidsIn(join(parent, name)).length
     await removeFolder(join(parent, name))
   }
   return found
 }
 
-/** Decides when a program that meets the process limit does nothing else any more: refused forks in every one of ten readings in a row. */
-export function forkStorm(readRefused: () => number): () => boolean {
-  let last = 0
+/** Readings in a row (a tenth of a second each) at the process limit with refused forks, after which a run does nothing but fork. */
+const stormReadings = 20
+
+/**
+ * Decides when a program at the process limit will not come away from it. A build that meets the limit for a moment and
+ * recovers is left alone; a shell that was refused a fork sleeps and tries again, so the refusals alone do not tell.
+ */
+export function forkStorm(folder: string, limit: number): () => boolean {
   let inRow = 0
   return () => {
-    const refused = readRefused()
-    inRow = refused > last ? inRow + 1 : 0
-    last = refused
-    return inRow >= 10
+    const stuck = Number(readControl(folder, 'pids.current')) >= limit && readCount(folder, 'pids.events', 'max') > 0
+    inRow = stuck ? inRow + 1 : 0
+    return inRow >= stormReadings
   }
 }

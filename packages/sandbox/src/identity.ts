@@ -1,5 +1,5 @@
 // Owns the made files of /etc inside the sandbox: one user, no other names. Says nothing about the host.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const files: Readonly<Record<string, string>> = {
@@ -9,14 +9,26 @@ const files: Readonly<Record<string, string>> = {
   'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\n',
 }
 
-/** Writes the files below `folder` and returns name inside -> host file. */
-export function makeIdentity(folder: string): Record<string, string> {
-  mkdirSync(folder, { recursive: true, mode: 0o755 })
-  const made: Record<string, string> = {}
-  for (const [name, text] of Object.entries(files)) {
+export type Identity = {
+  /** bubblewrap's arguments, when the descriptors of `open` are the child's descriptors from `firstFd` on. */
+  args(firstFd: number): string[]
+  /** One descriptor a file, in the order of `args`; the caller closes them. */
+  open(): number[]
+}
+
+/**
+ * Writes the files into `folder`. They are handed over as descriptors and not as paths, because bubblewrap may run as a
+ * user who cannot enter the daemon's folder.
+ */
+export function makeIdentity(folder: string): Identity {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const paths = Object.entries(files).map(([name, text]) => {
     const path = join(folder, name)
     writeFileSync(path, text, { mode: 0o644 })
-    made[`/etc/${name}`] = path
+    return path
+  })
+  return {
+    args: (firstFd) => Object.keys(files).flatMap((name, index) => ['--perms', '0444', '--ro-bind-data', String(firstFd + index), `/etc/${name}`]),
+    open: () => paths.map((path) => openSync(path, 'r')),
   }
-  return made
 }

@@ -22,7 +22,7 @@ export type Launch = {
 
 /** File and arguments to spawn. File descriptor 3 takes bubblewrap's status lines. */
 export function launchCommand(launch: Launch): { file: string; args: string[] } {
-  const become = launch.runAs === null ? [] : ['setpriv', `--reuid=${launch.runAs.uid}`, `--regid=${launch.runAs.gid}`, '--clear-groups', '--']
+  const become = launch.runAs === null ? [] : ['/usr/bin/setpriv', `--reuid=${launch.runAs.uid}`, `--regid=${launch.runAs.gid}`, '--clear-groups', '--']
   const rlimits = ['/usr/bin/prlimit', '--core=0', '--nofile=4096', `--fsize=${launch.fileBytes}`, ...launch.rlimits, '--']
   return {
     file: '/bin/sh',

@@ -1,7 +1,8 @@
 // Owns limits by cgroup v1: one group per run in the memory and in the pids hierarchy, made as root. Nothing else of cgroups.
 import { join } from 'node:path'
 import type { Limits } from '@hearth/protocol'
-import { forkStorm, groupName, killPids, makeFolder, readControl, readCount, removeFolder, removeLeftovers, writeControl } from './group-folder.ts'
+import { forkStorm, killPids, makeFolder, readControl, readCount, removeFolder, removeLeftovers, writeControl } from './group-folder.ts'
+import { ownName } from './processes.ts'
 import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limits.ts'
 
 /**
@@ -33,7 +34,7 @@ export async function findCgroup1({ cgroupRoot, key, log }: LimiterOptions): Pro
 }
 
 function openGroup(parents: { memory: string; pids: string }, limits: Limits, log: (line: string) => void): Group {
-  const name = groupName()
+  const name = ownName()
   const memory = join(parents.memory, name)
   const pids = join(parents.pids, name)
   makeFolder(memory)
@@ -48,10 +49,11 @@ function openGroup(parents: { memory: string; pids: string }, limits: Limits, lo
   writeControl(pids, 'pids.max', String(limits.pids + bwrapTasks))
   const killedForMemory = (): number => readCount(memory, 'memory.oom_control', 'oom_kill')
   const refusedForks = (): number => readCount(pids, 'pids.events', 'max')
-  const storm = forkStorm(refusedForks)
+  const storm = forkStorm(pids, limits.pids + bwrapTasks)
   return {
     enter: [join(memory, 'cgroup.procs'), join(pids, 'cgroup.procs')],
     rlimits: [],
+    started() {},
     excess: () => (killedForMemory() > 0 ? 'memory' : storm() ? 'pids' : null),
     verdict: (failed) => (killedForMemory() > 0 ? 'memory' : failed && refusedForks() > 0 ? 'pids' : null),
     kill() {
@@ -59,7 +61,9 @@ function openGroup(parents: { memory: string; pids: string }, limits: Limits, lo
       killPids(memory)
     },
     async remove() {
-      for (const folder of [memory, pids]) if (!(await removeFolder(folder))) log(`sandbox: the control group ${folder} could not be removed`)
+      await Promise.all([memory, pids].map(async (folder) => {
+        if (!(await removeFolder(folder))) log(`sandbox: the control group ${folder} could not be removed`)
+      }))
     },
   }
 }

@@ -2,8 +2,8 @@
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Limits } from '@hearth/protocol'
-import { forkStorm, groupName, killPids, makeFolder, pidsIn, readControl, readCount, removeFolder, removeLeftovers, writeControl } from './group-folder.ts'
-import { treeBelow } from './processes.ts'
+import { forkStorm, killPids, makeFolder, pidsIn, readControl, readCount, removeFolder, removeLeftovers, writeControl } from './group-folder.ts'
+import { ownName, treeBelow } from './processes.ts'
 import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limits.ts'
 
 const needed = ['memory', 'pids'] as const
@@ -92,7 +92,7 @@ function divide(own: string): { folder: string } | { why: string } {
 }
 
 function openGroup(parent: string, limits: Limits, log: (line: string) => void): Group {
-  const folder = join(parent, groupName())
+  const folder = join(parent, ownName())
   makeFolder(folder)
   writeControl(folder, 'memory.max', String(limits.memoryBytes))
   writeControl(folder, 'pids.max', String(limits.pids + bwrapTasks))
@@ -105,10 +105,11 @@ function openGroup(parent: string, limits: Limits, log: (line: string) => void):
   }
   const killedForMemory = (): number => readCount(folder, 'memory.events', 'oom_kill')
   const refusedForks = (): number => readCount(folder, 'pids.events', 'max')
-  const storm = forkStorm(refusedForks)
+  const storm = forkStorm(folder, limits.pids + bwrapTasks)
   return {
     enter: [join(folder, 'cgroup.procs')],
     rlimits: [],
+    started() {},
     excess: () => (killedForMemory() > 0 ? 'memory' : storm() ? 'pids' : null),
     verdict: (failed) => (killedForMemory() > 0 ? 'memory' : failed && refusedForks() > 0 ? 'pids' : null),
     kill() {

@@ -13,6 +13,8 @@ export interface Group {
   readonly enter: readonly string[]
   /** Further arguments of prlimit(1), applied inside the sandbox right before the program. */
   readonly rlimits: readonly string[]
+  /** Told once, when the sandbox's first process is known. */
+  started(init: number): void
   /** Asked about every 100 ms while the run lives: a limit that was passed, so that the run must be killed now. `init` is the sandbox's first process. */
   excess(init: number): Excess | null
   /** Asked once after the end: a limit that explains why the run failed. */

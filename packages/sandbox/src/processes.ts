@@ -63,3 +63,16 @@ export function residentBytes(pids: readonly number[]): number {
   }
   return total
 }
+
+let counter = 0
+
+/** A name that says whose thing it is: pid and start time of this process, and a number. */
+export function ownName(): string {
+  return `${process.pid}-${statOf(process.pid)?.started ?? '0'}-${counter++}`
+}
+
+/** True when `name` was made by ownName() of a process that no longer runs. */
+export function makerIsDead(name: string): boolean {
+  const [, pid, started] = /^(\d+)-(\d+)-\d+$/.exec(name) ?? []
+  return pid !== undefined && started !== undefined && !isRunning(Number(pid), started)
+}

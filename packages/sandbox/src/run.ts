@@ -1,6 +1,7 @@
 // Owns the life of one sandboxed process tree: start, feed, watch, end, and the proof that it is gone. Decides no mounts and no limits kind.
-import { spawn, type ChildProcess } from 'node:child_process'
-import { createWriteStream, type WriteStream } from 'node:fs'
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import { createWriteStream, openSync, type WriteStream } from 'node:fs'
+import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +9,7 @@ import { fault, type RunCause, type RunResult, type RunSpec } from '@hearth/prot
 import { Capture } from './capture.ts'
 import { launcherRefused } from './launch.ts'
 import type { Group } from './limits.ts'
+import { closeQuietly, inheritedFds, type Pipes } from './pipes.ts'
 import { isRunning, statOf, treeBelow } from './processes.ts'
 import { whyNot } from './probe.ts'
 
@@ -15,9 +17,15 @@ const watchEveryMs = 100
 /** Between SIGTERM to what runs inside and SIGKILL of everything. */
 const graceMs = 1000
 
+/** After 0, 1, 2 and the status pipe. */
+export const firstExtraFd = 4
+
 export type Start = {
   spec: RunSpec
+  pipes: Pipes
   command: { file: string; args: string[] }
+  /** Opens the files that the child gets from descriptor `firstExtraFd` on. */
+  extra(): number[]
   group: Group
   log(line: string): void
 }
@@ -26,14 +34,16 @@ export type Start = {
 export async function superviseRun(start: Start, signal: AbortSignal): Promise<RunResult> {
   const { spec, group, log } = start
   const began = performance.now()
+  const [out, err] = await Promise.all([start.pipes.take(), start.pipes.take()])
   let child: ChildProcess
   try {
-    // /proc/1/environ inside shows this environment: it stays empty.
-    child = spawn(start.command.file, start.command.args, { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'pipe', 'pipe'] })
+    child = spawnWith(start, out.writeFd, err.writeFd)
   } catch (error) {
+    out.reader.destroy()
+    err.reader.destroy()
     return { ok: false, fault: fault('bad_request', { where: 'argv', problem: error instanceof Error ? error.message : String(error) }) }
   }
-  const output = new Output(spec)
+  const output = new Output(spec, out.reader, err.reader)
   const tree = new Tree(child, group)
   let cause: RunCause | null = null
   let gentle: NodeJS.Timeout | undefined
@@ -49,7 +59,8 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   const onAbort = (): void => end('cancelled', true)
   const wall = setTimeout(() => end('timeout', true), spec.limits.wallMs)
   const watch = setInterval(() => {
-    const excess = tree.init === null ? null : group.excess(tree.init.pid)
+    if (tree.init === null) return
+    const excess = group.excess(tree.init.pid) ?? tooMany(tree.init.pid, spec.limits.pids)
     if (excess !== null) end(excess, false)
   }, watchEveryMs)
   if (signal.aborted) onAbort()
@@ -58,17 +69,16 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   const failedToSpawn = await new Promise<Error | null>((resolve) => {
     child.once('error', resolve)
     child.once('close', () => resolve(null))
-    output.follow(child)
     tree.follow()
-    child.stdin?.on('error', () => {}) // A program that reads nothing closes the pipe: its right.
-    child.stdin?.end(spec.stdin ?? '')
   })
   clearTimeout(wall)
   clearTimeout(gentle)
   clearInterval(watch)
   signal.removeEventListener('abort', onAbort)
-  if (failedToSpawn === null && !(await tree.gone())) log(`sandbox: process ${tree.init?.pid ?? '?'} is still there after SIGKILL (state ${statOf(tree.init?.pid ?? 0)?.state ?? '?'})`)
-  await output.close()
+  const gone = failedToSpawn !== null || (await tree.gone())
+  if (!gone) log(`sandbox: process ${tree.init?.pid ?? '?'} is still there after SIGKILL (state ${statOf(tree.init?.pid ?? 0)?.state ?? '?'})`)
+  await output.close(gone)
+  for (const pipe of [out, err]) if (gone) pipe.giveBack()
 
   const ended = tree.exitCode
   const stopped = cause as RunCause | null
@@ -85,6 +95,31 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   }
 }
 
+/** The backstop of every kind: the parent counts too, whatever the kernel was asked to enforce. The first process is bubblewrap's own. */
+function tooMany(init: number, limit: number): 'pids' | null {
+  return treeBelow(init, limit + 1).tasks > limit + 1 ? 'pids' : null
+}
+
+/** The child gets descriptors 0, 1, 2, the status pipe and the extra files (bubblewrap keeps those), and /dev/null in place of what leaked into this process. */
+function spawnWith({ spec, command, pipes, extra }: Start, stdout: number, stderr: number): ChildProcess {
+  const opened = [stdout, stderr]
+  const keep = (fd: number): number => {
+    opened.push(fd)
+    return fd
+  }
+  try {
+    const stdio: StdioOptions = [spec.stdin === undefined ? 'ignore' : keep(pipes.input(spec.stdin)), stdout, stderr, 'pipe']
+    for (const fd of extra()) stdio.push(keep(fd))
+    const leaked = inheritedFds().filter((fd) => fd >= stdio.length)
+    const empty = leaked.length === 0 ? 'ignore' : keep(openSync('/dev/null', 'r'))
+    for (let fd = stdio.length; fd <= Math.max(0, ...leaked); fd++) stdio.push(leaked.includes(fd) ? empty : 'ignore')
+    // /proc/1/environ inside shows this environment: it stays empty.
+    return spawn(command.file, command.args, { env: {}, cwd: '/', stdio })
+  } finally {
+    for (const fd of opened) closeQuietly(fd)
+  }
+}
+
 /** The signal in an exit code as a shell reports it (128 + number); null for an ordinary code. */
 function signalOf(code: number): string | null {
   return Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0] ?? null
@@ -96,6 +131,7 @@ function notStarted(spec: RunSpec, error: Error | null, code: number | null, std
   if (error !== null) return fault('sandbox_unavailable', whyNot(error.message, process.getuid?.() ?? 0))
   if (code === launcherRefused) return fault('limits_unavailable', { why: `the launcher could not enter its control group (${said})` })
   if (said.includes("Can't chdir")) return fault('bad_cwd', { path: spec.cwd ?? '.', problem: 'it is not a folder inside the workspace' })
+  if (said.includes("Can't find source path")) return fault('bad_cwd', { path: spec.workspace, problem: `its owner cannot reach it (${said})` })
   return fault('sandbox_unavailable', whyNot(stderr, process.getuid?.() ?? 0))
 }
 
@@ -122,6 +158,7 @@ class Tree {
       const pid = /"child-pid": (\d+)/.exec(text)?.[1]
       if (pid !== undefined && this.init === null) {
         this.init = { pid: Number(pid), started: statOf(Number(pid))?.started ?? '' }
+        this.#group.started(this.init.pid)
         this.#pending?.()
       }
       const code = /"exit-code": (\d+)/.exec(text)?.[1]
@@ -158,10 +195,10 @@ class Tree {
   async gone(): Promise<boolean> {
     const init = this.init
     if (init === null) return true
-    for (let round = 0; round < 2000; round++) {
+    for (let round = 0; round < 1000; round++) {
       if (!isRunning(init.pid, init.started)) return true
       send(init.pid, 'SIGKILL')
-      await sleep(5)
+      await sleep(1 + round / 100)
     }
     return false
   }
@@ -178,6 +215,8 @@ function send(pid: number, signal: NodeJS.Signals): void {
 /** Both output streams of one run: captured, counted, copied to the file, handed on. */
 class Output {
   readonly #spec: RunSpec
+  readonly #readers: readonly Socket[]
+  readonly #ended: Promise<unknown>
   readonly stdout: Capture
   readonly stderr: Capture
   #total = 0
@@ -185,40 +224,47 @@ class Output {
   onFull: () => void = () => {}
   onFileError: (problem: string) => void = () => {}
 
-  constructor(spec: RunSpec) {
+  constructor(spec: RunSpec, out: Socket, err: Socket) {
     this.#spec = spec
+    this.#readers = [out, err]
     this.stdout = new Capture(spec.captureBytes)
     this.stderr = new Capture(spec.captureBytes)
+    this.#ended = Promise.all(this.#readers.map((reader) => new Promise((resolve) => reader.once('close', resolve))))
+    if (spec.outputFile !== undefined) this.#keepIn(spec.outputFile)
+    this.#follow('stdout', out)
+    this.#follow('stderr', err)
   }
 
-  follow(child: ChildProcess): void {
-    const streams = [child.stdout, child.stderr]
-    if (this.#spec.outputFile !== undefined) {
-      const file = createWriteStream(this.#spec.outputFile, { mode: 0o600 })
-      this.#file = file
-      file.on('drain', () => streams.forEach((stream) => stream?.resume()))
-      file.on('error', (error) => {
-        this.#file = null
-        this.onFileError(error.message)
-        streams.forEach((stream) => stream?.resume())
-      })
-    }
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name]?.on('error', () => {})
-      child[name]?.on('data', (chunk: Buffer) => {
-        const room = this.#spec.limits.outputBytes - this.#total
-        if (room <= 0) return
-        const piece = chunk.subarray(0, room)
-        this.#total += piece.length
-        this[name].push(piece)
-        this.#spec.onOutput?.(name, piece)
-        if (this.#file !== null && !this.#file.write(piece)) streams.forEach((stream) => stream?.pause())
-        if (chunk.length > room) this.onFull()
-      })
-    }
+  #keepIn(path: string): void {
+    const file = createWriteStream(path, { mode: 0o600 })
+    this.#file = file
+    const goOn = (): void => this.#readers.forEach((reader) => reader.resume())
+    file.on('drain', goOn)
+    file.on('error', (error) => {
+      this.#file = null
+      this.onFileError(error.message)
+      goOn()
+    })
   }
 
-  async close(): Promise<void> {
+  #follow(name: 'stdout' | 'stderr', reader: Socket): void {
+    reader.on('error', () => {})
+    reader.on('data', (chunk: Buffer) => {
+      const room = this.#spec.limits.outputBytes - this.#total
+      if (room <= 0) return this.onFull()
+      const piece = chunk.subarray(0, room)
+      this.#total += piece.length
+      this[name].push(piece)
+      this.#spec.onOutput?.(name, piece)
+      if (this.#file !== null && !this.#file.write(piece)) this.#readers.forEach((other) => other.pause())
+      if (chunk.length > room) this.onFull()
+    })
+  }
+
+  /** Waits for the last bytes; `all` is false when a process that cannot be killed still holds the pipes. */
+  async close(all: boolean): Promise<void> {
+    if (!all) this.#readers.forEach((reader) => reader.destroy())
+    await this.#ended
     const file = this.#file
     if (file === null) return
     await new Promise<void>((resolve) => {

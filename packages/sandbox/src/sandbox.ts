@@ -7,11 +7,12 @@ import { promisify } from 'node:util'
 import { fault, faultFrom, type Config, type Fault, type RunResult, type RunSpec, type Sandbox, type SandboxReport } from '@hearth/protocol'
 import { findBwrap, sandboxArgs } from './bubblewrap.ts'
 import { guardGit } from './git-guard.ts'
-import { makeIdentity } from './identity.ts'
+import { makeIdentity, type Identity } from './identity.ts'
 import { launchCommand } from './launch.ts'
 import { findLimiter, type Limiter } from './limits.ts'
+import { makePipes, type Pipes } from './pipes.ts'
 import { bwrapMissing, tooOld } from './probe.ts'
-import { superviseRun } from './run.ts'
+import { firstExtraFd, superviseRun } from './run.ts'
 
 const execFileAsync = promisify(execFile)
 const probeKeptMs = 60_000
@@ -27,7 +28,7 @@ export type SandboxOptions = {
   bwrap?: string
 }
 
-type Ready = { bwrap: string; version: string; limiter: Limiter; etc: Record<string, string>; stateDir: string }
+type Ready = { bwrap: string; version: string; limiter: Limiter; identity: Identity; stateDir: string; pipes: Pipes }
 
 /**
  * The sandbox of this box. Ends what a killed daemon's sandboxes left, at once. `close` gives the control groups back; call it when no run is left.
@@ -36,6 +37,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
   const { config, log } = options
   const cgroupRoot = options.cgroupRoot ?? '/sys/fs/cgroup'
   let limiter: Promise<Limiter | { why: string }> | null = null
+  let pipes: Pipes | null = null
   let probe: { at: number; result: Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> } | null = null
 
   const findLimits = async (): Promise<Limiter | { why: string }> => {
@@ -58,7 +60,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
       mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
       const stateDir = realpathSync(options.stateDir)
       const folder = join(stateDir, 'sandbox')
-      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, etc: makeIdentity(join(folder, 'etc')), stateDir }
+      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, identity: makeIdentity(join(folder, 'etc')), stateDir, pipes: (pipes ??= makePipes(join(folder, 'pipes'))) }
       const empty = join(folder, 'empty')
       mkdirSync(empty, { recursive: true })
       const tried = await runReady(ready, config, log, {
@@ -95,6 +97,8 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
     async close() {
       const found = limiter === null ? null : await limiter
       if (found !== null && 'open' in found) await found.close()
+      pipes?.close()
+      pipes = null
       limiter = null
       probe = null
     },
@@ -114,10 +118,10 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   try {
     const args = sandboxArgs({
       workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, hidden: [ready.stateDir],
-      readOnlyPaths: config.readOnlyPaths, etc: ready.etc, tmpBytes: spec.limits.tmpBytes, env: spec.env ?? {},
+      readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, env: spec.env ?? {},
     })
-    const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: null, argv: spec.argv })
-    return await superviseRun({ spec, command, group, log }, signal)
+    const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: spec.argv })
+    return await superviseRun({ spec, command, pipes: ready.pipes, extra: ready.identity.open, group, log }, signal)
   } finally {
     await group.remove()
     for (const name of guard.after()) log(`sandbox: ${name} was made by a sandboxed program in ${workspace} and removed, because git would obey it`)
@@ -125,12 +129,15 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
 }
 
 /** The workspace by its real path and the working directory as the sandbox names it. */
-function checkPlace(spec: RunSpec, stateDir: string): { workspace: string; chdir: string } | { fault: Fault } {
+function checkPlace(spec: RunSpec, stateDir: string): { workspace: string; chdir: string; runAs: { uid: number; gid: number } | null } | { fault: Fault } {
   const refuse = (problem: string) => ({ fault: fault('bad_cwd', { path: spec.workspace, problem }) })
   let workspace: string
+  let owner: { uid: number; gid: number }
   try {
     workspace = realpathSync(spec.workspace)
-    if (!statSync(workspace).isDirectory()) return refuse('it is not a folder')
+    const found = statSync(workspace)
+    if (!found.isDirectory()) return refuse('it is not a folder')
+    owner = { uid: found.uid, gid: found.gid }
     accessSync(workspace, constants.R_OK | constants.X_OK)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
@@ -140,7 +147,9 @@ function checkPlace(spec: RunSpec, stateDir: string): { workspace: string; chdir
   if (workspace === stateDir) return refuse("it is the daemon's own folder")
   const chdir = posix.join('/work', spec.cwd ?? '.')
   if (posix.isAbsolute(spec.cwd ?? '.') || (chdir !== '/work' && !chdir.startsWith('/work/'))) return refuse(`the working directory '${spec.cwd ?? ''}' leads out of it`)
-  return { workspace, chdir }
+  // uid 0 without capabilities may not write what another user owns, and what it made there would not be theirs.
+  const runAs = process.getuid?.() === 0 && owner.uid !== 0 ? owner : null
+  return { workspace, chdir, runAs }
 }
 
 function badArguments(spec: RunSpec): Fault | null {
