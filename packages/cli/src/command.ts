@@ -1,0 +1,34 @@
+// Owns the shape of a command and the table of all of them. Loads none of them: each is imported when it is asked for.
+import type { Args, Spec } from './args.ts'
+import type { Context } from './context.ts'
+
+export type Command = {
+  spec: Spec
+  /** Does the work; resolves to the exit code, throws FaultError. */
+  run(ctx: Context, args: Args): Promise<number>
+}
+
+type Entry = { summary: string; load: () => Promise<Command> }
+
+/** Name -> one line for the overview, and where the command is. The order is the order of the overview. */
+export const commands: Readonly<Record<string, Entry>> = {
+  run: { summary: 'give a job to a model and watch it', load: async () => (await import('./commands/run.ts')).run },
+  ps: { summary: 'list running and queued jobs', load: async () => (await import('./commands/ps.ts')).ps },
+  show: { summary: 'one job on one page', load: async () => (await import('./commands/show.ts')).show },
+  logs: { summary: 'the events of a job as text', load: async () => (await import('./commands/logs.ts')).logs },
+  attach: { summary: 'watch a running job; ends with its exit code', load: async () => (await import('./commands/logs.ts')).attach },
+  cancel: { summary: 'stop a job', load: async () => (await import('./commands/cancel.ts')).cancel },
+  'models ls': { summary: 'list known and installed models', load: async () => (await import('./commands/models.ts')).ls },
+  'models pull': { summary: 'fetch a model of the catalogue', load: async () => (await import('./commands/models.ts')).pull },
+  'models import': { summary: 'use a GGUF file that is already here', load: async () => (await import('./commands/models.ts')).importFile },
+  'models rm': { summary: 'remove an installed model', load: async () => (await import('./commands/models.ts')).rm },
+  'models verify': { summary: 'compare an installed model with its sha256', load: async () => (await import('./commands/models.ts')).verify },
+  'models reset': { summary: 'let an engine start again that failed too often', load: async () => (await import('./commands/models.ts')).reset },
+  usage: { summary: 'tokens, seconds and money, by model', load: async () => (await import('./commands/usage.ts')).usage },
+  up: { summary: 'start the daemon', load: async () => (await import('./commands/up.ts')).up },
+  down: { summary: 'stop the daemon', load: async () => (await import('./commands/down.ts')).down },
+  status: { summary: 'what the daemon is doing', load: async () => (await import('./commands/status.ts')).status },
+  doctor: { summary: 'check this box and say what to repair', load: async () => (await import('./commands/doctor.ts')).doctor },
+  version: { summary: 'versions of the command, Node and the daemon', load: async () => (await import('./commands/version.ts')).version },
+  help: { summary: 'the commands, or one of them', load: async () => (await import('./commands/help.ts')).help },
+}

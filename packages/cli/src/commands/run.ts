@@ -1,0 +1,144 @@
+// Owns `hearth run`: builds the request, sees to a daemon and a model, submits, and hands over to watch.
+import { fstatSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { Client } from '@hearth/protocol/client'
+import { fault, FaultError } from '@hearth/protocol/fault'
+import type { JobRequestInput, ModelList, SubmitReply } from '@hearth/protocol'
+import { usageFault, type Args } from '../args.ts'
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { reach, start } from '../daemon.ts'
+import { bytes, duration } from '../print.ts'
+import { jsonLine, visible } from '../text.ts'
+import { showTransfer } from '../transfer.ts'
+import { watch } from '../watch.ts'
+
+/** A daemon that was started for one job ends after this long without work. */
+const idleExitSeconds = 600
+/** The protocol holds two million characters; more is refused before it is read into memory. */
+const promptBytes = 8 * 2 ** 20
+const stdinNoteMs = 2000
+
+export const run: Command = {
+  spec: {
+    name: 'run', operands: '[PROMPT...]', arity: [0, Infinity],
+    about: 'Gives a job to a model, shows its steps and ends with its outcome as exit code. The prompt is the arguments, or standard input when there are none; '
+      + 'with both, the arguments come first and the input follows after an empty line as context. The first line of stderr is the id of the job, written when the job is safely stored; '
+      + 'progress and the receipt go to stderr, the model\'s closing words to stdout. Without a daemon one is started for the job (it ends after ten idle minutes); '
+      + 'without any model the starter is fetched first. Ctrl-C (or SIGTERM) cancels the job, a second one leaves at once; closing the terminal or losing the connection leaves the job running.',
+    flags: {
+      cwd: { type: 'string', value: 'DIR', help: 'folder to work in (default: this one)' },
+      check: { type: 'string', value: 'CMD', multiple: true, help: 'shell command that decides whether the job is resolved' },
+      model: { type: 'string', value: 'ID', help: 'model id, or scripted:FILE' },
+      'max-steps': { type: 'string', value: 'N', help: 'steps at most' },
+      'max-tokens': { type: 'string', value: 'N', help: 'tokens at most: prompt tokens evaluated plus generated ones' },
+      timeout: { type: 'string', value: 'TIME', help: 'seconds, or 90s, 10m, 1h30m' },
+      seed: { type: 'string', value: 'N', help: 'seed of the sampling' },
+      tag: { type: 'string', value: 'K=V', multiple: true, help: 'note kept with the job' },
+      'idempotency-key': { type: 'string', value: 'KEY', help: 'the same key gives the same job, however often it is sent' },
+      detach: { type: 'boolean', short: 'd', help: 'print the id on stdout and leave; the job goes on' },
+      quiet: { type: 'boolean', short: 'q', help: 'no progress and no receipt' },
+    },
+    examples: [
+      ['hearth run --check "test -f b.txt" "copy a.txt to b.txt"', 'exit 0 when the check passed, 10 when it ran and failed'],
+      ['git diff | hearth run --json "review this change" > events.ndjson', 'the input is context; stdout gets one event a line'],
+      ['id=$(hearth run --detach --timeout 1h "run the tests and mend what fails")', 'comes back at once; hearth attach $id watches'],
+    ],
+  },
+  async run(ctx, args) {
+    const json = args.flag('json')
+    const request = await requestFrom(ctx, args)
+    // Short notes wait until the id is out: the first line of stderr is the id for whoever reads it by program.
+    const notes: string[] = []
+    if (await reach(ctx) === null) {
+      const status = await start(ctx, ['--exit-when-idle', String(idleExitSeconds)])
+      notes.push(`no daemon was running: started one for this job (pid ${status.pid}); it ends after ${duration(idleExitSeconds * 1000)} without work`)
+    }
+    const client = new Client(ctx.paths.socket)
+    await seeToModel(ctx, client, request.model ?? null)
+    const { job, duplicate } = await client.call<SubmitReply>('POST', '/api/jobs', request)
+    const live = ctx.err.tty && !args.flag('quiet') && !json
+    ctx.err.line(live ? `${ctx.err.ink.dim('job')} ${ctx.err.ink.bold(visible(job.id))}` : visible(job.id))
+    if (duplicate) notes.push('the idempotency key names this older job; nothing new was started')
+    if (!args.flag('quiet')) for (const note of notes) ctx.err.line(ctx.err.ink.dim(note))
+    if (!args.flag('detach')) return await watch(ctx, job.id, { json, quiet: args.flag('quiet'), after: 0, interrupt: 'cancel' })
+    ctx.out.line(json ? jsonLine({ job, duplicate }) : visible(job.id))
+    return 0
+  },
+}
+
+async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
+  const model = args.text('model')
+  const seed = args.whole('seed', 0)
+  if (seed !== null && seed > 2 ** 32 - 1) throw usageFault(`--seed is at most ${2 ** 32 - 1}.`)
+  const request = {
+    cwd: resolve(ctx.cwd, args.text('cwd') ?? '.'),
+    checks: args.list('check'),
+    // The daemon has another working directory: a script's path is made absolute here.
+    model: model?.startsWith('scripted:') === true ? `scripted:${resolve(ctx.cwd, model.slice('scripted:'.length))}` : model,
+    maxSteps: args.whole('max-steps', 1),
+    maxTokens: args.whole('max-tokens', 1),
+    timeoutSeconds: args.seconds('timeout'),
+    seed,
+    tags: tagsFrom(args.list('tag')),
+    idempotencyKey: args.text('idempotency-key'),
+  }
+  const words = args.operands.join(' ').trim()
+  const input = (await readInput(ctx)).trim()
+  const prompt = [words, input].filter((part) => part !== '').join('\n\n')
+  if (prompt === '') throw usageFault("There is no prompt: give it as arguments or on standard input, e.g. hearth run 'say hello'.")
+  return { prompt, ...request }
+}
+
+function tagsFrom(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(words.map((word) => {
+    const at = word.indexOf('=')
+    if (at <= 0) throw usageFault(`--tag takes NAME=VALUE, not '${word}'.`)
+    return [word.slice(0, at), word.slice(at + 1)]
+  }))
+}
+
+/** Standard input when something was redirected into it; nothing for a terminal or a closed one. Throws `bad_request` for bytes that are not text. */
+async function readInput(ctx: Context): Promise<string> {
+  if (ctx.stdin.isTTY || !isRedirected()) return ''
+  const slow = setTimeout(() => ctx.err.line("hearth: waiting for the end of standard input; 'hearth run ... < /dev/null' gives none"), stdinNoteMs)
+  const parts: Buffer[] = []
+  let size = 0
+  try {
+    for await (const part of ctx.stdin as AsyncIterable<Buffer>) {
+      clearTimeout(slow)
+      size += part.length
+      if (size > promptBytes) throw new FaultError(fault('bad_request', { where: 'prompt', problem: `standard input has more than ${bytes(promptBytes)}` }))
+      parts.push(part)
+    }
+  } finally {
+    clearTimeout(slow)
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts))
+  } catch {
+    throw new FaultError(fault('bad_request', { where: 'prompt', problem: 'standard input is not UTF-8 text' }))
+  }
+}
+
+function isRedirected(): boolean {
+  try {
+    const input = fstatSync(0)
+    return input.isFIFO() || input.isFile() || input.isSocket()
+  } catch {
+    return false
+  }
+}
+
+/** On a box without any model the default one is fetched first. Another model that is missing is the daemon's own fault to tell. */
+async function seeToModel(ctx: Context, client: Client, wanted: string | null): Promise<void> {
+  if (wanted?.startsWith('scripted:') === true) return
+  const { models, default: standard } = await client.call<ModelList>('GET', '/api/models')
+  if (models.some((model) => model.installed)) return
+  const starter = models.find((model) => model.id === standard) ?? models.find((model) => model.roles.includes('agent'))
+  if (starter === undefined || (wanted !== null && wanted !== starter.id)) return
+  const size = starter.bytes === null ? '' : `, ${bytes(starter.bytes)}`
+  ctx.err.line(`hearth: no model is installed; fetching the starter ${visible(starter.id)} first${size}`)
+  const { model } = await showTransfer(ctx, `/api/models/${encodeURIComponent(starter.id)}/pull`, ctx.err, false)
+  ctx.err.line(`hearth: ${visible(model.id)} is installed and verified`)
+}
