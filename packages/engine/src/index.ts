@@ -1,2 +1,6 @@
 // The engine package: where tokens come from.
 export { readGguf, type GgufHeader, type GgufResult } from './catalog/gguf.ts'
+export { loadScript, scriptedModel } from './scripted/model.ts'
+export { Script, type ScriptInput } from './scripted/script.ts'
+export * from './engine.ts'
+export type { InstalledModel } from './installed.ts'
