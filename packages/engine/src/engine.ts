@@ -1,0 +1,144 @@
+// Owns the local models of one daemon: one supervised worker for each model file, at most one loaded at a time. The only way in for the daemon.
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { fault, type Config, type Confine, type Model, type WorkerStatus } from '@hearth/protocol'
+import type { InstalledModel } from './installed.ts'
+import { LocalModel } from './local/local-model.ts'
+import { launcher } from './local/process.ts'
+import { Residency } from './local/residency.ts'
+import { Slots } from './local/slots.ts'
+import { Supervisor } from './local/supervisor.ts'
+import { defaultThreads } from './local/threads.ts'
+import type { Load } from './local/wire.ts'
+
+export type EngineOptions = {
+  config: Config['engine']
+  /** How the worker is confined; read only when `config.sandbox` is not `off`. Null then means that no worker may start. */
+  confine: Confine | null
+  /** The node binary; a link is followed, because the worker sees only the real file. */
+  node: string
+  /** Folder of the checkout: node_modules and the sources are mounted from it, read-only. */
+  root: string
+  /** What the worker may know of the caller's environment (GGML_*, VK_*, …); anything else in it is dropped. */
+  env?: Readonly<Record<string, string | undefined>>
+  log: (line: string) => void
+  onState?: (status: WorkerStatus) => void
+}
+
+type Open = { id: string; supervisor: Supervisor; slots: Slots }
+
+// A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
+const defaultContextTokens = 8192
+// A CPU computes small pieces as fast as large ones, and a small piece makes progress and cancelling fine-grained; a GPU wants the whole batch.
+const cpuPrefillTokens = 128
+const passedOn = /^(GGML_|VK_|HSA_)|^(AMD_VULKAN_ICD|MESA_SHADER_CACHE_DIR|LP_NUM_THREADS)$/
+
+export class Engine {
+  readonly #options: EngineOptions
+  readonly #open = new Map<string, Open>()
+  readonly #residency = new Residency()
+
+  constructor(options: EngineOptions) {
+    this.#options = options
+  }
+
+  /** The port for an installed model. Nothing is loaded before its first request; models of the same file share a worker. */
+  model(installed: InstalledModel): Model {
+    const open = this.#of(installed)
+    return new LocalModel({
+      installed, supervisor: open.supervisor, slots: open.slots, contextTokens: this.#window(installed),
+      hold: (signal) => this.#residency.hold(open.supervisor, signal),
+    })
+  }
+
+  /** Every worker that was ever asked for, also stopped ones. */
+  workers(): WorkerStatus[] {
+    return [...this.#open.values()].map(statusOf)
+  }
+
+  /** Closes the open circuit of a model; unknown ids are ignored. */
+  reset(modelId: string): void {
+    for (const open of this.#open.values()) if (open.id === modelId) open.supervisor.reset()
+  }
+
+  /** Ends every worker and every run (`shutting_down`). No process is left when it resolves. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open.values()].map((open) => open.supervisor.close()))
+  }
+
+  #of(installed: InstalledModel): Open {
+    const known = this.#open.get(installed.path)
+    if (known !== undefined) return known
+    const { config, log, onState } = this.#options
+    const slots = new Slots()
+    const load = this.#load(installed)
+    const supervisor = new Supervisor({
+      model: installed.id, load, log, timing: { idleUnloadMs: config.idleUnloadSeconds * 1000 },
+      launch: (hearing) => this.#launcher(installed, load)(hearing),
+      onState: (phase) => {
+        if (phase === 'starting') slots.forget()
+        onState?.(statusOf(open))
+      },
+    })
+    const open: Open = { id: installed.id, supervisor, slots }
+    this.#open.set(installed.path, open)
+    return open
+  }
+
+  #window(installed: InstalledModel): number {
+    return this.#options.config.contextTokens ?? Math.min(installed.contextTokens ?? defaultContextTokens, defaultContextTokens)
+  }
+
+  #load(installed: InstalledModel): Load {
+    const { config } = this.#options
+    const backend = config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend
+    return {
+      type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, batchTokens: config.batchTokens,
+      // Room for one row of every other sequence beside a full piece of a prompt.
+      prefillTokens: Math.max(16, Math.min(config.batchTokens - config.sequences, backend === 'cpu' ? cpuPrefillTokens : Infinity)),
+      threads: config.threads ?? defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()),
+    }
+  }
+
+  #launcher(installed: InstalledModel, load: Load) {
+    const { config, confine, node, root, env } = this.#options
+    const binary = realpathSync(node)
+    const worker = join(root, 'packages/engine/src/local/worker.ts')
+    const spec = {
+      argv: [binary, '--disable-warning=ExperimentalWarning', worker],
+      // node_modules/@hearth/* are links into packages/, so both ends must be there.
+      readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path)],
+      readWrite: [],
+      gpu: load.backend !== 'cpu',
+      env: { HOME: '/tmp', PATH: '/usr/bin:/bin', ...allowed(env ?? {}) },
+    }
+    if (config.sandbox === 'off') return launcher(null, spec)
+    return confine === null ? noConfine : launcher(confine, spec)
+  }
+}
+
+const mounted = ['engine/package.json', 'engine/src', 'protocol/package.json', 'protocol/src']
+
+function noConfine() {
+  return { fault: fault('sandbox_unavailable', { why: 'the daemon has no way to confine the engine worker', remedy: 'Install bubblewrap, or set "engine": {"sandbox": "off"}.' }) }
+}
+
+function allowed(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passedOn.test(entry[0])))
+}
+
+/** The file, where a link leads to, and all parts of a split model (`…-00001-of-00003.gguf`). */
+function filesOf(path: string): string[] {
+  const split = /^(.*)-00001-of-(\d{5})\.gguf$/.exec(path)
+  const parts = split === null ? [path] : Array.from({ length: Number(split[2]) }, (_, i) => `${split[1]}-${String(i + 1).padStart(5, '0')}-of-${split[2]}.gguf`)
+  return [...new Set(parts.flatMap((part) => (existsSync(part) ? [part, realpathSync(part)] : [part])))]
+}
+
+function statusOf(open: Open): WorkerStatus {
+  const { state, pid, restarts, lastFault, ready, running } = open.supervisor.status
+  return {
+    model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null,
+    contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting,
+  }
+}

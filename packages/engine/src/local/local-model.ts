@@ -1,0 +1,254 @@
+// Owns the port `Model` for one file on this box: checks, prompt, slot, run and the event order. Never throws; knows no process and no token.
+import { randomBytes, randomInt } from 'node:crypto'
+import { fault, faultFrom, noUsage, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type Usage } from '@hearth/protocol'
+import type { InstalledModel } from '../installed.ts'
+import { Mailbox } from './mailbox.ts'
+import { checkRequest } from './request.ts'
+import type { Slot, Slots } from './slots.ts'
+import { nativeFault } from './supervision.ts'
+import type { RunMessage, Supervisor } from './supervisor.ts'
+import type { CallEvent } from './template/calls.ts'
+import { planRequest, type Plan } from './template/plan.ts'
+import { ChatTemplate } from './template/render.ts'
+import type { Generate, Inspection, RunFigures } from './wire.ts'
+
+/** Keeps a model's worker loaded while it is held. */
+export type Hold = { release(): void }
+export type HoldModel = (signal: AbortSignal) => Promise<Hold | 'aborted' | { fault: Fault }>
+
+export type LocalModelOptions = {
+  installed: InstalledModel
+  supervisor: Supervisor
+  slots: Slots
+  hold: HoldModel
+  /** Window before the first load; afterwards the worker's own figure counts. */
+  contextTokens: number
+}
+
+type Terminal = Extract<ModelEvent, { type: 'done' | 'failed' }>
+type Heard = RunMessage | { type: 'slot'; slot: Slot } | { type: 'position'; position: number } | { type: 'aborted' }
+
+const priority = { interactive: 5, job: 3, batch: 1 } as const
+
+export class LocalModel implements Model {
+  readonly #options: LocalModelOptions
+  #template: { inspection: Inspection; template: ChatTemplate | { fault: Fault } } | null = null
+
+  constructor(options: LocalModelOptions) {
+    this.#options = options
+  }
+
+  get info(): ModelInfo {
+    const { installed, supervisor, contextTokens } = this.#options
+    return { id: installed.id, place: 'local', contextTokens: supervisor.status.ready?.contextTokens ?? contextTokens, profile: installed.profile }
+  }
+
+  async *generate(input: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, void> {
+    const call = new Call()
+    const checked = checkRequest(input)
+    if ('fault' in checked) {
+      yield call.failed(checked.fault)
+      return
+    }
+    let hold: Hold | null = null
+    try {
+      const held = await this.#options.hold(signal)
+      if (held === 'aborted') {
+        yield call.done('cancelled')
+        return
+      }
+      if ('fault' in held) {
+        yield call.failed(held.fault)
+        return
+      }
+      hold = held
+      yield* this.#answer(checked.request, signal, call)
+    } catch (error) {
+      if (!call.ended) yield call.failed(faultFrom(error))
+    } finally {
+      hold?.release()
+    }
+  }
+
+  async *#answer(request: ModelRequest, signal: AbortSignal, call: Call): AsyncGenerator<ModelEvent, void, void> {
+    const { supervisor, slots, installed } = this.#options
+    const first = await supervisor.ready(signal)
+    if (first === 'aborted') return yield call.done('cancelled')
+    if ('fault' in first) return yield call.failed(first.fault)
+    const template = this.#templateOf(first.ready.inspection)
+    if ('fault' in template) return yield call.failed(template.fault)
+    const plan = planRequest(request, installed.toolFormat, template)
+    if ('fault' in plan) return yield call.failed(plan.fault)
+    if (slots.count !== first.ready.sequences) slots.resize(first.ready.sequences)
+
+    const heard = new Mailbox<Heard>()
+    const abort = (): void => heard.push({ type: 'aborted' })
+    signal.addEventListener('abort', abort, { once: true })
+    const leave = slots.ask({ sessionKey: request.sessionKey, class: request.class, prompt: plan.prompt.text },
+      (slot) => heard.push({ type: 'slot', slot }), (position) => heard.push({ type: 'position', position }))
+    let run: Run | null = null
+    try {
+      if (signal.aborted) return yield call.done('cancelled')
+      for (;;) {
+        const message = await heard.next()
+        if (message.type === 'position') yield { type: 'queued', position: message.position }
+        else if (message.type === 'aborted') return yield call.done('cancelled')
+        else if (message.type === 'slot') {
+          run = new Run(message.slot, supervisor)
+          // The worker may have died and come back while this request waited for its slot.
+          const again = await supervisor.ready(signal)
+          if (again === 'aborted') return yield call.done('cancelled')
+          if ('fault' in again) return yield call.failed(again.fault)
+          call.queued()
+          run.begin(generateOf(request, plan, message.slot), installed.id, (reply) => heard.push(reply))
+        } else {
+          for (const event of call.hear(message, plan, installed.id)) yield event
+          if (call.ended) return
+        }
+      }
+    } finally {
+      signal.removeEventListener('abort', abort)
+      leave()
+      // A slot that was handed over in the moment the request gave up goes back.
+      for (const message of heard.drain()) if (message.type === 'slot') message.slot.free()
+      run?.leave()
+    }
+  }
+
+  #templateOf(inspection: Inspection): ChatTemplate | { fault: Fault } {
+    if (this.#template?.inspection !== inspection) this.#template = { inspection, template: ChatTemplate.of(inspection) }
+    return this.#template.template
+  }
+}
+
+function generateOf(request: ModelRequest, plan: Plan, slot: Slot): Generate {
+  return {
+    type: 'generate', id: randomBytes(8).toString('hex'), sequence: slot.sequence, segments: plan.prompt.segments,
+    sampling: { ...request.sampling, seed: request.sampling.seed ?? randomInt(2 ** 32) },
+    maxTokens: request.maxTokens, stop: request.stop, grammar: plan.grammar, stopAtJson: plan.stopAtJson,
+    probabilities: request.probabilities, visible: plan.visible, priority: priority[request.class],
+  }
+}
+
+/** One run on its slot: the slot is freed when the worker is done with it, which is later than the caller's end when that was an abort. */
+class Run {
+  readonly #slot: Slot
+  readonly #supervisor: Supervisor
+  #id: string | null = null
+  #over = false
+
+  constructor(slot: Slot, supervisor: Supervisor) {
+    this.#slot = slot
+    this.#supervisor = supervisor
+  }
+
+  begin(request: Generate, model: string, listener: (message: RunMessage) => void): void {
+    this.#id = request.id
+    this.#supervisor.run(request, (message) => {
+      if (message.type === 'tokens') this.#slot.grew(message.text)
+      if (message.type === 'end' || message.type === 'broke' || message.type === 'refused' || message.type === 'lost') this.#finish()
+      listener(message)
+    }, fault('worker_exited', { model, how: 'before the request reached it' }))
+  }
+
+  /** The caller is gone: nothing more is computed for it. */
+  leave(): void {
+    if (this.#over) return
+    if (this.#id === null) this.#finish()
+    else this.#supervisor.cancel(this.#id)
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#slot.free()
+  }
+}
+
+/** The account of one call: tokens, times, and the one terminal event. */
+class Call {
+  readonly #startedAt = performance.now()
+  #queuedUntil: number | null = null
+  #firstAt: number | null = null
+  #lastAt: number | null = null
+  #usage: Usage = noUsage
+  #figures: RunFigures | null = null
+  #calls = 0
+  ended = false
+
+  queued(): void {
+    this.#queuedUntil = performance.now()
+  }
+
+  done(stop: StopReason): Terminal {
+    this.ended = true
+    return { type: 'done', stop, usage: this.#usage, timings: this.#timings() }
+  }
+
+  failed(why: Fault): Terminal {
+    this.ended = true
+    return { type: 'failed', fault: why, usage: this.#usage, timings: this.#timings() }
+  }
+
+  /** The events of one message of the worker, in order; the last one is terminal when `ended` is set. */
+  hear(message: RunMessage, plan: Plan, model: string): ModelEvent[] {
+    switch (message.type) {
+      case 'started':
+        this.#usage = { promptTokens: message.promptTokens, reusedTokens: message.reusedTokens, completionTokens: 0 }
+        return [{ type: 'started', promptTokens: message.promptTokens, reusedTokens: message.reusedTokens }]
+      case 'prefill':
+        return [{ type: 'prefill', doneTokens: message.doneTokens, totalTokens: message.totalTokens }]
+      case 'tokens': {
+        const now = performance.now()
+        this.#firstAt ??= now
+        this.#lastAt = now
+        this.#usage = { ...this.#usage, completionTokens: this.#usage.completionTokens + message.count }
+        const probabilities = message.pieces.length > 0 ? { probabilities: message.pieces } : {}
+        if (plan.reader !== null) return this.#read(plan.reader.push(message.text), probabilities)
+        return message.text === '' && message.pieces.length === 0 ? [] : [{ type: 'text', text: message.text, ...probabilities }]
+      }
+      case 'end': {
+        this.#take(message.figures)
+        const rest = message.stop === 'cancelled' ? [] : this.#read(plan.reader?.end(message.stop !== 'end') ?? [], {})
+        return [...rest, this.done(this.#calls > 0 && message.stop !== 'cancelled' ? 'tool_calls' : message.stop)]
+      }
+      case 'broke':
+        this.#take(message.figures)
+        return [this.failed(nativeFault(model, message.cause, message.problem, 'internal'))]
+      case 'lost':
+        return [this.failed(message.fault)]
+      case 'refused':
+        return [this.failed(message.cause === 'context_overflow'
+          ? fault('context_overflow', { promptTokens: message.promptTokens, contextTokens: message.contextTokens })
+          : fault('bad_schema', { problem: `the engine refuses its grammar (${message.problem})` }))]
+      default:
+        return message satisfies never
+    }
+  }
+
+  #read(events: CallEvent[], probabilities: { probabilities?: Extract<ModelEvent, { type: 'text' }>['probabilities'] }): ModelEvent[] {
+    this.#calls += events.filter((event) => event.type === 'tool_call').length
+    if (probabilities.probabilities === undefined) return events
+    const first = events.findIndex((event) => event.type === 'text')
+    if (first < 0) return [{ type: 'text', text: '', probabilities: probabilities.probabilities }, ...events]
+    return events.map((event, index) => (index === first && event.type === 'text' ? { type: 'text', text: event.text, ...(probabilities as Required<typeof probabilities>) } : event))
+  }
+
+  #take(figures: RunFigures): void {
+    this.#figures = figures
+    this.#usage = { promptTokens: figures.promptTokens, reusedTokens: figures.reusedTokens, completionTokens: figures.completionTokens }
+  }
+
+  /** The worker's own times when it gave them (they hold no channel delay), else ours. */
+  #timings(): Timings {
+    const now = performance.now()
+    const runFrom = this.#queuedUntil
+    const firstAt = this.#firstAt
+    return {
+      queuedMs: (runFrom ?? now) - this.#startedAt,
+      prefillMs: this.#figures?.prefillMs ?? (runFrom === null ? 0 : (firstAt ?? now) - runFrom),
+      decodeMs: this.#figures?.decodeMs ?? (firstAt === null ? 0 : (this.#lastAt ?? now) - firstAt),
+      ttftMs: firstAt === null ? null : firstAt - this.#startedAt,
+      totalMs: now - this.#startedAt,
+    }
+  }
+}

@@ -1,0 +1,275 @@
+// Owns one engine worker: performs what supervision.ts decides, carries messages between runs and the process, and is the only one who starts or kills it.
+// Every run it accepts hears exactly one last word: `end`, `broke`, `refused`, or `lost` with the named cause.
+import type { Fault, WorkerState } from '@hearth/protocol'
+import type { Launch, WorkerProcess } from './process.ts'
+import { decide, defaultTiming, initialState, type Effect, type Event, type State, type Timing } from './supervision.ts'
+import { isRunReply, type FromWorker, type Generate, type Load, type Ready, type RunReply } from './wire.ts'
+
+export type RunMessage = RunReply | { type: 'lost'; fault: Fault }
+export type ReadyAnswer = { ready: Ready } | { fault: Fault }
+
+export type SupervisorOptions = {
+  model: string
+  launch: Launch
+  load: Load
+  timing?: Partial<Timing>
+  log: (line: string) => void
+  /** After each change of phase; `ready` was left when sequences hold nothing any more. */
+  onState?: (phase: WorkerState) => void
+}
+
+const canaryId = 'canary'
+
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #timing: Timing
+  #state: State = initialState(performance.now())
+  #process: WorkerProcess | null = null
+  #ready: Ready | null = null
+  #ticker: NodeJS.Timeout | null = null
+  #retry: NodeJS.Timeout | null = null
+  #pings = 0
+  #msPerPromptToken = 0
+  #prefill = new Map<string, { doneTokens: number; at: number }>()
+  readonly #runs = new Map<string, (message: RunMessage) => void>()
+  readonly #waiters = new Set<(answer: ReadyAnswer) => void>()
+  readonly #atRest = new Set<() => void>()
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    this.#timing = { ...defaultTiming, ...options.timing }
+  }
+
+  get phase(): WorkerState {
+    return this.#state.phase
+  }
+
+  get status(): { state: WorkerState; pid: number | null; restarts: number; lastFault: Fault | null; ready: Ready | null; running: number } {
+    const { phase, restarts, lastFault, running } = this.#state
+    return { state: phase, pid: this.#process?.pid ?? null, restarts, lastFault, ready: this.#ready, running }
+  }
+
+  /** Waits until the worker is ready, starting it when needed; the fault says why it will not be. Aborting stops the waiting, not the start. */
+  ready(signal: AbortSignal): Promise<ReadyAnswer | 'aborted'> {
+    if (signal.aborted) return Promise.resolve('aborted')
+    return new Promise((resolve) => {
+      const answer = (value: ReadyAnswer): void => {
+        signal.removeEventListener('abort', leave)
+        resolve(value)
+      }
+      const leave = (): void => {
+        if (!this.#waiters.delete(answer)) return
+        this.#hear({ type: 'unwant' })
+        resolve('aborted')
+      }
+      this.#waiters.add(answer)
+      signal.addEventListener('abort', leave, { once: true })
+      this.#hear({ type: 'want' })
+    })
+  }
+
+  /** Hands a run to the ready worker. `listener` hears its messages in order; when there is no worker any more, it hears `lost` at once. */
+  run(request: Generate, listener: (message: RunMessage) => void, why: Fault): void {
+    if (this.#state.phase !== 'ready' || this.#process === null) {
+      listener({ type: 'lost', fault: this.#state.lastFault ?? why })
+      return
+    }
+    this.#runs.set(request.id, listener)
+    this.#hear({ type: 'run_started' })
+    this.#process.send(request)
+  }
+
+  cancel(id: string): void {
+    if (this.#runs.has(id)) this.#process?.send({ type: 'cancel', id })
+  }
+
+  /** Lets what runs finish, then ends the process. Resolves when there is none. */
+  async unload(): Promise<void> {
+    this.#hear({ type: 'unload' })
+    await this.#rest()
+  }
+
+  /** Closes an open circuit: the next request starts the worker again. */
+  reset(): void {
+    this.#hear({ type: 'reset' })
+  }
+
+  /** Ends everything with `shutting_down`; no process is left when it resolves. */
+  async close(): Promise<void> {
+    this.#hear({ type: 'close' })
+    await this.#rest()
+  }
+
+  #rest(): Promise<void> {
+    if (this.#process === null) return Promise.resolve()
+    return new Promise((resolve) => this.#atRest.add(resolve))
+  }
+
+  #hear(event: Event): void {
+    const before = this.#state.phase
+    const { state, effects } = decide(this.#options.model, this.#timing, this.#state, event, performance.now())
+    this.#state = state
+    if (state.phase !== before) this.#phaseChanged(before)
+    for (const effect of effects) this.#perform(effect)
+  }
+
+  #phaseChanged(before: WorkerState): void {
+    const { phase, lastFault } = this.#state
+    const why = (phase === 'failed' || phase === 'broken') && lastFault !== null ? `: ${lastFault.message}` : ''
+    this.#options.log(`engine worker '${this.#options.model}': ${before} -> ${phase}${why}`)
+    const alive = phase === 'starting' || phase === 'ready' || phase === 'draining'
+    if (alive) this.#ticker ??= setInterval(() => this.#hear({ type: 'tick' }), this.#timing.tickMs)
+    else {
+      if (this.#ticker !== null) clearInterval(this.#ticker)
+      this.#ticker = null
+    }
+    if (phase !== 'failed' && this.#retry !== null) {
+      clearTimeout(this.#retry)
+      this.#retry = null
+    }
+    this.#options.onState?.(phase)
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case 'launch':
+        this.#launch()
+        return
+      case 'load':
+        this.#process?.send(this.#options.load)
+        return
+      case 'canary':
+        this.#canary()
+        return
+      case 'ping':
+        this.#process?.send({ type: 'ping', n: ++this.#pings })
+        return
+      case 'shutdown':
+        this.#process?.send({ type: 'shutdown' })
+        return
+      case 'kill':
+        this.#process?.kill()
+        return
+      case 'serve': {
+        const ready = this.#ready
+        if (ready !== null) this.#answer({ ready })
+        return
+      }
+      case 'fail_runs':
+        for (const [id, listener] of [...this.#runs]) {
+          this.#runs.delete(id)
+          listener({ type: 'lost', fault: effect.fault })
+        }
+        return
+      case 'fail_waiters':
+        this.#answer({ fault: effect.fault })
+        return
+      case 'retry_in':
+        this.#retry = setTimeout(() => {
+          this.#retry = null
+          this.#hear({ type: 'retry' })
+        }, effect.ms)
+        return
+      default:
+        effect satisfies never
+    }
+  }
+
+  #answer(answer: ReadyAnswer): void {
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const waiter of waiters) waiter(answer)
+  }
+
+  #launch(): void {
+    const launched = this.#options.launch({
+      message: (message) => this.#message(message),
+      exit: (exit) => {
+        this.#process = null
+        this.#ready = null
+        this.#prefill.clear()
+        this.#hear({ type: 'exited', exit })
+        for (const resolve of this.#atRest) resolve()
+        this.#atRest.clear()
+      },
+      log: (line) => this.#options.log(`engine worker '${this.#options.model}': ${line}`),
+    })
+    if ('fault' in launched) this.#hear({ type: 'launch_refused', fault: launched.fault })
+    else this.#process = launched
+  }
+
+  #canary(): void {
+    this.#process?.send({
+      type: 'generate', id: canaryId, sequence: 0, segments: [{ text: 'Hello', special: false }], maxTokens: 1, stop: [], grammar: null,
+      sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }, stopAtJson: false, probabilities: 0, visible: [], priority: 5,
+    })
+  }
+
+  #message(message: FromWorker): void {
+    if (isRunReply(message)) {
+      if (message.id === canaryId) this.#canaryReply(message)
+      else this.#runReply(message)
+      return
+    }
+    switch (message.type) {
+      case 'ready':
+        this.#ready = message
+        this.#hear({ type: 'loaded' })
+        return
+      case 'booted':
+      case 'loading':
+      case 'pong':
+        this.#hear({ type: message.type })
+        return
+      case 'load_failed':
+        this.#hear(message)
+        return
+      default:
+        message satisfies never
+    }
+  }
+
+  #canaryReply(message: RunReply): void {
+    if (message.type === 'end') {
+      // A model may answer with the end at once: that too is an evaluation.
+      this.#hear({ type: 'canary_ok' })
+    } else if (message.type === 'broke') this.#hear({ type: 'canary_failed', problem: message.problem })
+    else if (message.type === 'refused') this.#hear({ type: 'canary_failed', problem: message.cause })
+  }
+
+  #runReply(message: RunReply): void {
+    const listener = this.#runs.get(message.id)
+    if (listener === undefined) return
+    switch (message.type) {
+      case 'end':
+      case 'broke':
+      case 'refused':
+        this.#runs.delete(message.id)
+        this.#prefill.delete(message.id)
+        this.#hear({ type: 'run_ended' })
+        break
+      case 'started':
+        this.#prefill.set(message.id, { doneTokens: message.reusedTokens, at: performance.now() })
+        this.#hear({ type: 'progress' })
+        break
+      case 'prefill':
+        this.#hear({ type: 'progress', forecastMs: this.#forecast(message) })
+        break
+      case 'tokens':
+        this.#hear({ type: 'progress' })
+        break
+      default:
+        message satisfies never
+    }
+    listener(message)
+  }
+
+  /** Milliseconds the next piece of a prompt will take, from how long the last one took. */
+  #forecast(message: { id: string; doneTokens: number }): number {
+    const last = this.#prefill.get(message.id)
+    const now = performance.now()
+    this.#prefill.set(message.id, { doneTokens: message.doneTokens, at: now })
+    if (last !== undefined && message.doneTokens > last.doneTokens) this.#msPerPromptToken = (now - last.at) / (message.doneTokens - last.doneTokens)
+    return this.#msPerPromptToken * this.#options.load.batchTokens
+  }
+}

@@ -1,0 +1,118 @@
+// Owns the whole protocol between the daemon and an engine worker: one tagged union per direction, one JSON message each, over Node's IPC channel.
+// A worker speaks sequences (token memories numbered from 0), never chats: prompts come rendered, tool calls leave as text.
+//
+// Order: worker `booted`; daemon `load`; worker `loading`* then `ready` or `load_failed` (and it exits). Then any number of `generate`, at most one
+// at a time for each sequence; each is answered by `refused`, or by `started` (`prefill` | `tokens`)* and one of `end`, `broke`.
+// `cancel` makes the run end with `end/cancelled` after the evaluation in flight. `ping` is answered by `pong` at once, also while a model computes.
+// `shutdown`, or a closed channel, ends the process.
+import type { Sampling } from '@hearth/protocol'
+
+/** A piece of a prompt. `special: false` pieces never become control tokens, whatever they spell. */
+export type Segment = { text: string; special: boolean }
+
+export type Load = {
+  type: 'load'
+  modelPath: string
+  /** `auto` tries a GPU first; `cpu` never touches one. */
+  backend: 'auto' | 'cpu' | 'vulkan'
+  threads: number
+  /** Wanted window of each sequence; the worker takes the trained one when that is smaller. */
+  contextTokens: number
+  sequences: number
+  /** Tokens in one evaluation. */
+  batchTokens: number
+  /** Prompt tokens a sequence hands over at once: the grain of prefill progress and of cancelling. */
+  prefillTokens: number
+}
+
+export type Generate = {
+  type: 'generate'
+  id: string
+  sequence: number
+  segments: Segment[]
+  sampling: Sampling & { seed: number }
+  maxTokens: number
+  stop: string[]
+  /** GBNF from the first token on, or from the first blank or token after `after` was generated. */
+  grammar: { gbnf: string; after: string | null } | null
+  /** End as soon as the text is one complete JSON object, array or string. */
+  stopAtJson: boolean
+  /** The n likeliest tokens beside each chosen one; 0 = no probabilities. */
+  probabilities: number
+  /** Control tokens whose text is part of the completion; all others are invisible. */
+  visible: string[]
+  /** 1..5, larger first; strict inside a batch. */
+  priority: 1 | 3 | 5
+}
+
+export type ToWorker = Load | Generate | { type: 'cancel'; id: string } | { type: 'ping'; n: number } | { type: 'shutdown' }
+
+/** What a file says about itself. Enough to render prompts without the model. */
+export type Inspection = {
+  architecture: string
+  trainedContextTokens: number
+  /** Jinja source; null when the file has none. */
+  chatTemplate: string | null
+  bosText: string | null
+  eosText: string | null
+  /** The texts of all control and unknown tokens: those that must never arise from message contents. */
+  controlTexts: string[]
+}
+
+/** Causes that a native message names by itself. */
+export type NativeCause = 'out_of_memory' | 'gpu_lost' | 'other'
+
+export type TokenPiece = { text: string; probability: number; top: { text: string; probability: number }[] }
+
+/** Counts and milliseconds of one run. An end-of-generation token is not counted as a completion token. */
+export type RunFigures = { promptTokens: number; reusedTokens: number; completionTokens: number; prefillMs: number; decodeMs: number }
+
+export type RunReply =
+  | { type: 'refused'; id: string; cause: 'context_overflow'; promptTokens: number; contextTokens: number }
+  | { type: 'refused'; id: string; cause: 'bad_grammar'; problem: string }
+  | { type: 'started'; id: string; promptTokens: number; reusedTokens: number }
+  | { type: 'prefill'; id: string; doneTokens: number; totalTokens: number }
+  /** `count` tokens since the last message; their text may be held back while it could still become a stop string or half a character. */
+  | { type: 'tokens'; id: string; text: string; count: number; pieces: TokenPiece[] }
+  | { type: 'end'; id: string; stop: 'end' | 'stop_sequence' | 'max_tokens' | 'cancelled'; figures: RunFigures }
+  | { type: 'broke'; id: string; cause: NativeCause; problem: string; figures: RunFigures }
+
+export type Ready = {
+  type: 'ready'
+  backend: 'cpu' | 'vulkan'
+  contextTokens: number
+  sequences: number
+  threads: number
+  inspection: Inspection
+}
+
+export type FromWorker =
+  | { type: 'booted' }
+  | { type: 'loading'; progress: number }
+  | Ready
+  | { type: 'load_failed'; cause: NativeCause; problem: string }
+  | { type: 'pong'; n: number }
+  | RunReply
+
+const fromWorker: Record<FromWorker['type'], true> = {
+  booted: true, loading: true, ready: true, load_failed: true, pong: true,
+  refused: true, started: true, prefill: true, tokens: true, end: true, broke: true,
+}
+const toWorker: Record<ToWorker['type'], true> = { load: true, generate: true, cancel: true, ping: true, shutdown: true }
+
+/** Both ends are ours and of one version, so only the tag is looked at. */
+export function isFromWorker(value: unknown): value is FromWorker {
+  return hasTag(value, fromWorker)
+}
+
+export function isToWorker(value: unknown): value is ToWorker {
+  return hasTag(value, toWorker)
+}
+
+export function isRunReply(message: FromWorker): message is RunReply {
+  return 'id' in message
+}
+
+function hasTag(value: unknown, tags: Record<string, true>): boolean {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string' && Object.hasOwn(tags, value.type)
+}

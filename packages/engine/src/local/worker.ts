@@ -1,0 +1,306 @@
+// The engine worker's entry program: one model, one context, N sequences, told what to do over IPC (see wire.ts). The only importer of node-llama-cpp.
+// Holds no secret, opens no connection, reads no environment of its own; a native abort here ends this process and nothing else.
+import {
+  getLlama, LlamaGrammarEvaluationState, LlamaLogLevel, LlamaVocabularyType,
+  type Llama, type LlamaContextSequence, type LlamaGrammar, type LlamaModel, type SequenceEvaluateOptions, type Token,
+} from 'node-llama-cpp'
+import { Batching } from './batching.ts'
+import { CompletionText } from './completion-text.ts'
+import { nativeCause } from './native-cause.ts'
+import { isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type TokenPiece } from './wire.ts'
+
+const penalisedTokens = 64
+const keptGrammars = 32
+
+type Loaded = {
+  llama: Llama
+  model: LlamaModel
+  sequences: LlamaContextSequence[]
+  contextTokens: number
+  prefillTokens: number
+  controls: Map<string, Token>
+}
+
+let loaded: Loaded | null = null
+const batching = new Batching()
+const runs = new Map<string, { cancelled: boolean }>()
+const grammars = new Map<string, LlamaGrammar>()
+
+function send(message: FromWorker): void {
+  if (process.connected) process.send?.(message)
+}
+
+function problemOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+async function load(message: Load): Promise<void> {
+  const llama = await getLlama({
+    build: 'never', skipDownload: true, progressLogs: false, maxThreads: message.threads,
+    gpu: message.backend === 'cpu' ? false : message.backend === 'vulkan' ? 'vulkan' : 'auto',
+    logLevel: LlamaLogLevel.warn,
+    logger: (level, text) => process.stderr.write(`${level}: ${text.trimEnd()}\n`),
+  })
+  let told = 0
+  const model = await llama.loadModel({
+    modelPath: message.modelPath,
+    onLoadProgress: (progress) => {
+      if (performance.now() - told < 100) return
+      told = performance.now()
+      send({ type: 'loading', progress })
+    },
+  })
+  const contextTokens = Math.min(message.contextTokens, model.trainContextSize)
+  const context = await model.createContext({
+    contextSize: contextTokens, sequences: message.sequences, batchSize: message.batchTokens, threads: message.threads,
+    batching: { itemPrioritizationStrategy: batching.strategy },
+    // The daemon planned this size and reports it; a silently smaller window would be a lie.
+    failedCreationRemedy: false,
+  })
+  const sequences = Array.from({ length: message.sequences }, () => context.getSequence())
+  const controls = controlTokens(model)
+  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, controls }
+  send({
+    type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : 'cpu', contextTokens, sequences: message.sequences,
+    threads: context.idealThreads, inspection: inspect(model, controls),
+  })
+}
+
+/** The texts that parse into control or unknown tokens: llama.cpp skips exactly these two kinds when special parsing is off. */
+function controlTokens(model: LlamaModel): Map<string, Token> {
+  const found = new Map<string, Token>()
+  for (const token of model.iterateAllTokens()) {
+    const attributes = model.getTokenAttributes(token)
+    if (!attributes.control && !attributes.unknown) continue
+    const text = model.detokenize([token], true)
+    if (text !== '') found.set(text, token)
+  }
+  return found
+}
+
+function inspect(model: LlamaModel, controls: ReadonlyMap<string, Token>): Inspection {
+  const template: unknown = model.fileInfo.metadata.tokenizer?.chat_template
+  return {
+    architecture: String(model.architecture),
+    trainedContextTokens: model.trainContextSize,
+    chatTemplate: typeof template === 'string' ? template : null,
+    bosText: model.tokens.bosString,
+    eosText: model.tokens.eosString,
+    controlTexts: [...controls.keys()],
+  }
+}
+
+function tokenise(model: LlamaModel, segments: readonly Segment[]): Token[] {
+  const tokens: Token[] = []
+  // SentencePiece puts a blank before every piece it is given; only the first one may keep it.
+  const trims = model.vocabularyType === LlamaVocabularyType.spm
+  for (const [index, { text, special }] of segments.entries()) {
+    tokens.push(...(trims && index > 0 ? model.tokenize(text, special, 'trimLeadingSpace') : model.tokenize(text, special)))
+  }
+  const bos = model.tokens.bos
+  if (model.tokens.shouldPrependBosToken && bos !== null && tokens[0] !== bos) tokens.unshift(bos)
+  return tokens
+}
+
+async function compiled(llama: Llama, gbnf: string): Promise<LlamaGrammar> {
+  const known = grammars.get(gbnf)
+  if (known !== undefined) return known
+  const grammar = await llama.createGrammar({ grammar: gbnf })
+  const oldest = grammars.keys().next().value
+  if (grammars.size >= keptGrammars && oldest !== undefined) grammars.delete(oldest)
+  grammars.set(gbnf, grammar)
+  return grammar
+}
+
+async function generate(it: Loaded, request: Generate, run: { cancelled: boolean }): Promise<void> {
+  const { id } = request
+  const sequence = it.sequences[request.sequence]
+  if (sequence === undefined) throw new Error(`there is no sequence ${request.sequence}`)
+  const tokens = tokenise(it.model, request.segments)
+  if (tokens.length >= it.contextTokens) {
+    send({ type: 'refused', id, cause: 'context_overflow', promptTokens: tokens.length, contextTokens: it.contextTokens })
+    return
+  }
+  let grammar: LlamaGrammar | null = null
+  try {
+    grammar = request.grammar === null ? null : await compiled(it.llama, request.grammar.gbnf)
+  } catch (error) {
+    send({ type: 'refused', id, cause: 'bad_grammar', problem: problemOf(error) })
+    return
+  }
+  const startedAt = performance.now()
+  const figures: RunFigures = { promptTokens: tokens.length, reusedTokens: 0, completionTokens: 0, prefillMs: 0, decodeMs: 0 }
+  try {
+    // At least one token is evaluated, because only an evaluation gives the probabilities of the next one.
+    const reusable = tokens.slice(0, -1)
+    if (sequence.compareContextTokens(reusable).firstDifferentIndex < sequence.nextTokenIndex) {
+      await batching.exclusive(() => sequence.adaptStateToTokens(reusable, false))
+    }
+    figures.reusedTokens = sequence.nextTokenIndex
+    send({ type: 'started', id, promptTokens: tokens.length, reusedTokens: figures.reusedTokens })
+    batching.enter()
+    try {
+      const stop = await evaluate(it, sequence, tokens, grammar, request, run, figures, startedAt)
+      send({ type: 'end', id, stop, figures })
+    } finally {
+      batching.leave()
+    }
+  } catch (error) {
+    const problem = problemOf(error)
+    send({ type: 'broke', id, cause: nativeCause(problem), problem, figures })
+  }
+}
+
+type Draw = { token: Token; confidence?: number; probabilities?: Map<Token, number> }
+type Stop = 'end' | 'stop_sequence' | 'max_tokens' | 'cancelled'
+
+async function evaluate(
+  it: Loaded, sequence: LlamaContextSequence, tokens: readonly Token[], grammar: LlamaGrammar | null,
+  request: Generate, run: { cancelled: boolean }, figures: RunFigures, startedAt: number,
+): Promise<Stop> {
+  const { id } = request
+  let at = figures.reusedTokens
+  while (tokens.length - at > it.prefillTokens) {
+    await batching.pass()
+    if (run.cancelled) return 'cancelled'
+    await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, at + it.prefillTokens), { evaluationPriority: request.priority })
+    at += it.prefillTokens
+    figures.prefillMs = performance.now() - startedAt
+    send({ type: 'prefill', id, doneTokens: at, totalTokens: tokens.length })
+  }
+  // Hybrid and sliding-window memories cannot be cut back; a checkpoint at the end of the prompt is what the next turn starts from.
+  if (sequence.needsCheckpoints && at > figures.reusedTokens) await batching.exclusive(() => sequence.takeCheckpoint())
+
+  const visible = new Set(request.visible.map((text) => it.controls.get(text)))
+  const recent = tokens.slice(-penalisedTokens)
+  const constraint = new Constraint(it.model, grammar, request.grammar?.after ?? null)
+  const text = new CompletionText({
+    spell: (pending, before) => it.model.detokenize(pending as Token[], pending.some((token) => visible.has(token as Token)), before as Token[]),
+    before: tokens, stop: request.stop, stopAtJson: request.stopAtJson,
+    send: (piece, count, pieces) => send({ type: 'tokens', id, text: piece, count, pieces }),
+  })
+  const options = { ...samplingOf(request, recent), evaluationPriority: request.priority, grammarEvaluationState: () => constraint.state }
+  const draws: AsyncGenerator<Draw, void, void> = request.probabilities > 0
+    ? sequence.evaluateWithMetadata(tokens.slice(at), { probabilities: true, confidence: true }, options)
+    : sequence.evaluateWithMetadata(tokens.slice(at), {}, options)
+  const limit = Math.min(request.maxTokens, it.contextTokens - tokens.length)
+  let firstAt: number | null = null
+  let stop: Stop | null = null
+  while (stop === null) {
+    if (batching.closed) await batching.pass()
+    if (run.cancelled) stop = 'cancelled'
+    else {
+      const drawn = await draws.next()
+      const now = performance.now()
+      if (firstAt === null) {
+        firstAt = now
+        figures.prefillMs = now - startedAt
+        send({ type: 'prefill', id, doneTokens: tokens.length, totalTokens: tokens.length })
+      }
+      figures.decodeMs = now - firstAt
+      if (drawn.done === true) stop = 'end'
+      else {
+        const { token } = drawn.value
+        figures.completionTokens++
+        recent.push(token)
+        const pushed = text.push(token, pieceOf(it.model, drawn.value, request.probabilities))
+        constraint.watch(pushed.text)
+        if (pushed.over === 'json') stop = 'end'
+        else if (pushed.over !== null) stop = pushed.over
+        else if (run.cancelled) stop = 'cancelled'
+        else if (figures.completionTokens >= limit) stop = 'max_tokens'
+      }
+    }
+  }
+  await draws.return()
+  text.finish(stop === 'end' || stop === 'max_tokens')
+  return stop
+}
+
+/** The grammar from the start, or from the first token behind a trigger text. */
+class Constraint {
+  readonly #model: LlamaModel
+  readonly #grammar: LlamaGrammar | null
+  readonly #after: string | null
+  #tail = ''
+  state: LlamaGrammarEvaluationState | undefined
+
+  constructor(model: LlamaModel, grammar: LlamaGrammar | null, after: string | null) {
+    this.#model = model
+    this.#grammar = grammar
+    this.#after = after
+    if (grammar !== null && after === null) this.state = new LlamaGrammarEvaluationState({ model, grammar })
+  }
+
+  watch(text: string): void {
+    if (this.#grammar === null || this.#after === null || this.state !== undefined) return
+    this.#tail += text
+    const at = this.#tail.lastIndexOf(this.#after)
+    if (at >= 0) {
+      // A token that carries more than blanks behind the trigger has begun the call by itself: it stays unconstrained and is judged by the parser.
+      if (this.#tail.slice(at + this.#after.length).trim() === '') this.state = new LlamaGrammarEvaluationState({ model: this.#model, grammar: this.#grammar })
+      this.#tail = ''
+    } else this.#tail = this.#tail.slice(-this.#after.length)
+  }
+}
+
+function samplingOf(request: Generate, recent: readonly Token[]): SequenceEvaluateOptions {
+  const { temperature, topK, topP, minP, repeatPenalty, seed } = request.sampling
+  return {
+    temperature, topK, topP, minP, seed,
+    ...(repeatPenalty === 1 ? {} : {
+      repeatPenalty: { penalty: repeatPenalty, maxPunishTokens: penalisedTokens, punishTokens: () => recent.slice(-penalisedTokens) },
+    }),
+  }
+}
+
+function pieceOf(model: LlamaModel, { token, confidence, probabilities }: Draw, count: number): TokenPiece | null {
+  if (count === 0 || probabilities === undefined) return null
+  const spelled = (one: Token): string => model.detokenize([one], true)
+  const top = probabilities.entries().take(count).map(([other, probability]) => ({ text: spelled(other), probability: bounded(probability) })).toArray()
+  return { text: spelled(token), probability: bounded(confidence ?? probabilities.get(token) ?? 0), top }
+}
+
+// The library sums 49,152 single-precision values: totals up to 1.00014 were seen.
+function bounded(probability: number): number {
+  return Math.min(1, Math.max(0, probability))
+}
+
+async function answer(message: unknown): Promise<void> {
+  if (!isToWorker(message)) return
+  switch (message.type) {
+    case 'ping':
+      send({ type: 'pong', n: message.n })
+      return
+    case 'load':
+      try {
+        await load(message)
+      } catch (error) {
+        const problem = problemOf(error)
+        send({ type: 'load_failed', cause: nativeCause(problem), problem })
+      }
+      return
+    case 'generate': {
+      if (loaded === null) return
+      const run = { cancelled: false }
+      runs.set(message.id, run)
+      await generate(loaded, message, run)
+      runs.delete(message.id)
+      return
+    }
+    case 'cancel': {
+      const run = runs.get(message.id)
+      if (run !== undefined) run.cancelled = true
+      return
+    }
+    case 'shutdown':
+      process.exit(0)
+      return
+    default:
+      message satisfies never
+  }
+}
+
+process.on('message', (message) => void answer(message))
+process.on('disconnect', () => process.exit(0))
+send({ type: 'booted' })
