@@ -191,7 +191,7 @@ test('an invalid request is refused before the script is looked at', async () =>
   const request = ModelRequest.parse({ messages: [user('go')] })
   const ask = async (changed: object): Promise<unknown[]> => {
     const events: ModelEvent[] = []
-    for await (const event of always.generate({ ...request, ...changed } as ModelRequest, new AbortController().signal)) events.push(event)
+    for await (const event of always.generate({ ...request, ...changed }, new AbortController().signal)) events.push(event)
     const { code, message } = endOf(events)
     return [events.length, code, message]
   }

@@ -4,7 +4,7 @@ import { completionText, promptText, Sessions, tokenEnd, tokensOf } from './acco
 import { waitUntil } from './pace.ts'
 import { checkRequest } from './request.ts'
 import { checkScript, readScript, scriptedFault, type Script, type ScriptAnswer, type ScriptInput } from './script.ts'
-import { speak, turnFor, unexpected } from './turn.ts'
+import { speak, turnFor, unexpected, type Spoken } from './turn.ts'
 
 /** Reads a script and makes its model, with the id `scripted:PATH`. */
 export async function loadScript(path: string): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault }> {
@@ -49,26 +49,35 @@ class ScriptedModel implements Model {
     }
   }
 
-  async *#answer(request: ModelRequest, signal: AbortSignal, run: Run): AsyncGenerator<ModelEvent> {
-    if (signal.aborted) return yield run.done('cancelled')
-    if (request.probabilities > 0) return yield run.failed(fault('unsupported', { what: 'Reporting token probabilities' }))
+  /** What will be said, or why nothing can be. */
+  #plan(request: ModelRequest): Plan | Fault {
+    if (request.probabilities > 0) return fault('unsupported', { what: 'Reporting token probabilities' })
+    const mismatch = (problem: string): Fault => fault('script_mismatch', { path: this.#path, problem })
     const { number, turn } = turnFor(this.#script, request)
     if (turn === null) {
       const turns = this.#script.turns.length
-      const problem = `it has ${turns} ${turns === 1 ? 'turn' : 'turns'} and is asked for turn ${number}`
-      return yield run.failed(fault('script_mismatch', { path: this.#path, problem }))
+      return mismatch(`it has ${turns} ${turns === 1 ? 'turn' : 'turns'} and is asked for turn ${number}`)
     }
     const answer = this.#attempt(`${request.sessionKey ?? ''} ${number}`, turn.first) ?? turn
     const problem = unexpected(answer, request)
-    if (problem !== null) return yield run.failed(fault('script_mismatch', { path: this.#path, problem: `turn ${number} ${problem}` }))
+    if (problem !== null) return mismatch(`turn ${number} ${problem}`)
     const spoken = speak(answer, number, request, this.#path)
-    if ('code' in spoken) return yield run.failed(spoken)
-
+    if ('code' in spoken) return spoken
     const prompt = promptText(request)
     const promptTokens = answer.usage?.promptTokens ?? tokensOf(prompt.length)
     const room = this.#script.contextTokens - promptTokens
-    if (room <= 0) return yield run.failed(fault('context_overflow', { promptTokens, contextTokens: this.#script.contextTokens }))
+    if (room <= 0) return fault('context_overflow', { promptTokens, contextTokens: this.#script.contextTokens })
     const reusedTokens = Math.min(promptTokens, answer.usage?.reusedTokens ?? this.#sessions.reused(request.sessionKey, prompt))
+    return { answer, spoken, prompt, promptTokens, reusedTokens, maxTokens: Math.min(room, request.maxTokens) }
+  }
+
+  async *#answer(request: ModelRequest, signal: AbortSignal, run: Run): AsyncGenerator<ModelEvent> {
+    const plan = signal.aborted ? null : this.#plan(request)
+    if (plan === null || 'code' in plan) {
+      yield plan === null ? run.done('cancelled') : run.failed(plan)
+      return
+    }
+    const { answer, spoken, prompt, promptTokens, reusedTokens, maxTokens } = plan
     run.prompt = { promptTokens, reusedTokens }
     run.reported = answer.usage?.completionTokens ?? null
     yield { type: 'started', promptTokens, reusedTokens }
@@ -80,7 +89,7 @@ class ScriptedModel implements Model {
     run.decodeFrom = performance.now()
     const said: Said = { text: '', calls: [] }
     try {
-      const stop = yield* this.#speak(spoken, answer, Math.min(room, request.maxTokens), request.stop, signal, run, said)
+      const stop = yield* this.#speak(spoken, answer, maxTokens, request.stop, signal, run, said)
       if (stop !== 'cancelled' && answer.hang === true) await waitUntil(Infinity, signal)
       if (signal.aborted) yield run.done('cancelled')
       else yield run.ended(answer.fault === undefined ? null : scriptedFault(answer.fault), stop)
@@ -100,7 +109,7 @@ class ScriptedModel implements Model {
 
   /** Streams the pieces at their speed, at most `maxTokens`; returns why it stopped. */
   async *#speak(
-    spoken: { pieces: readonly Piece[]; stop: StopReason }, answer: ScriptAnswer, maxTokens: number, stops: readonly string[],
+    spoken: Spoken, answer: ScriptAnswer, maxTokens: number, stops: readonly string[],
     signal: AbortSignal, run: Run, said: Said,
   ): AsyncGenerator<ModelEvent, StopReason> {
     const rate = answer.tokensPerSecond ?? this.#script.tokensPerSecond ?? null
@@ -145,7 +154,7 @@ class ScriptedModel implements Model {
   }
 }
 
-type Piece = Extract<ModelEvent, { type: 'tool_call' | 'malformed_call' }> | { type: 'text'; text: string }
+type Plan = { answer: ScriptAnswer; spoken: Spoken; prompt: string; promptTokens: number; reusedTokens: number; maxTokens: number }
 type Said = { text: string; calls: ToolCall[] }
 
 async function waitUntilDue(dueMs: number, breathe: boolean, signal: AbortSignal): Promise<void> {
