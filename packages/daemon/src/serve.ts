@@ -56,7 +56,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }
     const api: Api = {
       store, runner, intake, feed, parts, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
-      doctor: () => runDoctor({ config, paths, parts, sandboxReport, integrity: () => store.read.integrity() }),
+      doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }
     const app = makeApp(api, () => principal, log)

@@ -6,7 +6,7 @@ import { fault, faultFrom, type Config, type DoctorReport, type ModelRow, type P
 import type { Parts } from '../parts.ts'
 import { freeDisk } from '../queue/intake.ts'
 import { databasePath } from '../state-dir.ts'
-import { Reads } from '../store/reads.ts'
+import { checkIntegrity } from '../store/integrity.ts'
 import { examine } from './checks.ts'
 import { cgroupFact, memoryFact, pathFact, usernsFact } from './facts.ts'
 
@@ -15,14 +15,12 @@ export type DoctorInput = {
   paths: Paths
   parts: Parts
   sandboxReport(): Promise<SandboxReport>
-  /** integrity_check's lines, a sentence when the database cannot be opened, null when there is none. */
-  integrity(): readonly string[] | string | null
 }
 
-export async function runDoctor({ config, paths, parts, sandboxReport, integrity }: DoctorInput): Promise<DoctorReport> {
+export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorInput): Promise<DoctorReport> {
   const checks = examine({
     node: process.version, sqlite: process.versions['sqlite'] ?? '0', uid: process.getuid?.() ?? 0,
-    database: sentenceOf(integrity),
+    database: await databaseFact(databasePath(paths)),
     folders: await Promise.all([pathFact('state', paths.state), pathFact('models', paths.models), pathFact('cache', paths.cache)]),
     socket: await pathFact('socket', paths.socket),
     freeBytes: await freeDisk(await nearestFolder(paths.state)),
@@ -34,22 +32,9 @@ export async function runDoctor({ config, paths, parts, sandboxReport, integrity
   return { ok: checks.every((check) => check.state !== 'fail'), checks }
 }
 
-/** The same, with no daemon running; opens the database for reading only. */
+/** The same, with no daemon running. */
 export function doctorAlone({ config, paths, parts }: Pick<DoctorInput, 'config' | 'paths' | 'parts'>): Promise<DoctorReport> {
-  const path = databasePath(paths)
-  return runDoctor({
-    config, paths, parts,
-    sandboxReport: async () => (await parts.sandbox()).report(),
-    integrity() {
-      if (!existsSync(path)) return null
-      const reads = new Reads(path)
-      try {
-        return reads.integrity()
-      } finally {
-        reads.close()
-      }
-    },
-  })
+  return runDoctor({ config, paths, parts, sandboxReport: async () => (await parts.sandbox()).report() })
 }
 
 /** For people: one line a check, the remedy below those that are not well. */
@@ -58,12 +43,8 @@ export function printReport(report: DoctorReport): string {
   return `${lines.join('\n')}\n`
 }
 
-function sentenceOf(integrity: DoctorInput['integrity']): readonly string[] | string | null {
-  try {
-    return integrity()
-  } catch (error) {
-    return faultFrom(error).message
-  }
+async function databaseFact(path: string): Promise<readonly string[] | string | null> {
+  return existsSync(path) ? checkIntegrity(path).catch((error: unknown) => faultFrom(error).message) : null
 }
 
 function brokenSandbox(error: unknown): SandboxReport {

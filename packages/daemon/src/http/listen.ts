@@ -41,15 +41,15 @@ async function closeServer(server: Server): Promise<void> {
   clearTimeout(cut)
 }
 
-/** Makes the folder 0700. One that exists must belong to this user or to root, and others must not be able to change it. */
+/** Makes the folder 0700. One that exists must belong to this user or to root, and must not be open to all; doctor warns of an open group. */
 async function ownFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: Error) => {
     throw new FaultError(fault('cannot_create', { path, problem: error.message }))
   })
   const info = await lstat(path)
   const uid = process.getuid?.() ?? 0
-  if (!info.isDirectory() || (info.uid !== uid && info.uid !== 0) || (info.mode & 0o022) !== 0) {
-    throw new FaultError(fault('cannot_create', { path, problem: 'the folder of the socket must be yours and writable by you alone (chmod 700)' }))
+  if (!info.isDirectory() || (info.uid !== uid && info.uid !== 0) || (info.mode & 0o002) !== 0) {
+    throw new FaultError(fault('cannot_create', { path, problem: 'the folder of the socket must be yours and closed to others (chmod 700)' }))
   }
 }
 

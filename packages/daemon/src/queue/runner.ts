@@ -203,7 +203,7 @@ export class Runner {
   }
 
   #past(id: string): JobEvent[] {
-    return this.#o.store.read.events(id, 0, Number.MAX_SAFE_INTEGER)
+    return this.#o.store.read.events(id, 0, -1)
   }
 
   #inBackground(work: Promise<void>): void {

@@ -33,8 +33,17 @@ export function openDb(path: string, mode: 'write' | 'read'): Db {
   })
 }
 
-/** The lines of SQLite's own check; ['ok'] when nothing is wrong. */
-export function integrity(db: Db): string[] {
+/** The lines of SQLite's own check; ['ok'] when nothing is wrong. Reads the whole file: never on a thread that has to answer. */
+export function integrity(path: string): string[] {
+  const db = openDb(path, 'read')
+  try {
+    return guard(path, () => checkLines(db))
+  } finally {
+    db.close()
+  }
+}
+
+function checkLines(db: Db): string[] {
   return db.prepare('PRAGMA integrity_check(20)').all().map((row) => String(Object.values(row)[0]))
 }
 

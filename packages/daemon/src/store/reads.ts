@@ -1,6 +1,6 @@
 // Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
 import type { Job, JobEvent, JobState, LiveState, UsageReply } from '@hearth/protocol'
-import { integrity, openDb, type Db } from './db.ts'
+import { openDb, type Db } from './db.ts'
 import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type Row } from './rows.ts'
 
 /** Sums of one job over ledger, events and egress. */
@@ -24,10 +24,6 @@ export class Reads {
   close(): void {
     this.#statements.clear()
     this.#db.close()
-  }
-
-  integrity(): string[] {
-    return integrity(this.#db)
   }
 
   job(id: string): Job | null {
@@ -67,7 +63,7 @@ export class Reads {
     return new Set(this.#all('SELECT DISTINCT model FROM jobs WHERE ended_at IS NULL').map((row) => text(row, 'model')))
   }
 
-  /** Events after a number, oldest first. */
+  /** Events after a number, oldest first; a limit of -1 is none. */
   events(jobId: string, after: number, limit: number): JobEvent[] {
     return this.#all('SELECT job_id, seq, at, body FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?', jobId, after, limit).map(eventOf)
   }
