@@ -22,7 +22,8 @@ if (!(await isRight(target))) {
   const env = { ...process.env, HEARTH_HOME: home, HEARTH_MODELS: models }
   const hearth = join(root, 'node_modules/.bin/hearth')
   try {
-    execFileSync(hearth, ['models', 'pull', id], { env, stdio: ['ignore', 'inherit', 'inherit'] })
+    execFileSync(hearth, ['up'], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+    execFileSync(hearth, ['models', 'pull', id], { env, stdio: ['ignore', 'ignore', 'inherit'] })
   } catch {
     // It said itself what was wrong; the line below says what follows from it.
   } finally {
@@ -48,7 +49,7 @@ async function isRight(path: string): Promise<boolean> {
   return hash.digest('hex') === file?.sha256
 }
 
-/** Ends the daemon that the pull may have started in its own folder. */
+/** Ends the daemon that was started for the pull. */
 function stop(hearth: string, env: NodeJS.ProcessEnv): void {
   try {
     execFileSync(hearth, ['down'], { env, stdio: 'ignore' })

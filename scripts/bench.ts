@@ -1,0 +1,94 @@
+// Runs benchmarks by name, prints their rows, appends them to docs/bench.jsonl when asked, and draws what was recorded.
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpus, homedir, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { decode } from './benches/decode.ts'
+import { drawPage, drawPicture, type Recorded } from './benches/draw.ts'
+import { barText, figures, type Benchmark, type Context, type Row } from './benches/frame.ts'
+import { size } from './benches/size.ts'
+import { startup } from './benches/startup.ts'
+
+/** Every benchmark there is; a new one is one file and one name here. */
+const all: readonly Benchmark[] = [startup, size, decode]
+
+const root = join(import.meta.dirname, '..')
+const record = join(root, 'docs/bench.jsonl')
+const { values, positionals } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
+    draw: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '9' },
+  },
+  allowPositionals: true,
+})
+
+const cache = process.env['HEARTH_TEST_CACHE'] ?? join(homedir(), '.cache/hearth-test')
+const context: Context = {
+  root, cache,
+  model: process.env['HEARTH_TEST_MODEL'] ?? join(cache, 'SmolLM2-135M-Instruct.Q4_1.gguf'),
+  rounds: Number(values.rounds),
+  say: (line) => console.error(`bench: ${line}`),
+}
+
+const unknown = positionals.filter((name) => !all.some((one) => one.name === name))
+if (unknown.length > 0 || !Number.isInteger(context.rounds) || context.rounds < 1) {
+  console.error(unknown.length > 0 ? `bench: there is no benchmark '${unknown.join("', '")}'; there are: ${all.map((one) => one.name).join(', ')}` : 'bench: --rounds takes a number from 1')
+  process.exit(64)
+}
+if (values.list) for (const one of all) console.log(`${one.name}  ${one.title}`)
+else if (values.draw && positionals.length === 0) draw()
+else await measure(all.filter((one) => positionals.length === 0 || positionals.includes(one.name)))
+
+async function measure(chosen: readonly Benchmark[]): Promise<void> {
+  const rows: Row[] = []
+  const machine = machineLine()
+  if (!values.json) console.log(`${machine}\n`)
+  for (const bench of chosen) {
+    context.say(bench.title)
+    const found = await bench.run(context)
+    rows.push(...found)
+    if (!values.json) console.log(`${bench.title}\n${found.map(line).join('\n')}\n`)
+  }
+  const stamped: Recorded[] = rows.map((row) => ({ ...row, commit: commit(), date: new Date().toISOString().slice(0, 10), machine }))
+  if (values.json) console.log(JSON.stringify(stamped, null, 1))
+  if (values.record) appendFileSync(record, stamped.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  if (values.draw) draw()
+  const short = rows.filter((row) => row.verdict === 'falls short')
+  if (!values.json) console.log(short.length === 0 ? 'every bar holds' : `falls short: ${short.map((row) => `${row.bench} ${row.figure}`).join(', ')}`)
+  process.exitCode = short.length === 0 ? 0 : 1
+}
+
+function line(row: Row): string {
+  const ours = `${figures(row.ours.median)} ${row.unit} (${figures(row.ours.min)}-${figures(row.ours.max)}, n=${row.ours.n})`
+  const theirs = row.theirs === null ? '' : ` | ${row.theirs.name} ${'limit' in row.theirs ? figures(row.theirs.limit)
+    : `${figures(row.theirs.spread.median)} (${figures(row.theirs.spread.min)}-${figures(row.theirs.spread.max)})`}`
+  const ratio = row.ratio === null ? '' : ` | ratio ${figures(row.ratio.median)} [${figures(row.ratio.low)}, ${figures(row.ratio.high)}] | bar ${barText(row.bar)}`
+  return `  ${row.verdict.padEnd(11)}  ${row.figure}: ${ours}${theirs}${ratio}${row.note === '' ? '' : `\n               ${row.note}`}`
+}
+
+function draw(): void {
+  const rows = existsSync(record) ? readFileSync(record, 'utf8').trim().split('\n').map((text) => JSON.parse(text) as Recorded) : []
+  writeFileSync(join(root, 'docs/bench.svg'), drawPicture(rows))
+  writeFileSync(join(root, 'docs/bench-results.md'), drawPage(rows))
+  console.error('bench: wrote docs/bench.svg and docs/bench-results.md')
+}
+
+/** Short hash of HEAD; `+` when files differ from it. */
+function commit(): string {
+  const git = (...argv: string[]): string => execFileSync('git', argv, { cwd: root, encoding: 'utf8' }).trim()
+  try {
+    return `${git('rev-parse', '--short=10', 'HEAD')}${git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '+'}`
+  } catch {
+    return 'no commit'
+  }
+}
+
+/** What the figures depend on; never the name of the machine. */
+function machineLine(): string {
+  const cores = cpus()
+  return `${cores.length} x ${cores[0]?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split('-')[0] ?? ''}, Node ${process.version}`
+}

@@ -1,0 +1,99 @@
+// Draws recorded rows: one small chart a figure (its ratio over the recordings, with interval and bar) and a page with the latest of each. Pure.
+import { barText, figures, type Row } from './frame.ts'
+
+/** A row as docs/bench.jsonl keeps it. */
+export type Recorded = Row & { commit: string; date: string; machine: string }
+
+const chart = { width: 360, height: 150, left: 44, right: 12, top: 34, bottom: 26 }
+const perRow = 2
+const gap = 16
+
+/** An SVG of all figures that have a ratio. Light and dark pages both work: it has a background of its own. */
+export function drawPicture(rows: readonly Recorded[]): string {
+  const series = [...byFigure(rows).values()].filter((one) => one.some((row) => row.ratio !== null))
+  const width = perRow * chart.width + (perRow + 1) * gap
+  const height = Math.max(1, Math.ceil(series.length / perRow)) * (chart.height + gap) + gap
+  const charts = series.map((one, index) => {
+    const x = gap + (index % perRow) * (chart.width + gap)
+    const y = gap + Math.floor(index / perRow) * (chart.height + gap)
+    return `<g transform="translate(${x} ${y})">${drawChart(one)}</g>`
+  })
+  const empty = series.length === 0 ? `<text x="${gap}" y="${gap * 2}">nothing was recorded yet</text>` : ''
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="11" fill="#333">
+<title>Ratio of each figure to what it is compared with, over the recordings</title>
+<rect width="100%" height="100%" fill="#fff"/>
+${empty}${charts.join('\n')}
+</svg>
+`
+}
+
+function drawChart(rows: readonly Recorded[]): string {
+  const points = rows.flatMap((row) => (row.ratio === null ? [] : [{ row, ratio: row.ratio }]))
+  const last = points.at(-1)
+  if (last === undefined) return ''
+  const bar = last.row.bar?.ratio ?? 1
+  const top = Math.max(bar, ...points.map((one) => one.ratio.high)) * 1.15
+  const inner = { width: chart.width - chart.left - chart.right, height: chart.height - chart.top - chart.bottom }
+  const x = (index: number): number => round(chart.left + (points.length === 1 ? inner.width / 2 : (index / (points.length - 1)) * inner.width))
+  const y = (value: number): number => round(chart.top + inner.height * (1 - value / top))
+  const path = points.map((one, index) => `${index === 0 ? 'M' : 'L'}${x(index)} ${y(one.ratio.median)}`).join(' ')
+  const marks = points.map(({ row, ratio }, index) => {
+    const colour = row.verdict === 'falls short' ? '#c0392b' : '#1f6f54'
+    return `<line x1="${x(index)}" x2="${x(index)}" y1="${y(ratio.low)}" y2="${y(ratio.high)}" stroke="${colour}" stroke-width="2"/>`
+      + `<circle cx="${x(index)}" cy="${y(ratio.median)}" r="3" fill="${colour}"><title>${escaped(`${row.date} ${row.commit}: ${figures(ratio.median)} [${figures(ratio.low)}, ${figures(ratio.high)}]`)}</title></circle>`
+  })
+  const first = points[0]?.row.date ?? ''
+  return [
+    `<text x="0" y="12" font-weight="600">${escaped(`${last.row.bench}: ${last.row.figure}`)}</text>`,
+    `<text x="0" y="26" fill="#666">${escaped(`${figures(last.ratio.median)}x of ${last.row.theirs?.name ?? 'nothing'}, bar ${barText(last.row.bar)}, ${last.row.verdict}`)}</text>`,
+    `<line x1="${chart.left}" x2="${chart.left}" y1="${chart.top}" y2="${chart.height - chart.bottom}" stroke="#bbb"/>`,
+    `<line x1="${chart.left}" x2="${chart.width - chart.right}" y1="${y(0)}" y2="${y(0)}" stroke="#bbb"/>`,
+    `<text x="${chart.left - 6}" y="${y(0)}" text-anchor="end" fill="#666">0</text>`,
+    `<line x1="${chart.left}" x2="${chart.width - chart.right}" y1="${y(bar)}" y2="${y(bar)}" stroke="#b8860b" stroke-dasharray="5 3"/>`,
+    `<text x="${chart.left - 6}" y="${y(bar) + 4}" text-anchor="end" fill="#b8860b">${figures(bar)}</text>`,
+    `<path d="${path}" fill="none" stroke="#1f6f54" stroke-width="1.5"/>`,
+    ...marks,
+    `<text x="${chart.left}" y="${chart.height - 8}" fill="#666">${escaped(first)}</text>`,
+    points.length === 1 ? '' : `<text x="${chart.width - chart.right}" y="${chart.height - 8}" text-anchor="end" fill="#666">${escaped(last.row.date)}</text>`,
+  ].join('')
+}
+
+/** The latest recording of each figure as Markdown. */
+export function drawPage(rows: readonly Recorded[]): string {
+  const latest = [...byFigure(rows).values()].flatMap((one) => one.slice(-1))
+  const cells = latest.map((row) => [
+    row.bench, row.figure, `${figures(row.ours.median)} ${row.unit} (${figures(row.ours.min)} to ${figures(row.ours.max)}, n=${row.ours.n})`,
+    row.theirs === null ? '-' : `${row.theirs.name}: ${figures('limit' in row.theirs ? row.theirs.limit : row.theirs.spread.median)}`,
+    row.ratio === null ? '-' : `${figures(row.ratio.median)} [${figures(row.ratio.low)}, ${figures(row.ratio.high)}]`,
+    barText(row.bar), row.verdict, `${row.date}, ${row.commit}`,
+  ])
+  const head = ['bench', 'figure', 'ours: median (spread)', 'against', 'ratio [95 %]', 'bar', 'verdict', 'recorded']
+  const table = [head, head.map(() => '---'), ...cells].map((row) => `| ${row.join(' | ')} |`).join('\n')
+  const notes = latest.filter((row) => row.note !== '').map((row) => `- **${row.bench}, ${row.figure}**: ${row.note}`)
+  const machines = [...new Set(latest.map((row) => row.machine))].map((one) => `- ${one}`)
+  return `# Results
+
+Written by \`scripts/bench --draw\` from [bench.jsonl](bench.jsonl); do not edit. How the figures are made: [bench.md](bench.md).
+
+![Ratio of each figure over the recordings](bench.svg)
+
+${latest.length === 0 ? 'Nothing was recorded yet.' : table}
+
+${notes.join('\n')}
+
+Machines:
+${machines.join('\n')}
+`
+}
+
+function byFigure(rows: readonly Recorded[]): Map<string, Recorded[]> {
+  return Map.groupBy(rows, (row) => `${row.bench}\0${row.figure}`)
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+}
