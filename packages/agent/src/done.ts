@@ -74,7 +74,7 @@ async function runChecks(run: Run): Promise<Checked> {
 
 /** How the last shell command failed, when it did. */
 function lastFailure(events: readonly JobEventBody[]): string | null {
-  const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash')
+  const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused')
   if (last?.type !== 'tool_result' || last.ok) return null
   return last.exitCode === null ? last.cause : `exit ${last.exitCode}`
 }

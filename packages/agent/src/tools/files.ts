@@ -12,7 +12,7 @@ const readScript = `
 if [ -d "$1" ]; then echo "$1 is a folder; use glob or bash ls" >&2; exit 2; fi
 if [ ! -e "$1" ]; then echo "there is no file $1" >&2; exit 2; fi
 if [ ! -f "$1" ]; then echo "$1 is not a regular file" >&2; exit 2; fi
-if [ -s "$1" ] && ! grep -qI . -- "$1" && [ -n "$(head -c 4096 -- "$1" | tr -d '\\n' | head -c 1)" ]; then echo "$1 is a binary file" >&2; exit 2; fi
+if [ -s "$1" ] && ! grep -qI . -- "$1" && [ "$(head -c 4096 -- "$1" | tr -d '\\n' | wc -c)" -gt 0 ]; then echo "$1 is a binary file" >&2; exit 2; fi
 if [ "$3" -gt 0 ]; then tail -n "+$2" -- "$1" | head -n "$3"; else tail -n "+$2" -- "$1"; fi`
 
 export const read = defineTool({
@@ -103,8 +103,8 @@ export const glob = defineTool({
   parameters: z.strictObject({ pattern: z.string().min(1).max(1024).describe('shell pattern; ** crosses folders') }),
   idempotency: 'pure',
   async run(args, context) {
-    // IFS empty: the unquoted expansion is matched against names but never split into words.
-    const script = 'shopt -s globstar nullglob; IFS=; names=($1); [ ${#names[@]} -gt 0 ] && printf "%s\\n" "${names[@]}" | head -n 500 || echo "no match"'
+    // IFS empty: the unquoted expansion is matched against names but never split into words. A word without a wildcard stays as it is.
+    const script = 'shopt -s globstar nullglob; IFS=; names=($1); [ ${#names[@]} -eq 1 ] && [ ! -e "${names[0]}" ] && names=(); [ ${#names[@]} -gt 0 ] && printf "%s\\n" "${names[@]}" | head -n 500 || echo "no match"'
     const result = await runProgram({ argv: ['bash', '-c', script, 'bash', args.pattern], readOnly: true }, context)
     return outcomeOf(result, context, false, false)
   },
