@@ -15,11 +15,13 @@ export type ComposeOptions = {
   node: string
   /** The folder of this installation: models.json, packages, node_modules. */
   root: string
+  /** The engine passes some of it on to its workers (GGML_*, VK_*). */
+  env: Readonly<Record<string, string | undefined>>
 }
 
 const scripted = 'scripted:'
 
-export function composeParts({ config, paths, store, log, node, root }: ComposeOptions): Parts {
+export function composeParts({ config, paths, store, log, node, root, env }: ComposeOptions): Parts {
   const line = (from: string) => (text: string): void => log('info', text, { from })
   const door = once(() => Promise.resolve(createDoor((entry) => store.egress(entry))))
   const sandboxes = once(async () => (await import('@hearth/sandbox')).createSandbox({ config: config.sandbox, stateDir: paths.state, log: line('sandbox') }))
@@ -31,7 +33,7 @@ export function composeParts({ config, paths, store, log, node, root }: ComposeO
   const engines = once(async () => {
     const { Engine } = await import('@hearth/engine')
     const confine = config.engine.sandbox === 'off' ? null : (await import('@hearth/sandbox')).createConfine({})
-    engineNow = new Engine({ config: config.engine, confine, node, root, log: line('engine') })
+    engineNow = new Engine({ config: config.engine, confine, node, root, env, log: line('engine') })
     return engineNow
   })
 
@@ -48,7 +50,7 @@ export function composeParts({ config, paths, store, log, node, root }: ComposeO
     workers: () => engineNow?.workers() ?? [],
     reset: async (id) => {
       if (engineNow === null) return false
-      await engineNow.reset(id)
+      engineNow.reset(id)
       return true
     },
     async close() {

@@ -45,7 +45,7 @@ async function runServe(words: readonly string[]): Promise<void> {
   })
   const daemon = await serve({
     config, paths, root, idleExitSeconds: seconds, log,
-    makeParts: (store) => composeParts({ config, paths, store, log, node: process.execPath, root }),
+    makeParts: (store) => composeParts({ config, paths, store, log, node: process.execPath, root, env: process.env }),
   })
   const crashed = new Promise<{ reason: string; broken: boolean }>((resolve) => {
     for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
@@ -69,7 +69,7 @@ async function runDoctor(words: readonly string[]): Promise<void> {
   const [{ doctorAlone, printReport }, { readConfig }, { composeParts }] = await Promise.all([import('./doctor/doctor.ts'), import('./settings.ts'), import('./compose.ts')])
   const config = await readConfig(paths.config)
   const noEgress = { egress: () => Promise.reject(new Error('doctor sends nothing')) }
-  const parts = composeParts({ config, paths, store: noEgress, log: () => undefined, node: process.execPath, root })
+  const parts = composeParts({ config, paths, store: noEgress, log: () => undefined, node: process.execPath, root, env: process.env })
   const report = await doctorAlone({ config, paths, parts })
   process.stdout.write(words[0] === '--json' ? `${JSON.stringify(report)}\n` : printReport(report))
   await parts.close()
