@@ -2,8 +2,8 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { fault, faultFrom, noUsage, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type Usage } from '@hearth/protocol'
 import type { InstalledModel } from '../installed.ts'
+import { checkRequest } from '../scripted/request.ts'
 import { Mailbox } from './mailbox.ts'
-import { checkRequest } from './request.ts'
 import type { Slot, Slots } from './slots.ts'
 import { nativeFault } from './supervision.ts'
 import type { RunMessage, Supervisor } from './supervisor.ts'
@@ -46,7 +46,7 @@ export class LocalModel implements Model {
   async *generate(input: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, void> {
     const call = new Call()
     const checked = checkRequest(input)
-    if ('fault' in checked) {
+    if (!checked.ok) {
       yield call.failed(checked.fault)
       return
     }

@@ -11,7 +11,7 @@ const longest = 20_000
 const deepest = 64
 
 const lexical: Record<string, string> = {
-  // One blank, or a new line with some indentation: enough for every usual style, too little to spin in.
+  // One blank, or a new line with some indentation, and none before a comma or colon: enough for every usual style, too little to spin in.
   ws: '| " " | "\\n" [ \\t]{0,20}',
   // Surrogates are left out, so one alternative is always one character of the length.
   char: '[^"\\\\\\x00-\\x1F\\x7F] | "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cA-Ce-fE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))',
@@ -21,8 +21,8 @@ const lexical: Record<string, string> = {
   boolean: '"true" | "false"',
   null: '"null"',
   value: 'string | number | boolean | null | anyobject | anyarray',
-  anyobject: '"{" ws (string ws ":" ws value (ws "," ws string ws ":" ws value)*)? ws "}"',
-  anyarray: '"[" ws (value (ws "," ws value)*)? ws "]"',
+  anyobject: '"{" ws (string ":" ws value ("," ws string ":" ws value)*)? ws "}"',
+  anyarray: '"[" ws (value ("," ws value)*)? ws "]"',
 }
 const needs: Record<string, readonly string[]> = {
   string: ['char'], value: ['string', 'number', 'boolean', 'null', 'anyobject', 'anyarray'], anyobject: ['ws', 'string', 'value'], anyarray: ['ws', 'value'],
@@ -194,25 +194,23 @@ class Writer {
     this.#lexical('ws')
     if (entries.length === 0) return this.#rule('"{" ws "}"')
     const members = this.#inside(() => entries.map(([key, value]) => ({
-      text: `${literal(JSON.stringify(key))} ws ":" ws ${this.schema(value, `${at}/properties/${key}`, depth + 1)}`,
+      text: `${literal(JSON.stringify(key) + ':')} ws ${this.schema(value, `${at}/properties/${key}`, depth + 1)}`,
       required: (required as unknown[]).includes(key),
     })))
     return this.#rule(`"{" ws ${this.#members(members)} ws "}"`)
   }
 
-  /** Members in their order; an optional one may be left out. `tails[i]` is what may follow when something stands before member i. */
+  /** Members in their order; an optional one may be left out. `tail` is what may follow when something stands before it, `head` when nothing does. */
   #members(members: readonly { text: string; required: boolean }[]): string {
-    const tails: string[] = ['""']
-    const heads: string[] = ['""']
+    let tail = '""'
+    let head = '""'
     for (const member of members.toReversed()) {
-      const rest = tails[0] ?? '""'
-      const skipTo = heads[0] ?? '""'
-      const here = `${member.text} ${rest}`
-      const after = `ws "," ws ${here}`
-      heads.unshift(member.required ? here : this.#rule(`${here} | ${skipTo}`))
-      tails.unshift(this.#rule(member.required ? after : `${after} | ${rest}`))
+      const here = `${member.text} ${tail}`
+      const after = `"," ws ${here}`
+      head = member.required ? here : this.#rule(`${here} | ${head}`)
+      tail = this.#rule(member.required ? after : `${after} | ${tail}`)
     }
-    return heads[0] ?? '""'
+    return head
   }
 
   #array(node: Node, at: string, depth: number): string {
@@ -221,7 +219,7 @@ class Writer {
     this.#lexical('ws')
     if (most === 0) return this.#rule('"[" ws "]"')
     const item = this.#inside(() => this.schema(node['items'] ?? true, `${at}/items`, depth + 1))
-    const next = this.#rule(`ws "," ws ${item}`)
+    const next = this.#rule(`"," ws ${item}`)
     const filled = `${item} ${this.#times(next, Math.max(0, least - 1), most === null ? null : most - 1)}`
     return this.#rule(`"[" ws ${least === 0 ? `(${filled})?` : filled} ws "]"`)
   }

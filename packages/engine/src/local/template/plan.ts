@@ -77,7 +77,7 @@ function shape(format: Format, call: string, auto: boolean): string {
       return auto ? `${body} (ws ${literal('<tool_call>')} ${body})*` : `${literal('<tool_call>')} ${body}`
     }
     case 'mistral': {
-      const list = `ws "[" ws ${call} (ws "," ws ${call})* ws "]"`
+      const list = `ws "[" ws ${call} ("," ws ${call})* ws "]"`
       return auto ? list : `${literal('[TOOL_CALLS]')} ${list}`
     }
     case 'llama3': return call
