@@ -22,12 +22,13 @@ export type Home = {
   hearth(...words: string[]): Promise<Ran>
 }
 
-/** A private HEARTH_HOME that is removed after the test, with every process that was launched in it. */
-export function makeHome(t: TestContext): Home {
+/** A private HEARTH_HOME that is removed after the test, with every process that was launched in it; `daemon`: stop the real daemon first. */
+export function makeHome(t: TestContext, daemon = false): Home {
   const dir = mkdtempSync(join(tmpdir(), 'hearth-cli-'))
   const children = new Set<ChildProcess>()
-  t.after(() => {
+  t.after(async () => {
     for (const child of children) child.kill('SIGKILL')
+    if (daemon) await launch(['down']).done
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
   })
   // The compiled code is shared between homes: it is no state.

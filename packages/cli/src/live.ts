@@ -103,7 +103,8 @@ class LiveView implements View {
 
   /** One write: erase the region, the new permanent lines, the region again. Every region row is shorter than the terminal, so it never wraps. */
   #draw(lines: readonly string[]): void {
-    const width = this.#out.width - 1
+    // The terminal echoes ^C at the end of the last row; without room for it the row would wrap and be counted wrong.
+    const width = this.#out.width - 3
     const { ink } = this.#out
     const preview = this.#preview === '' ? [] : wrap(visible(this.#preview).replace(/\n+$/, ''), width - 4).slice(-previewLines)
     const region = [...preview.map((line) => `  ${ink.dim(`┊ ${line}`)}`), this.#status(width)]

@@ -125,12 +125,18 @@ function callLines(call: ToolCall, look: Look): string[] {
   }
 }
 
+/** An output that lost no more than this on its way to the model lost colour codes, not lines. */
+const colourBytes = 200
+
 function resultLines(event: Extract<JobEvent, { type: 'tool_result' }>, look: Look): string[] {
   const { ink } = look
+  // The loop's answer to "done": there was no call to show, and a failed check stands above with its output.
+  if (event.name === 'finish') return wrapped(`not done yet: ${visible(event.observation).split('\n')[0] ?? ''}`, '→ ', ink.yellow, look)
   const quiet = event.ok && (event.name === 'write' || event.name === 'edit')
   const how = event.cause === 'exited' ? (event.exitCode === null || event.exitCode === 0 ? '' : `exit ${event.exitCode}`) : event.cause
   const mark = event.ok ? ink.green('✓') : ink.red('✗')
-  const kept = event.outputFile !== null ? `${bytes(event.totalBytes)} in ${oneLine(event.outputFile)}` : ''
+  const shown = event.observation.trimEnd().split('\n').length <= look.cardLines && event.totalBytes <= Buffer.byteLength(event.observation) + colourBytes
+  const kept = event.outputFile === null || shown ? '' : `${bytes(event.totalBytes)} in ${oneLine(event.outputFile)}`
   const foot = [how, duration(event.durationMs), kept].filter((word) => word !== '').join(', ')
   return [...(quiet ? [] : card(event.observation, look)), `  ${mark} ${ink.dim(cut(foot, look.width - 4))}`]
 }

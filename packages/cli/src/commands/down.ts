@@ -1,4 +1,5 @@
 // Owns `hearth down`.
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
@@ -43,11 +44,18 @@ export const down: Command = {
   },
 }
 
+/** A zombie is gone: only its parent (init, in a container often a slow one) has not noticed. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+  try {
+    // "pid (name) state ...": the name may hold anything, the last ')' ends it.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !stat.slice(stat.lastIndexOf(')') + 1).trimStart().startsWith('Z')
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
   }
 }

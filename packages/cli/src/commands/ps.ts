@@ -1,6 +1,6 @@
 // Owns `hearth ps`: the list of jobs.
 import { Client } from '@hearth/protocol/client'
-import { isEnded, liveStates } from '@hearth/protocol/outcome'
+import { liveStates } from '@hearth/protocol/outcome'
 import type { Job, JobList } from '@hearth/protocol'
 import type { Command } from '../command.ts'
 import { age, duration, table } from '../print.ts'
@@ -19,9 +19,9 @@ export const ps: Command = {
   },
   async run(ctx, args) {
     const limit = args.whole('limit', 1) ?? 50
-    const states = args.flag('all') ? '' : `&state=${liveStates.join(',')}`
-    const { jobs } = await new Client(ctx.paths.socket).call<JobList>('GET', `/api/jobs?limit=${limit}${states}`)
-    const listed = args.flag('all') ? jobs : jobs.filter((job) => !isEnded(job.state))
+    const client = new Client(ctx.paths.socket)
+    const list = async (query: string): Promise<Job[]> => (await client.call<JobList>('GET', `/api/jobs?limit=${limit}${query}`)).jobs
+    const listed = args.flag('all') ? await list('') : live(await Promise.all(liveStates.map((state) => list(`&state=${state}`)))).slice(0, limit)
     if (args.flag('json')) {
       ctx.out.line(jsonLine({ jobs: listed }))
       return 0
@@ -40,6 +40,12 @@ export const ps: Command = {
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
     return 0
   },
+}
+
+/** One list, newest first. A job that changed its state between two answers is there once. */
+function live(lists: readonly Job[][]): Job[] {
+  const byId = new Map(lists.flat().map((job) => [job.id, job]))
+  return [...byId.values()].sort((a, b) => b.createdAt - a.createdAt)
 }
 
 function ran(job: Job, now: number): string {
