@@ -42,14 +42,17 @@ async function main(): Promise<number> {
   const up = await asked(['up', '--json'])
   if (up.code !== 0) return up.code
   daemonPid = (JSON.parse(up.out) as { pid: number }).pid
+  const fetched = model.startsWith('scripted:') ? 0 : await fetchIfMissing()
+  if (fetched !== 0 || interrupted) return fetched
+  return options.prompt === null ? await builtIn() : await own(options.prompt)
+}
+
+/** Pulls the model unless it is on this disk, with the CLI's own progress; 0 when it is there. */
+async function fetchIfMissing(): Promise<number> {
   const list = await asked(['models', 'ls', '--json'])
   if (list.code !== 0) return list.code
   const row = (JSON.parse(list.out) as ModelList).models.find((one) => one.id === model)
-  if (row?.installed !== true && !model.startsWith('scripted:')) {
-    const pulled = await shown(['models', 'pull', model])
-    if (pulled !== 0 || interrupted) return pulled
-  }
-  return options.prompt === null ? await builtIn() : await own(options.prompt)
+  return row?.installed === true ? 0 : await shown(['models', 'pull', model])
 }
 
 /** The built-in job, at most twice. */
