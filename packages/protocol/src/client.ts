@@ -9,10 +9,10 @@ export class Client {
     this.socket = socket
   }
 
-  /** One request with a JSON answer. Throws FaultError with the daemon's own fault, or `daemon_unreachable`. */
-  async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
-    const response = await this.#send(method, path, body)
-    const text = await readAll(response)
+  /** One request with a JSON answer. Throws FaultError with the daemon's own fault, or `daemon_unreachable` (also when the signal aborts first). */
+  async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    const response = await this.#send(method, path, body, signal)
+    const text = await readAll(response).catch((error: unknown) => { throw new FaultError(this.#unreachable(error)) })
     const parsed = parseJson(text)
     if ((response.statusCode ?? 500) >= 300) throw new FaultError(faultOf(parsed, response.statusCode ?? 500))
     return parsed as T
@@ -53,7 +53,7 @@ export class Client {
   #unreachable(error: unknown): Fault {
     const code = (error as NodeJS.ErrnoException).code
     const why = code === 'ENOENT' ? 'there is no socket' : code === 'ECONNREFUSED' ? 'nobody listens there'
-      : code === 'EACCES' ? 'it belongs to somebody else' : error instanceof Error ? error.message : String(error)
+      : code === 'EACCES' ? 'it belongs to somebody else' : code === 'ABORT_ERR' ? 'it does not answer in time' : error instanceof Error ? error.message : String(error)
     return fault('daemon_unreachable', { socket: this.socket, why })
   }
 }
