@@ -1,6 +1,7 @@
 // Help, usage errors, versions and the page made from them: the real command, no daemon.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { outcomeTable, commandExits } from '@hearth/protocol/outcome'
@@ -102,4 +103,20 @@ test('an unreachable daemon is exit 69 with the socket and what to do', async (t
       code: 69, signal: null, stdout: '', stderr: `hearth: The daemon cannot be reached at ${home.socket}: there is no socket.\nStart it with 'hearth up'.\n`,
     }, words.join(' '))
   }
+})
+
+test('a relative home is refused, not ignored', async (t) => {
+  const home = makeHome(t)
+  assert.deepEqual(await home.launch(['ps'], { env: { HEARTH_HOME: 'here' } }).done, {
+    code: 64, signal: null, stdout: '', stderr: "hearth: HEARTH_HOME must be an absolute path, it is 'here'.\nRun 'hearth help' for the commands, or 'hearth help COMMAND' for one of them.\n",
+  })
+})
+
+test('a daemon that listens and never answers does not hold up version', async (t) => {
+  const home = makeHome(t)
+  const deaf = createServer(() => undefined)
+  await new Promise<void>((resolve) => deaf.listen(home.socket, resolve))
+  t.after(() => deaf.close())
+  const { code, stdout } = await home.hearth('version', '--json')
+  assert.deepEqual([code, (JSON.parse(stdout) as { daemon: unknown }).daemon], [0, null])
 })

@@ -10,6 +10,7 @@ export async function dispatch(ctx: Context, argv: readonly string[]): Promise<n
   const end = argv.indexOf('--')
   const json = argv.slice(0, end === -1 ? undefined : end).includes('--json')
   try {
+    checkFolders(ctx)
     const [name, rest] = commandName(argv)
     const command = await load(name)
     const args = parse(command.spec, rest)
@@ -28,6 +29,14 @@ export function printFault(ctx: Context, value: Fault, json: boolean): number {
   ctx.err.line(`${ctx.err.ink.red('hearth:')} ${visible(value.message)}`)
   if (value.remedy !== '') ctx.err.line(visible(value.remedy))
   return exitOf(value)
+}
+
+/** A relative folder would be another one for the daemon, and is ignored by the paths: better a sentence than the wrong place. */
+function checkFolders(ctx: Context): void {
+  for (const name of ['HEARTH_HOME', 'HEARTH_MODELS']) {
+    const value = ctx.env[name] ?? ''
+    if (value !== '' && !value.startsWith('/')) throw usageFault(`${name} must be an absolute path, it is '${value}'.`)
+  }
 }
 
 async function load(name: string): Promise<Command> {

@@ -8,6 +8,7 @@ import { Client } from '@hearth/protocol/client'
 import { fault, FaultError, type Fault } from '@hearth/protocol/fault'
 import { version, wireVersion } from '@hearth/protocol/version'
 import type { StatusReply } from '@hearth/protocol'
+import { ask } from './ask.ts'
 import type { Context } from './context.ts'
 
 /** Beside this package in every checkout and release: packages/daemon/src/main.ts. */
@@ -15,13 +16,15 @@ export const daemonMain = fileURLToPath(new URL('../../daemon/src/main.ts', impo
 export const nodeFlags = ['--disable-warning=ExperimentalWarning']
 
 const startMs = 30_000
+/** How long the daemon of somebody else is waited for, when it owns the folder and does not answer yet. */
+const otherStartMs = 10_000
 const pollMs = 25
 
 /** The daemon's status, or null when none runs. Throws FaultError when it speaks another wire. */
 export async function reach(ctx: Context): Promise<StatusReply | null> {
   let status: StatusReply
   try {
-    status = await new Client(ctx.paths.socket).call<StatusReply>('GET', '/api/status')
+    status = await ask<StatusReply>(new Client(ctx.paths.socket), '/api/status')
   } catch (error) {
     if (error instanceof FaultError && error.fault.code === 'daemon_unreachable') return null
     throw error
@@ -54,11 +57,14 @@ export async function start(ctx: Context, words: readonly string[]): Promise<Sta
   child.once('error', (error) => { ended = error.message })
   child.once('exit', (code, signal) => { ended = signal ?? `exit ${code ?? '?'}` })
   child.unref()
-  for (const until = Date.now() + startMs; Date.now() < until; await sleep(pollMs)) {
+  const begun = Date.now()
+  for (; Date.now() - begun < startMs; await sleep(pollMs)) {
     const status = await reach(ctx)
-    // Somebody else's daemon may have been faster; it serves as well.
     if (status !== null) return status
-    if (ended !== null) throw new FaultError(lastWords(log, from, ended))
+    if (ended === null) continue
+    // A daemon that somebody else started at the same time owns the folder and is about to answer; it serves as well.
+    const words = lastWords(log, from, ended)
+    if (words.code !== 'daemon_running' || Date.now() - begun > otherStartMs) throw new FaultError(words)
   }
   throw new FaultError(fault('daemon_start', { how: `it did not answer within ${startMs / 1000} s`, log }))
 }

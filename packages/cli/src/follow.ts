@@ -1,5 +1,5 @@
 // Owns following a job's numbered events over a connection that may break: resumes by number, without a gap or a double. Prints nothing.
-import { Client } from '@hearth/protocol/client'
+import type { Client } from '@hearth/protocol/client'
 import { FaultError } from '@hearth/protocol/fault'
 import type { JobEvent } from '@hearth/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'

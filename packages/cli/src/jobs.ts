@@ -2,6 +2,7 @@
 import type { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { Job, JobList } from '@hearth/protocol'
+import { ask } from './ask.ts'
 
 /** How many of the newest jobs a prefix is looked up in. */
 const searched = 1000
@@ -10,12 +11,12 @@ const searched = 1000
 export async function findJob(client: Client, word: string | undefined): Promise<Job> {
   if (word !== undefined) {
     try {
-      return await client.call<Job>('GET', `/api/jobs/${encodeURIComponent(word)}`)
+      return await ask<Job>(client, `/api/jobs/${encodeURIComponent(word)}`)
     } catch (error) {
       if (!(error instanceof FaultError) || error.fault.code !== 'unknown_job') throw error
     }
   }
-  const { jobs } = await client.call<JobList>('GET', `/api/jobs?limit=${word === undefined ? 1 : searched}`)
+  const { jobs } = await ask<JobList>(client, `/api/jobs?limit=${word === undefined ? 1 : searched}`)
   if (word === undefined) {
     const newest = jobs[0]
     if (newest === undefined) throw new FaultError(fault('not_found', { what: 'job yet' }))

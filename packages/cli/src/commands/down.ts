@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { StatusReply } from '@hearth/protocol'
+import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { counted } from '../print.ts'
 import { jsonLine } from '../text.ts'
@@ -24,7 +25,7 @@ export const down: Command = {
     const client = new Client(ctx.paths.socket)
     let status: StatusReply
     try {
-      status = await client.call<StatusReply>('GET', '/api/status')
+      status = await ask<StatusReply>(client, '/api/status')
     } catch (error) {
       if (!(error instanceof FaultError) || error.fault.code !== 'daemon_unreachable') throw error
       ctx.out.line(json ? jsonLine({ stopped: false, pid: null }) : 'hearth is not running')

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { Client } from '@hearth/protocol/client'
 import type { ImportRequest, ModelList, ModelRow } from '@hearth/protocol'
+import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { bytes, count, table } from '../print.ts'
@@ -22,7 +23,7 @@ export const ls: Command = {
     examples: [['hearth models ls', 'id, state, size, context window in tokens, tool mode, what it can do']],
   },
   async run(ctx, args) {
-    const list = await new Client(ctx.paths.socket).call<ModelList>('GET', '/api/models')
+    const list = await ask<ModelList>(new Client(ctx.paths.socket), '/api/models')
     const models = args.flag('installed') ? list.models.filter((model) => model.installed) : list.models
     if (args.flag('json')) {
       ctx.out.line(jsonLine({ ...list, models }))

@@ -2,6 +2,7 @@
 import { Client } from '@hearth/protocol/client'
 import { liveStates } from '@hearth/protocol/outcome'
 import type { Job, JobList } from '@hearth/protocol'
+import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { age, duration, table } from '../print.ts'
 import { stateInk } from '../render.ts'
@@ -20,7 +21,7 @@ export const ps: Command = {
   async run(ctx, args) {
     const limit = args.whole('limit', 1) ?? 50
     const client = new Client(ctx.paths.socket)
-    const list = async (query: string): Promise<Job[]> => (await client.call<JobList>('GET', `/api/jobs?limit=${limit}${query}`)).jobs
+    const list = async (query: string): Promise<Job[]> => (await ask<JobList>(client, `/api/jobs?limit=${limit}${query}`)).jobs
     const listed = args.flag('all') ? await list('') : live(await Promise.all(liveStates.map((state) => list(`&state=${state}`)))).slice(0, limit)
     if (args.flag('json')) {
       ctx.out.line(jsonLine({ jobs: listed }))

@@ -1,6 +1,7 @@
 // Owns `hearth status`.
 import { Client } from '@hearth/protocol/client'
 import type { StatusReply } from '@hearth/protocol'
+import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { bytes, count, duration, fields, table } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
@@ -13,7 +14,7 @@ export const status: Command = {
     examples: [['hearth status --json', 'the same as one JSON object']],
   },
   async run(ctx, args) {
-    const reply = await new Client(ctx.paths.socket).call<StatusReply>('GET', '/api/status')
+    const reply = await ask<StatusReply>(new Client(ctx.paths.socket), '/api/status')
     if (args.flag('json')) {
       ctx.out.line(jsonLine(reply))
       return 0

@@ -2,6 +2,7 @@
 import { Client } from '@hearth/protocol/client'
 import type { UsageReply } from '@hearth/protocol'
 import { parseSeconds, usageFault } from '../args.ts'
+import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { bytes, count, duration, fields, table, usd } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
@@ -23,7 +24,7 @@ export const usage: Command = {
     const client = new Client(ctx.paths.socket)
     const word = args.text('job')
     if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)
-    const reply = await client.call<UsageReply>('GET', `/api/usage${query.size === 0 ? '' : `?${query.toString()}`}`)
+    const reply = await ask<UsageReply>(client, `/api/usage${query.size === 0 ? '' : `?${query.toString()}`}`)
     if (args.flag('json')) {
       ctx.out.line(jsonLine(reply))
       return 0

@@ -2,9 +2,13 @@
 import { existsSync } from 'node:fs'
 import type { StatusReply } from '@hearth/protocol'
 import { version as ours, wireVersion } from '@hearth/protocol/version'
+import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { fields } from '../print.ts'
 import { jsonLine, visible } from '../text.ts'
+
+/** A daemon that does not answer in time is left out. */
+const patienceMs = 2000
 
 export const version: Command = {
   spec: {
@@ -18,7 +22,7 @@ export const version: Command = {
     let daemon: { version: string; wire: number; pid: number } | null = null
     if (existsSync(ctx.paths.socket)) {
       const { Client } = await import('@hearth/protocol/client')
-      const reply = await new Client(ctx.paths.socket).call<StatusReply>('GET', '/api/status').catch(() => null)
+      const reply = await ask<StatusReply>(new Client(ctx.paths.socket), '/api/status', patienceMs).catch(() => null)
       if (reply !== null) daemon = { version: reply.version, wire: reply.wire, pid: reply.pid }
     }
     if (args.flag('json')) {
