@@ -1,4 +1,5 @@
 // The engine package: where tokens come from.
+export { ModelStore, type ModelStoreOptions } from './catalog/catalog.ts'
 export { readGguf, type GgufHeader, type GgufResult } from './catalog/gguf.ts'
 export { loadScript, scriptedModel } from './scripted/model.ts'
 export { Script, type ScriptInput } from './scripted/script.ts'

@@ -11,6 +11,7 @@ export type GgufHeader = {
   version: number
   fileBytes: number
   headerBytes: number
+  /** Empty in the later parts of a split model: only the first one says what it is. */
   architecture: string
   name: string | null
   license: string | null
@@ -138,8 +139,10 @@ async function readTensors(reader: BoundedReader, tensorCount: number, alignment
 type Described = Omit<GgufHeader, 'version' | 'fileBytes' | 'headerBytes' | 'tensorCount' | 'parameters'>
 
 function describe(metadata: Map<string, MetadataValue>): Described {
-  const architecture = metadata.get('general.architecture')
-  if (typeof architecture !== 'string' || architecture === '') throw new Malformed('it does not name its architecture (general.architecture)')
+  const splitCount = metadata.get('split.count')
+  const isLaterPart = typeof splitCount === 'number' && splitCount > 1 && !metadata.has('general.architecture')
+  const architecture = isLaterPart ? '' : metadata.get('general.architecture')
+  if (typeof architecture !== 'string' || (architecture === '' && !isLaterPart)) throw new Malformed('it does not name its architecture (general.architecture)')
   const text = (key: string): string | null => {
     const value = metadata.get(key)
     return typeof value === 'string' && value !== '' ? value : null

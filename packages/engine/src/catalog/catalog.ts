@@ -1,0 +1,125 @@
+// Owns the models of this box as the daemon sees them: list, resolve, pull, import, remove, verify. The only way to change the models folder.
+// One folder per model (its files and hearth.json); unfinished downloads in .downloads/ID. Loads no model.
+import { rm } from 'node:fs/promises'
+import { fault, faultFrom, FaultError, type Door, type Fault, type ImportRequest, type ModelRow, type TransferEvent } from '@hearth/protocol'
+import type { InstalledModel } from '../installed.ts'
+import { codeOf, freeBytesOf, problemOf } from './durable.ts'
+import { importModel } from './import.ts'
+import { lockModel } from './lock.ts'
+import { chooseDefault } from './rows.ts'
+import { Shelf, sizeOf } from './shelf.ts'
+import { pullModel, verifyModel } from './transfers.ts'
+
+export type ModelStoreOptions = {
+  catalogPath: string
+  modelsDir: string
+  door: Door
+  /** Bytes that may still be written in a folder; default: what the file system says. */
+  freeBytes?: (dir: string) => Promise<number>
+  /** The program whose pip is asked; default python3. */
+  python?: string
+  /** Waits before the tries of a cut connection after the first. */
+  retryDelaysMs?: readonly number[]
+  /** A connection without a byte for so long counts as cut. */
+  stallMs?: number
+}
+
+type Ok<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
+
+export class ModelStore {
+  readonly #shelf: Shelf
+
+  constructor(options: ModelStoreOptions) {
+    this.#shelf = new Shelf({ freeBytes: freeBytesOf, python: 'python3', retryDelaysMs: [500, 2000, 5000], stallMs: 60_000, ...options })
+  }
+
+  /** All models: the catalogue's in its order, then the imported ones by id. Throws FaultError `bad_catalog`. */
+  async list(): Promise<ModelRow[]> {
+    return await this.#shelf.rows()
+  }
+
+  /** The model with its file, ready to be loaded. Cheap: looks at the file's size, time and inode, not at its bytes. */
+  async resolve(id: string): Promise<Ok<{ model: InstalledModel }>> {
+    return await this.#answered(id, async () => {
+      const entry = await this.#shelf.entry(id)
+      const installed = await this.#shelf.installed(id)
+      if (installed === null) throw await this.#shelf.absent(id)
+      const { record, path, problem } = installed
+      const described = entry ?? record?.imported ?? null
+      if (path === null || problem !== null || described === null) {
+        throw new FaultError(fault('bad_file', { path: path ?? this.#shelf.folder(id), problem: problem ?? `the catalogue does not know it any more; run 'hearth models rm ${id}'` }))
+      }
+      return { model: { id, path, contextTokens: described.contextTokens, toolFormat: described.toolFormat, profile: described.profile } }
+    })
+  }
+
+  /** The preferred model whatever its state (the job then says what is wrong with it), else see `chooseDefault`. Throws FaultError `bad_catalog`. */
+  async default(preferred: string | null, fallback: string): Promise<string | null> {
+    return preferred ?? chooseDefault(await this.#shelf.rows(), fallback)
+  }
+
+  /**
+   * Fetches a model of the catalogue; ends with exactly one `done` or `failed`. An abort keeps what was fetched for the next pull. A file without a sha256
+   * in the catalogue is refused unless `trustFirstUse`. Of two pulls of one model at once the second is refused with `conflict`.
+   */
+  async *pull(id: string, signal: AbortSignal, options: { trustFirstUse?: boolean } = {}): AsyncGenerator<TransferEvent> {
+    yield* this.#transfer(id, pullModel(this.#shelf, id, signal, options.trustFirstUse ?? false))
+  }
+
+  /** Reads every file whole, compares its sha256 (or pins it when none is known) and checks its header. Ends like `pull`. */
+  async *verify(id: string, signal: AbortSignal): AsyncGenerator<TransferEvent> {
+    yield* this.#transfer(id, verifyModel(this.#shelf, id, signal))
+  }
+
+  /** Takes a GGUF file of this box into the models, by a link unless `copy`. See `importModel`. */
+  async importFile(request: ImportRequest): Promise<Ok<{ model: ModelRow }>> {
+    return await this.#answered(request.id ?? '', async () =>
+      ({ model: await this.#shelf.row(await importModel(this.#shelf, request, (id, work) => this.#locked(id, work))) }))
+  }
+
+  /** Removes a model's files, record and unfinished downloads. A file that was only linked stays where it came from. */
+  async remove(id: string): Promise<Ok<unknown>> {
+    return await this.#answered(id, () => this.#locked(id, async () => {
+      if (await this.#shelf.entry(id) === null && !(await this.#shelf.ids()).includes(id)) throw await this.#shelf.unknown(id)
+      const folders = [this.#shelf.folder(id), this.#shelf.work(id)]
+      if (!(await Promise.all(folders.map(sizeOf))).some((size) => size !== null)) throw await this.#shelf.absent(id)
+      for (const folder of folders) await rm(folder, { recursive: true, force: true })
+      return {}
+    }))
+  }
+
+  async *#transfer(id: string, work: AsyncGenerator<TransferEvent, number>): AsyncGenerator<TransferEvent> {
+    let unlock: (() => Promise<void>) | null = null
+    try {
+      unlock = await lockModel(this.#shelf.options.modelsDir, id)
+      const downloadedBytes = yield* work
+      yield { type: 'done', model: await this.#shelf.row(id), downloadedBytes }
+    } catch (error) {
+      yield { type: 'failed', fault: this.#faultOf(id, error) }
+    } finally {
+      await unlock?.()
+    }
+  }
+
+  async #locked<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const unlock = await lockModel(this.#shelf.options.modelsDir, id)
+    try {
+      return await work()
+    } finally {
+      await unlock()
+    }
+  }
+
+  async #answered<T>(id: string, work: () => Promise<T>): Promise<Ok<T>> {
+    try {
+      return { ok: true, ...await work() }
+    } catch (error) {
+      return { ok: false, fault: this.#faultOf(id, error) }
+    }
+  }
+
+  /** The disk's own errors (rights, a read-only disk) concern the model's folder; whatever else was not expected is ours. */
+  #faultOf(id: string, error: unknown): Fault {
+    return error instanceof FaultError || codeOf(error) === null ? faultFrom(error) : fault('cannot_create', { path: this.#shelf.folder(id), problem: problemOf(error) })
+  }
+}
