@@ -29,14 +29,18 @@ export function createDoor(write: WriteEgress, now: () => number = Date.now): Do
   return {
     async fetch(address, { purpose, jobId, headers = {}, signal }) {
       let url = new URL(address)
+      let sent = headers
       for (let hop = 0; hop <= redirectLimit; hop += 1) {
         if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`${url.protocol} addresses are not fetched`)
         signal?.throwIfAborted()
-        const answer = await get(url, purpose, jobId, headers, signal)
+        const answer = await get(url, purpose, jobId, sent, signal)
         const target = answer.headers.location
         if (!redirects.has(answer.statusCode ?? 0) || target === undefined) return responseOf(answer)
         answer.destroy()
-        url = new URL(target, url)
+        const next = new URL(target, url)
+        if (url.protocol === 'https:' && next.protocol === 'http:') throw new Error(`${url.host} redirects from https to http`)
+        if (next.host !== url.host) sent = withoutSecrets(sent)
+        url = next
       }
       throw new Error(`more than ${redirectLimit} redirects from ${address}`)
     },
@@ -48,6 +52,11 @@ export function createDoor(write: WriteEgress, now: () => number = Date.now): Do
 function headOf(url: URL, extra: Record<string, string>): Record<string, string> {
   const own = { host: url.host, connection: 'close', accept: '*/*', 'accept-encoding': 'identity', 'user-agent': `hearth/${version}` }
   return { ...own, ...Object.fromEntries(Object.entries(extra).map(([name, value]) => [name.toLowerCase(), value])) }
+}
+
+/** What was meant for one host is not told to the next. */
+function withoutSecrets(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(authorization|cookie|proxy-authorization)$/i.test(name)))
 }
 
 function headBytes(url: URL, headers: Record<string, string>): number {

@@ -41,7 +41,7 @@ export const jobRoutes: readonly Route[] = [
   },
   {
     method: 'GET', path: '/api/jobs/:id/events', scope: 'jobs:read',
-    about: '`?after=N&follow=0|1` -> lines of JobEvent after number N; with `follow=1` until `ended`',
+    about: '`?after=N&follow=1` -> lines of JobEvent after number N, until `ended`; without `follow`, or with `follow=0`, those there are',
     handle(c, api) {
       const query = parse(EventsQuery, c.req.query(), 'the query')
       const { id } = jobOf(c, api)
