@@ -1,0 +1,110 @@
+// Which sequence serves which request, who waits, and in what order; and which model may be loaded.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { JobClass } from '@hearth/protocol'
+import { Residency } from '../../packages/engine/src/local/residency.ts'
+import { Slots, type Slot } from '../../packages/engine/src/local/slots.ts'
+import { defaultThreads } from '../../packages/engine/src/local/threads.ts'
+
+function slots(count: number): Slots {
+  const made = new Slots()
+  made.resize(count)
+  return made
+}
+
+function take(from: Slots, prompt: string, sessionKey: string | null = null): Slot {
+  let taken: Slot | null = null
+  from.ask({ prompt, sessionKey, class: 'interactive' }, (slot) => { taken = slot }, () => assert.fail('it had to wait'))
+  assert.ok(taken !== null)
+  return taken
+}
+
+test('a session gets its own sequence back, others the longest common beginning, else the one unused for longest', () => {
+  const all = slots(3)
+  const a = take(all, 'system A. one', 'a')
+  const b = take(all, 'system B. two', 'b')
+  const c = take(all, 'other', 'c')
+  assert.deepEqual([a.sequence, b.sequence, c.sequence], [0, 1, 2])
+  b.grew(' and its answer')
+  for (const slot of [b, c, a]) slot.free()
+  assert.equal(take(all, 'anything', 'c').sequence, 2, 'the same session')
+  assert.equal(take(all, 'system A. one and more').sequence, 0, 'the longest common beginning')
+  const last = take(all, 'system X')
+  assert.equal(last.sequence, 1, 'the only idle one')
+  last.free()
+})
+
+test('a short common beginning does not cost another session its memory', () => {
+  const all = slots(3)
+  const long = take(all, `same system prompt. ${'x'.repeat(100)}`, 'long')
+  long.free()
+  assert.equal(take(all, 'same system prompt. new talk', 'new').sequence, 1, 'an unused sequence is taken before half a memory is thrown away')
+})
+
+test('after the worker is gone nothing is taken for held', () => {
+  const all = slots(2)
+  take(all, 'first', 'a').free()
+  take(all, 'second', 'b').free()
+  all.forget()
+  assert.equal(take(all, 'second talk', 'b').sequence, 0)
+})
+
+test('waiting is first come first served inside a class, a higher class goes first, and positions are told', () => {
+  const all = slots(1)
+  const first = take(all, 'x')
+  const order: string[] = []
+  const told: string[] = []
+  let current: Slot = first
+  const ask = (name: string, jobClass: JobClass) => all.ask({ prompt: name, sessionKey: null, class: jobClass },
+    (slot) => { order.push(name); current = slot }, (position) => told.push(`${name}${position}`))
+  ask('batch', 'batch')
+  ask('job1', 'job')
+  const leave = ask('job2', 'job')
+  ask('chat', 'interactive')
+  assert.deepEqual(told, ['batch1', 'job11', 'batch2', 'job22', 'batch3', 'chat1', 'job12', 'job23', 'batch4'])
+  assert.equal(all.waiting, 4)
+  leave()
+  for (let i = 0; i < 3; i++) current.free()
+  assert.deepEqual(order, ['chat', 'job1', 'batch'])
+  current.free()
+  current.free()
+  assert.equal(all.busy, 0)
+})
+
+test('one model at a time: another one waits until nobody holds the first, and is not overtaken', async () => {
+  const log: string[] = []
+  const a = { unload: async () => { log.push('unload a') } }
+  const b = { unload: async () => { log.push('unload b') } }
+  const residency = new Residency()
+  const never = new AbortController().signal
+  const held = async (resident: typeof a) => {
+    const hold = await residency.hold(resident, never)
+    assert.ok(hold !== 'aborted')
+    return hold
+  }
+  const first = await held(a)
+  const second = await held(a)
+  const other = held(b).then((hold) => { log.push('b is held'); return hold })
+  const third = held(a).then((hold) => { log.push('a is held again'); return hold })
+  const left = new AbortController()
+  const aborted = residency.hold(b, left.signal)
+  left.abort()
+  assert.equal(await aborted, 'aborted')
+  first.release()
+  first.release()
+  assert.deepEqual(log, [])
+  second.release()
+  ;(await other).release()
+  ;(await third).release()
+  assert.deepEqual(log, ['unload a', 'b is held', 'unload b', 'a is held again'])
+})
+
+test('threads: one on a small machine, else the physical cores', () => {
+  const cpu = (socket: number, core: number): string => `physical id\t: ${socket}\ncore id\t\t: ${core}\n`
+  const eight = Array.from({ length: 16 }, (_, i) => cpu(0, i % 8)).join('\n')
+  assert.equal(defaultThreads(eight, 16), 8)
+  assert.equal(defaultThreads(eight, 4), 4)
+  assert.equal(defaultThreads(eight, 2), 1)
+  assert.equal(defaultThreads(cpu(0, 0) + cpu(1, 0), 4), 2)
+  assert.equal(defaultThreads('processor : 0', 6), 6)
+})
