@@ -34,9 +34,9 @@ const answerKeys = {
   tokensPerSecond: Rate.optional().describe('speed of this turn; default: that of the script'),
   stop: z.enum(stopReasons).exclude(['cancelled']).optional().describe('stop reason; default: tool_calls after calls, else end'),
   usage: z.strictObject({
-    promptTokens: z.int().min(0).optional(),
-    reusedTokens: z.int().min(0).optional(),
-    completionTokens: z.int().min(0).optional(),
+    promptTokens: z.int().min(0).optional().describe('tokens of the prompt'),
+    reusedTokens: z.int().min(0).optional().describe('of these, already in the cache'),
+    completionTokens: z.int().min(0).optional().describe('tokens of the answer'),
   }).optional().describe('token counts to report in place of the counted ones'),
   expect: Expectation.optional().describe('what the request must look like; when it does not, the turn fails and says so'),
 }
