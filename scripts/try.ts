@@ -1,5 +1,5 @@
 // Runs one job for a person who has just cloned the repository: daemon, model, job, receipt, and everything cleaned up. Uses only the CLI.
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -24,8 +24,15 @@ const model = process.env['HEARTH_MODEL'] ?? starter
 let interrupted = false
 let daemonPid: number | null = null
 
-// The command in the foreground gets the same signal from the terminal and ends by itself; we then clean up.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => { interrupted = true })
+/** The command in the foreground. */
+let running: ChildProcess | null = null
+// From a terminal the command gets Ctrl-C by itself and cancels its job; a signal to this process alone is handed on.
+for (const [signal, afterMs] of [['SIGINT', 5000], ['SIGTERM', 0], ['SIGHUP', 0]] as const) {
+  process.on(signal, () => {
+    interrupted = true
+    setTimeout(() => running?.kill('SIGTERM'), afterMs).unref()
+  })
+}
 
 let code = 1
 try {
@@ -87,22 +94,27 @@ async function own(prompt: string): Promise<number> {
 }
 
 /** Runs a command of the CLI on this terminal; its exit code. It reads no standard input: the prompt is in its arguments. */
-function shown(argv: readonly string[]): Promise<number> {
-  return new Promise((done, reject) => {
-    const child = spawn(hearth, argv, { env, stdio: ['ignore', 'inherit', 'inherit'] })
-    child.on('error', reject)
-    child.on('exit', (exit, signal) => done(exit ?? (signal === 'SIGINT' ? 130 : 1)))
-  })
+async function shown(argv: readonly string[]): Promise<number> {
+  if (interrupted) return 130
+  return await exitOf(spawn(hearth, argv, { env, stdio: ['ignore', 'inherit', 'inherit'] }))
 }
 
 /** The same with its standard output as text. */
-function asked(argv: readonly string[]): Promise<{ code: number; out: string }> {
-  return new Promise((done, reject) => {
-    const child = spawn(hearth, argv, { env, stdio: ['ignore', 'pipe', 'inherit'] })
-    let out = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { out += text })
+async function asked(argv: readonly string[]): Promise<{ code: number; out: string }> {
+  const child = spawn(hearth, argv, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  let out = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { out += text })
+  return { code: await exitOf(child), out }
+}
+
+function exitOf(child: ChildProcess): Promise<number> {
+  running = child
+  return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('exit', (exit) => done({ code: exit ?? 1, out }))
+    child.on('close', (exit, signal) => {
+      running = null
+      resolve(exit ?? (signal === 'SIGINT' ? 130 : 1))
+    })
   })
 }
 

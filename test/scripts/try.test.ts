@@ -83,11 +83,14 @@ test('a prompt runs once in a folder that stays', async (t) => {
   nothingStays(temp)
 })
 
-test('Ctrl-C cancels the job, ends the daemon and removes the folder', async (t) => {
-  const { code, err, temp } = await tries(t, [{ text: 'thinking', hang: true }], ['--seed', '7'], 'the built-in job')
-  assert.equal(code, 130, err)
-  nothingStays(temp)
-})
+for (const [moment, text] of [['before the job', 'try: the built-in job'], ['while the job runs', '\ncheck ']] as const) {
+  test(`Ctrl-C ${moment} ends the daemon and removes the folder`, async (t) => {
+    const { code, err, temp } = await tries(t, [{ text: 'thinking', hang: true }], ['--seed', '7'], text)
+    assert.equal(code, 130, err)
+    assert.doesNotMatch(err, /second try/)
+    nothingStays(temp)
+  })
+}
 
 test('a wrong option is refused before anything starts', async (t) => {
   const { code, err, temp } = await tries(t, [{ text: 'never asked' }], ['--cwd', '/tmp'])
