@@ -231,12 +231,13 @@ test('models pull: a line each tenth in a pipe, the events with --json, the faul
 })
 
 test('run without any model fetches the starter first and says so', async (t) => {
-  const { home, daemon } = await withDaemon(t, { events: played('done_unverified', 0), models: [{ ...starter, installed: false }] })
+  const { home, daemon } = await withDaemon(t, { events: played('done_unverified', 0), models: [{ ...starter, id: 'large', bytes: 2 ** 34, installed: false }, { ...starter, installed: false }] })
   const ran = await home.hearth('run', 'x')
   assert.equal(ran.code, 0)
   assert.match(ran.stderr, /^hearth: no model is installed; fetching the starter tiny first, 93\.8 MiB\nhearth: tiny is installed and verified\njob1\n/)
   assert.deepEqual(daemon.requests.filter((request) => request.method === 'POST').map((request) => request.path), ['/api/models/tiny/pull', '/api/jobs'])
   await home.hearth('run', '--model', 'scripted:x.json', 'x')
+  await home.hearth('run', '--model', 'large', 'x')
   assert.equal(daemon.requests.filter((request) => request.path.endsWith('/pull')).length, 1)
 })
 

@@ -79,7 +79,7 @@ test('a check that fails is exit 10, with --json nothing but events on stdout', 
 test('what is wrong with a job has its own code', async (t) => {
   const { home, words } = makeWorkshop(t, [finish])
   const cases: [string[], number, RegExp][] = [
-    [['run', '--model', 'nowhere', 'x'], 65, /^hearth: There is no model 'nowhere' here\./m],
+    [['run', '--cwd', join(home.dir, 'work'), '--model', 'nowhere', 'x'], 65, /^hearth: There is no model 'nowhere' here\./m],
     [['run', '--cwd', join(home.dir, 'absent'), '--model', 'scripted:turns.json', 'x'], 65, /The working directory .*absent cannot be used: /],
     [['run', '--cwd', '/', '--model', 'scripted:turns.json', 'x'], 65, /The working directory \/ cannot be used: /],
     [['run', '--cwd', join(home.dir, 'work'), '--model', 'scripted:absent.json', 'x'], 65, /The scripted model .*absent\.json is not valid: /],

@@ -14,7 +14,7 @@ export function progressText(event: Progress): string {
   const speed = event.bytesPerSecond > 0 ? `  ${bytes(event.bytesPerSecond)}/s` : ''
   if (event.totalBytes === null || event.totalBytes === 0) return `${bytes(event.doneBytes)}${speed}`
   const percent = Math.floor((event.doneBytes / event.totalBytes) * 100)
-  const left = event.bytesPerSecond > 0 ? `  ${duration(((event.totalBytes - event.doneBytes) / event.bytesPerSecond) * 1000)} left` : ''
+  const left = event.bytesPerSecond > 0 && event.doneBytes < event.totalBytes ? `  ${duration(((event.totalBytes - event.doneBytes) / event.bytesPerSecond) * 1000)} left` : ''
   return `${String(percent).padStart(3)}%  ${bytes(event.doneBytes)} of ${bytes(event.totalBytes)}${speed}${left}`
 }
 

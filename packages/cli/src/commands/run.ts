@@ -130,13 +130,17 @@ function isRedirected(): boolean {
   }
 }
 
-/** On a box without any model the default one is fetched first. Another model that is missing is the daemon's own fault to tell. */
+/**
+ * On a box without any model the starter is fetched first: the smallest agent model of the catalogue. A larger one that was asked for
+ * by name, here or in the configuration, is nothing to fetch unasked: the daemon then says that it is missing.
+ */
 async function seeToModel(ctx: Context, client: Client, wanted: string | null): Promise<void> {
   if (wanted?.startsWith('scripted:') === true) return
   const { models, default: standard } = await client.call<ModelList>('GET', '/api/models')
   if (models.some((model) => model.installed)) return
-  const starter = models.find((model) => model.id === standard) ?? models.find((model) => model.roles.includes('agent'))
-  if (starter === undefined || (wanted !== null && wanted !== starter.id)) return
+  const starter = models.filter((model) => model.roles.includes('agent') && model.bytes !== null).sort((a, b) => (a.bytes ?? 0) - (b.bytes ?? 0))[0]
+  const asked = wanted ?? standard
+  if (starter === undefined || (asked !== null && asked !== starter.id)) return
   const size = starter.bytes === null ? '' : `, ${bytes(starter.bytes)}`
   ctx.err.line(`hearth: no model is installed; fetching the starter ${visible(starter.id)} first${size}`)
   const { model } = await showTransfer(ctx, `/api/models/${encodeURIComponent(starter.id)}/pull`, ctx.err, false)
