@@ -34,6 +34,25 @@ export function loaderArgs(): string[] {
   return ['/etc/ld.so.cache', '/etc/ld.so.conf', '/etc/ld.so.conf.d', '/etc/alternatives', '/etc/localtime'].flatMap((path) => ['--ro-bind-try', path, path])
 }
 
+/** Parts of /proc that speak of the whole machine: read-only. */
+const readOnlyProc = ['sys', 'irq', 'bus', 'fs', 'acpi', 'asound', 'driver', 'scsi', 'tty'] as const
+/** Parts of /proc that nobody inside needs, and that uid 0 may read or write without any capability: empty. */
+const emptyProc = ['sysrq-trigger', 'mtrr', 'kcore', 'kmsg', 'keys', 'key-users', 'kpagecount', 'kpageflags', 'kpagecgroup', 'latency_stats', 'sched_debug', 'slabinfo', 'timer_list', 'vmallocinfo'] as const
+/**
+ * A fresh /proc of the new pid namespace and a minimal /dev. When the daemon is uid 0, so is the program in the eyes of
+ * sysctl and of file owners, whatever uid it sees and without any capability: with --disable-userns bubblewrap 0.8 leaves
+ * /proc/sys writable, and a core_pattern written there would run on the host. (The nodes of --dev: see device-nodes.ts.)
+ */
+export function kernelArgs(): string[] {
+  const there = (name: string): boolean => existsSync(`/proc/${name}`)
+  return [
+    '--proc', '/proc',
+    ...readOnlyProc.filter(there).flatMap((name) => ['--ro-bind', `/proc/${name}`, `/proc/${name}`]),
+    ...emptyProc.filter(there).flatMap((name) => ['--ro-bind', '/dev/null', `/proc/${name}`]),
+    '--dev', '/dev',
+  ]
+}
+
 type Bound = { path: string; writable: boolean }
 
 /**
@@ -87,7 +106,7 @@ export const baseEnv: Readonly<Record<string, string>> = {
 }
 
 /** Size of /dev/shm; it counts as memory. */
-const shmBytes = 64 * 2 ** 20
+export const shmBytes = 64 * 2 ** 20
 
 /** Flags of every run of a foreign program, before the mounts. The user namespace is not optional: without it uid 0 stays uid 0. */
 const isolation = [
@@ -98,7 +117,7 @@ const isolation = [
 /** Arguments for a foreign program (everything but the program itself). */
 export function sandboxArgs(mounts: SandboxMounts): string[] {
   const args = [...isolation, ...systemArgs(), ...loaderArgs(), ...mounts.identity]
-  args.push('--proc', '/proc', '--dev', '/dev')
+  args.push(...kernelArgs())
   args.push('--size', String(shmBytes), '--perms', '1777', '--tmpfs', '/dev/shm')
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')
   args.push(...pathArgs(mounts.readOnlyPaths))

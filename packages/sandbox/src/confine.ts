@@ -1,6 +1,6 @@
 // Owns how a long-lived child of our own (the engine worker) is wrapped: no network, no home, only the named files. Starts nothing.
 import { fault, type Confine } from '@hearth/protocol'
-import { findBwrap, loaderArgs, pathArgs, systemArgs } from './bubblewrap.ts'
+import { findBwrap, kernelArgs, loaderArgs, pathArgs, systemArgs } from './bubblewrap.ts'
 import { bwrapMissing } from './probe.ts'
 
 /**
@@ -14,7 +14,7 @@ export function createConfine(options: { bwrap?: string } = {}): Confine {
       if (file === null) return { fault: fault('sandbox_unavailable', bwrapMissing) }
       const args = [
         '--unshare-all', '--cap-drop', 'ALL', '--new-session', '--die-with-parent', '--hostname', 'hearth',
-        ...systemArgs(), ...loaderArgs(), '--proc', '/proc', '--dev', '/dev', '--perms', '1777', '--tmpfs', '/tmp',
+        ...systemArgs(), ...loaderArgs(), ...kernelArgs(), '--perms', '1777', '--tmpfs', '/tmp',
         // The drivers find the device by what /sys says of it.
         ...(spec.gpu ? ['--dev-bind-try', '/dev/dri', '/dev/dri', '--dev-bind-try', '/dev/kfd', '/dev/kfd', '--ro-bind', '/sys', '/sys'] : []),
         ...pathArgs(spec.readOnly, spec.readWrite),

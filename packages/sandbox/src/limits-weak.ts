@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { statfsSync } from 'node:fs'
 import { release } from 'node:os'
 import type { Limits } from '@hearth/protocol'
+import { shmBytes } from './bubblewrap.ts'
 import type { Group, Limiter } from './limits.ts'
 import { residentBytes, treeBelow } from './processes.ts'
 
@@ -26,7 +27,7 @@ function open(limits: Limits): Group {
     },
     excess(init) {
       const { pids } = treeBelow(init, allowed)
-      return residentBytes(pids) + tmpBytes(init) > limits.memoryBytes ? 'memory' : null
+      return residentBytes(pids) + tmpBytes(init, { tmp: limits.tmpBytes, 'dev/shm': shmBytes }) > limits.memoryBytes ? 'memory' : null
     },
     verdict: () => null,
     kill() {},
@@ -55,13 +56,19 @@ function capPids(init: number, allowed: number): void {
   })
 }
 
-/** What the private /tmp and /dev/shm hold: they are memory that belongs to no process. */
-function tmpBytes(init: number): number {
+/** statfs(2) type of tmpfs. */
+const tmpfsType = 0x01021994
+
+/**
+ * What the private /tmp and /dev/shm hold: they are memory that belongs to no process. Until bubblewrap has changed its
+ * root, these names still lead to the host's folders, which are told apart by their size.
+ */
+function tmpBytes(init: number, sizes: { tmp: number; 'dev/shm': number }): number {
   let total = 0
-  for (const name of ['tmp', 'dev/shm']) {
+  for (const [name, size] of Object.entries(sizes)) {
     try {
-      const { blocks, bfree, bsize } = statfsSync(`/proc/${init}/root/${name}`)
-      total += (blocks - bfree) * bsize
+      const { type, blocks, bfree, bsize } = statfsSync(`/proc/${init}/root/${name}`)
+      if (type === tmpfsType && blocks === Math.ceil(size / bsize)) total += (blocks - bfree) * bsize
     } catch {
       continue
     }

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fault, type RunCause, type RunResult, type RunSpec } from '@hearth/protocol'
+import { fault, type Fault, type RunCause, type RunResult, type RunSpec } from '@hearth/protocol'
 import { Capture } from './capture.ts'
 import { launcherRefused } from './launch.ts'
 import type { Group } from './limits.ts'
@@ -41,7 +41,7 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   } catch (error) {
     out.reader.destroy()
     err.reader.destroy()
-    return { ok: false, fault: fault('bad_request', { where: 'argv', problem: error instanceof Error ? error.message : String(error) }) }
+    return { ok: false, fault: spawnFault(error) }
   }
   const output = new Output(spec, out.reader, err.reader)
   const tree = new Tree(child, group)
@@ -85,7 +85,7 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   if (ended === null && stopped === null) {
     const excess = group.verdict(true)
     // An excess before the program had a chance (limits smaller than bubblewrap itself) is still an excess.
-    if (excess === null && child.signalCode === null) return { ok: false, fault: notStarted(spec, failedToSpawn, child.exitCode, output.stderr.done().text) }
+    if (excess === null && child.signalCode === null) return { ok: false, fault: notStarted(spec, failedToSpawn, child.exitCode, output.complaint) }
     cause = excess
   }
   if (cause === null) cause = group.verdict(ended !== 0) ?? 'exited'
@@ -125,10 +125,15 @@ function signalOf(code: number): string | null {
   return Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0] ?? null
 }
 
-function notStarted(spec: RunSpec, error: Error | null, code: number | null, stderr: string) {
+function spawnFault(error: unknown): Fault {
+  if ((error as NodeJS.ErrnoException).code === 'E2BIG') return fault('bad_request', { where: 'argv', problem: 'the arguments are too long for this system' })
+  return fault('sandbox_unavailable', whyNot(error instanceof Error ? error.message : String(error), process.getuid?.() ?? 0))
+}
+
+/** bubblewrap ended before it started the program. */
+function notStarted(spec: RunSpec, error: Error | null, code: number | null, stderr: string): Fault {
   const said = stderr.trim().split('\n').at(-1) ?? ''
-  if (error !== null && (error as NodeJS.ErrnoException).code === 'E2BIG') return fault('bad_request', { where: 'argv', problem: 'the arguments are too long for this system' })
-  if (error !== null) return fault('sandbox_unavailable', whyNot(error.message, process.getuid?.() ?? 0))
+  if (error !== null) return spawnFault(error)
   if (code === launcherRefused) return fault('limits_unavailable', { why: `the launcher could not enter its control group (${said})` })
   if (said.includes("Can't chdir")) return fault('bad_cwd', { path: spec.cwd ?? '.', problem: 'it is not a folder inside the workspace' })
   if (said.includes("Can't find source path")) return fault('bad_cwd', { path: spec.workspace, problem: `its owner cannot reach it (${said})` })
@@ -219,6 +224,8 @@ class Output {
   readonly #ended: Promise<unknown>
   readonly stdout: Capture
   readonly stderr: Capture
+  /** The first words on stderr, however little the caller wants to keep: bubblewrap's own when it could not start. */
+  complaint = ''
   #total = 0
   #file: WriteStream | null = null
   onFull: () => void = () => {}
@@ -255,6 +262,7 @@ class Output {
       const piece = chunk.subarray(0, room)
       this.#total += piece.length
       this[name].push(piece)
+      if (name === 'stderr' && this.complaint.length < 4096) this.complaint += piece.toString('utf8')
       this.#spec.onOutput?.(name, piece)
       if (this.#file !== null && !this.#file.write(piece)) this.#readers.forEach((other) => other.pause())
       if (chunk.length > room) this.onFull()

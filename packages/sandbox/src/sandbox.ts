@@ -6,6 +6,7 @@ import { join, posix, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { fault, faultFrom, type Config, type Fault, type RunResult, type RunSpec, type Sandbox, type SandboxReport } from '@hearth/protocol'
 import { findBwrap, sandboxArgs } from './bubblewrap.ts'
+import { watchDeviceNodes } from './device-nodes.ts'
 import { guardGit } from './git-guard.ts'
 import { makeIdentity, type Identity } from './identity.ts'
 import { launchCommand } from './launch.ts'
@@ -28,7 +29,7 @@ export type SandboxOptions = {
   bwrap?: string
 }
 
-type Ready = { bwrap: string; version: string; limiter: Limiter; identity: Identity; stateDir: string; pipes: Pipes }
+type Ready = { bwrap: string; version: string; limiter: Limiter; identity: Identity; restoreDevices: () => string[]; stateDir: string; pipes: Pipes }
 
 /**
  * The sandbox of this box. Ends what a killed daemon's sandboxes left, at once. `close` gives the control groups back; call it when no run is left.
@@ -38,6 +39,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
   const cgroupRoot = options.cgroupRoot ?? '/sys/fs/cgroup'
   let limiter: Promise<Limiter | { why: string }> | null = null
   let pipes: Pipes | null = null
+  let restoreDevices: (() => string[]) | null = null
   let probe: { at: number; result: Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> } | null = null
 
   const findLimits = async (): Promise<Limiter | { why: string }> => {
@@ -60,7 +62,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
       mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
       const stateDir = realpathSync(options.stateDir)
       const folder = join(stateDir, 'sandbox')
-      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, identity: makeIdentity(join(folder, 'etc')), stateDir, pipes: (pipes ??= makePipes(join(folder, 'pipes'))) }
+      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, identity: makeIdentity(join(folder, 'etc')), restoreDevices: (restoreDevices ??= watchDeviceNodes()), stateDir, pipes: (pipes ??= makePipes(join(folder, 'pipes'))) }
       const empty = join(folder, 'empty')
       mkdirSync(empty, { recursive: true })
       const tried = await runReady(ready, config, log, {
@@ -124,6 +126,7 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
     return await superviseRun({ spec, command, pipes: ready.pipes, extra: ready.identity.open, group, log }, signal)
   } finally {
     await group.remove()
+    for (const path of ready.restoreDevices()) log(`sandbox: a sandboxed program changed the rights of ${path}; they were put back`)
     for (const name of guard.after()) log(`sandbox: ${name} was made by a sandboxed program in ${workspace} and removed, because git would obey it`)
   }
 }
