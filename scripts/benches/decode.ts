@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { composeParts } from '@hearth/daemon/compose'
 import { Config, ModelRequest, resolvePaths, type Model } from '@hearth/protocol'
 import { against, takeTurns, type Benchmark, type Context, type Row } from './frame.ts'
-import { llamaServer, serve } from './llama-server.ts'
+import { ask, llamaServer, serve } from './llama-server.ts'
 
 // More threads than one lose on a small shared machine: spinning barriers, 3-15 tokens/s with 2 against 55 with 1.
 const threads = 1
@@ -129,10 +129,9 @@ async function viaServer(program: string, { model }: Context): Promise<Peer> {
   const serving = await serve(program, { model, threads, parallel: 4, contextTokens })
   const one = async (index: number): Promise<number> => {
     const body = { prompt: rendered(index), n_predict: tokens, temperature: 0, cache_prompt: true, id_slot: index, stream: true }
-    const reply = await fetch(`${serving.url}/completion`, { method: 'POST', body: JSON.stringify(body) })
-    const text = await reply.text()
+    const { status, text } = await ask(`${serving.url}/completion`, body)
     const predicted = /"tokens_predicted":(\d+)/.exec(text.slice(text.lastIndexOf('data: ')))?.[1]
-    if (predicted === undefined) throw new Error(`llama-server answered HTTP ${reply.status}: ${text.slice(0, 300)}`)
+    if (predicted === undefined) throw new Error(`llama-server answered HTTP ${status}: ${text.slice(0, 300)}`)
     return Number(predicted)
   }
   return { run: (streams) => together(streams, one), stop: () => serving.stop() }

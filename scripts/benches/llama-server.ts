@@ -1,6 +1,7 @@
 // Gets a llama-server of the very commit that node-llama-cpp was built from, out of the bundle inside the package, and runs it. Needs git, cmake, ninja, a compiler; no network.
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -64,9 +65,8 @@ export async function serve(program: string, options: { model: string; threads: 
   for (;;) {
     if (ended) throw new Error(`llama-server ended at its start: ${said}`)
     try {
-      const reply = await fetch(`${url}/completion`, { method: 'POST', body: JSON.stringify({ prompt: 'a', n_predict: 1 }) })
-      await reply.text()
-      if (reply.ok) break
+      const reply = await ask(`${url}/completion`, { prompt: 'a', n_predict: 1 })
+      if (reply.status === 200) break
     } catch {
       // It does not listen yet.
     }
@@ -81,6 +81,20 @@ export async function serve(program: string, options: { model: string; threads: 
       clearTimeout(timer)
     },
   }
+}
+
+/** One request on a connection of its own: the server closes idle ones after a few seconds, in the middle of the next request. */
+export function ask(url: string, body: unknown): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: 'POST', agent: false, headers: { 'content-type': 'application/json' } }, (reply) => {
+      let text = ''
+      reply.setEncoding('utf8').on('data', (piece: string) => { text += piece })
+      reply.on('end', () => resolve({ status: reply.statusCode ?? 0, text }))
+      reply.on('error', reject)
+    })
+    sent.on('error', reject)
+    sent.end(JSON.stringify(body))
+  })
 }
 
 function freePort(): Promise<number> {
