@@ -54,6 +54,15 @@ export async function removeFolder(folder: string): Promise<boolean> {
   return false
 }
 
+/** Removes a folder that may be shared with other daemons, when none of them uses it. */
+export function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch {
+    // In use, or gone.
+  }
+}
+
 /** Removes the groups below `parent` whose maker is dead, with the processes in them. Returns how many processes were found. */
 export async function removeLeftovers(parent: string): Promise<number> {
   let names: string[]

@@ -1,7 +1,7 @@
 // Owns limits by cgroup v1: one group per run in the memory and in the pids hierarchy, made as root. Nothing else of cgroups.
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Limits } from '@hearth/protocol'
-import { forkStorm, killPids, makeFolder, readControl, readCount, removeFolder, removeLeftovers, writeControl } from './group-folder.ts'
+import { forkStorm, killPids, makeFolder, readControl, readCount, removeFolder, removeIfEmpty, removeLeftovers, writeControl } from './group-folder.ts'
 import { ownName } from './processes.ts'
 import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limits.ts'
 
@@ -27,8 +27,10 @@ export async function findCgroup1({ cgroupRoot, key, log }: LimiterOptions): Pro
     detail: 'cgroup v1 (memory, pids)',
     open: (limits) => openGroup(parents, limits, log),
     async close() {
-      await removeFolder(parents.memory)
-      await removeFolder(parents.pids)
+      for (const folder of [parents.memory, parents.pids]) {
+        await removeFolder(folder)
+        removeIfEmpty(dirname(folder))
+      }
     },
   }
 }
