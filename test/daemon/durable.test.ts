@@ -102,9 +102,10 @@ test('queued jobs are queued again, in order', async () => {
   const first = await start(here)
   const ids: string[] = []
   for (let n = 0; n < 4; n += 1) ids.push((await first.submit({ prompt: script({ pauseMs: 60_000 }), cwd: here.work(`w${n}`) })).job.id)
-  await first.until(ids[1] ?? '', 'started')
+  const before = await first.until(ids[3] ?? '', 'queued')
   await first.kill('SIGKILL')
   const second = await start(here)
+  await second.until(ids[3] ?? '', 'queued', before.seq)
   const last = (await Array.fromAsync(second.events(ids[3] ?? '', 0, false))).filter((event) => event.type === 'queued')
   assert.deepEqual(last.map((event) => ({ position: event.position, reason: event.reason })), [
     { position: 2, reason: '2 jobs are running, the limit is 2' }, { position: 2, reason: '2 jobs are running, the limit is 2' },

@@ -12,6 +12,12 @@ import type { Job, JobEvent, JobRequestInput, SubmitReply } from '@hearth/protoc
 export const stub = fileURLToPath(new URL('../fixtures/stub-daemon.ts', import.meta.url))
 export const real = fileURLToPath(new URL('../../packages/daemon/src/main.ts', import.meta.url))
 
+// Shared by the daemons of one test program: each start after the first strips and compiles nothing.
+const compiled = mkdtempSync(join(tmpdir(), 'hearth-compiled-'))
+process.once('exit', () => rmSync(compiled, { recursive: true, force: true }))
+const environment = (place: Place, more: Readonly<Record<string, string>>): Record<string, string> =>
+  ({ PATH: process.env['PATH'] ?? '', HOME: place.root, HEARTH_HOME: place.home, NODE_COMPILE_CACHE: compiled, ...more })
+
 /** A folder of the test's own, gone after it: HEARTH_HOME in it, and a workspace beside. */
 export type Place = { root: string; home: string; work(name?: string): string; clear(): void }
 
@@ -47,7 +53,7 @@ export class DaemonProcess {
   static async start(place: Place, program = stub, words: readonly string[] = ['serve'], env: Readonly<Record<string, string>> = {}, prefix: readonly string[] = []): Promise<DaemonProcess> {
     const command = [...prefix, process.execPath, '--disable-warning=ExperimentalWarning', program, ...words]
     const child = spawn(command[0] ?? '', command.slice(1), {
-      env: { PATH: process.env['PATH'] ?? '', HOME: place.root, HEARTH_HOME: place.home, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+      env: environment(place, env), stdio: ['ignore', 'pipe', 'pipe'],
     })
     const daemon = new DaemonProcess(child, join(place.home, 'hearth.sock'))
     const ready = new Promise<void>((resolve) => {
@@ -89,7 +95,7 @@ export class DaemonProcess {
 /** Runs a program that is expected to end by itself. */
 export async function runToEnd(place: Place, program: string, words: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...words], {
-    env: { PATH: process.env['PATH'] ?? '', HOME: place.root, HEARTH_HOME: place.home, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+    env: environment(place, env), stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''
   let stderr = ''

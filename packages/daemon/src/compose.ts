@@ -15,13 +15,13 @@ export type ComposeOptions = {
   node: string
   /** The folder of this installation: models.json, packages, node_modules. */
   root: string
-  /** The engine passes some of it on to its workers (GGML_*, VK_*). */
-  env: Readonly<Record<string, string | undefined>>
+  /** The engine passes some of it on to its workers (GGML_*, VK_*); default: nothing. */
+  env?: Readonly<Record<string, string | undefined>>
 }
 
 const scripted = 'scripted:'
 
-export function composeParts({ config, paths, store, log, node, root, env }: ComposeOptions): Parts {
+export function composeParts({ config, paths, store, log, node, root, env = {} }: ComposeOptions): Parts {
   const line = (from: string) => (text: string): void => log('info', text, { from })
   const door = once(() => Promise.resolve(createDoor((entry) => store.egress(entry))))
   const sandboxes = once(async () => (await import('@hearth/sandbox')).createSandbox({ config: config.sandbox, stateDir: paths.state, log: line('sandbox') }))

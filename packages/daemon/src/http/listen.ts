@@ -16,7 +16,8 @@ export async function listen(path: string, fetch: (request: Request) => Response
   await ownFolder(dirname(path))
   if (await answers(path)) throw new FaultError(fault('cannot_create', { path, problem: 'another daemon with another state folder listens there' }))
   await rm(path, { force: true })
-  const server = createServer({ keepAliveTimeout: 5000 }, getRequestListener(fetch, { overrideGlobalObjects: false }))
+  const answer = getRequestListener(fetch, { overrideGlobalObjects: false })
+  const server = createServer({ keepAliveTimeout: 5000 }, (incoming, outgoing) => void answer(incoming, outgoing))
   // Streams live as long as a job; the request itself must still come in a minute.
   server.requestTimeout = 60_000
   await new Promise<void>((resolve, reject) => {
@@ -43,8 +44,8 @@ async function closeServer(server: Server): Promise<void> {
 
 /** Makes the folder 0700. One that exists must belong to this user or to root, and must not be open to all; doctor warns of an open group. */
 async function ownFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: Error) => {
-    throw new FaultError(fault('cannot_create', { path, problem: error.message }))
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw new FaultError(fault('cannot_create', { path, problem: (error as Error).message }))
   })
   const info = await lstat(path)
   const uid = process.getuid?.() ?? 0

@@ -81,7 +81,7 @@ export async function usableFolder(path: string, guarded: readonly Guarded[]): P
   }
   if (!isAbsolute(path)) return refuse('it is not an absolute path')
   if (path.includes('\0')) return refuse('it holds a NUL byte')
-  const real = await realpath(path).catch((error: NodeJS.ErrnoException) => refuse(reasons[error.code ?? ''] ?? error.message))
+  const real = await realpath(path).catch((error: unknown) => refuse(reasonOf(error as NodeJS.ErrnoException)))
   const info = await stat(real)
   if (!info.isDirectory()) return refuse('it is not a folder')
   if (real === '/') return refuse('it is the root of the file system')
@@ -98,6 +98,10 @@ export async function usableFolder(path: string, guarded: readonly Guarded[]): P
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'it does not exist', ENOTDIR: 'a part of the path is not a folder', EACCES: 'it cannot be reached by the daemon', ELOOP: 'its links go in a circle',
   ENAMETOOLONG: 'its name is too long',
+}
+
+function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+  return reasons[code ?? ''] ?? message
 }
 
 // Crockford's base 32 in lower case: nothing that is mistaken for something else. 60 random bits; four characters usually name a job.
