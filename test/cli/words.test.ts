@@ -98,7 +98,7 @@ test('version needs no daemon and starts none', async (t) => {
 
 test('an unreachable daemon is exit 69 with the socket and what to do', async (t) => {
   const home = makeHome(t)
-  for (const words of [['ps'], ['show'], ['logs'], ['attach', 'x'], ['cancel', 'x'], ['models', 'ls'], ['usage'], ['status']]) {
+  for (const words of [['ps'], ['show'], ['logs'], ['attach', 'x'], ['cancel', 'x'], ['usage'], ['status']]) {
     assert.deepEqual(await home.hearth(...words), {
       code: 69, signal: null, stdout: '', stderr: `hearth: The daemon cannot be reached at ${home.socket}: there is no socket.\nStart it with 'hearth up'.\n`,
     }, words.join(' '))

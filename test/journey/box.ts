@@ -1,6 +1,6 @@
 // A whole Hearth in a folder of its own: the real launcher, the real daemon, the real sandbox, a script or the starter as model.
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, linkSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -48,17 +48,11 @@ export class Box {
     return `scripted:${file}`
   }
 
-  /** The starter model's file lies in the models folder, as after a pull. */
-  installStarter(): void {
+  /** Takes the starter model's file into the models, as a person without a network would. The daemon must be up. */
+  async installStarter(): Promise<void> {
     if (!existsSync(starterFile)) throw new Error(`the starter model is missing at ${starterFile}: run scripts/setup --test`)
-    const models = join(this.env['HEARTH_HOME'] ?? '', 'models')
-    mkdirSync(models, { recursive: true, mode: 0o700 })
-    const target = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-    try {
-      linkSync(starterFile, target)
-    } catch {
-      copyFileSync(starterFile, target)
-    }
+    const { code, stderr } = await this.hearth(['models', 'import', starterFile])
+    if (code !== 0) throw new Error(`hearth models import ended with ${code}: ${stderr}`)
   }
 
   hearth(words: readonly string[], options: { cwd?: string; input?: string; signal?: AbortSignal } = {}): Promise<Ran> {

@@ -16,7 +16,7 @@ const ended = (events: readonly JobEvent[]): Extract<JobEvent, { type: 'ended' }
 
 describe('copy a.txt to b.txt', () => {
   let box: Box
-  before(async () => { box = new Box(); box.installStarter(); await box.up() })
+  before(async () => { box = new Box(); await box.up(); await box.installStarter() })
   after(() => box.close())
   const words = ['--check', 'test -f b.txt', 'copy a.txt to b.txt']
 

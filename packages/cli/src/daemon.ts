@@ -13,7 +13,8 @@ import type { Context } from './context.ts'
 
 /** Beside this package in every checkout and release: packages/daemon/src/main.ts. */
 export const daemonMain = fileURLToPath(new URL('../../daemon/src/main.ts', import.meta.url))
-export const nodeFlags = ['--disable-warning=ExperimentalWarning']
+/** Downloads trust what the machine trusts: a company's own certificate authority is in the system's store, not in Node's. */
+export const nodeFlags = ['--disable-warning=ExperimentalWarning', '--use-system-ca']
 
 const startMs = 30_000
 /** How long the daemon of somebody else is waited for, when it owns the folder and does not answer yet. */
@@ -33,6 +34,13 @@ export async function reach(ctx: Context): Promise<StatusReply | null> {
     throw new FaultError(fault('version_mismatch', { daemon: `${status.version} (wire ${status.wire})`, client: `${version} (wire ${wireVersion})` }))
   }
   return status
+}
+
+/** A client of the daemon; when none runs one is started that ends after `idleSeconds` without work. `started` is its pid then. */
+export async function serve(ctx: Context, idleSeconds: number): Promise<{ client: Client; started: number | null }> {
+  const running = await reach(ctx)
+  const status = running ?? await start(ctx, ['--exit-when-idle', String(idleSeconds)])
+  return { client: new Client(ctx.paths.socket), started: running === null ? status.pid : null }
 }
 
 /** The daemon's own log of starts and last words. */

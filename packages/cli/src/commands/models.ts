@@ -1,13 +1,18 @@
 // Owns `hearth models ...`: list, fetch, import, remove, verify, reset.
 import { resolve } from 'node:path'
-import { Client } from '@hearth/protocol/client'
+import type { Client } from '@hearth/protocol/client'
 import type { ImportRequest, ModelList, ModelRow } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { serve } from '../daemon.ts'
 import { bytes, count, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 import { showTransfer } from '../transfer.ts'
+
+/** Models need the daemon for a moment only: one that was started for this ends soon. */
+const idleExitSeconds = 60
+const daemon = async (ctx: Context): Promise<Client> => (await serve(ctx, idleExitSeconds)).client
 
 const pathOf = (id: string, verb: string): string => `/api/models/${encodeURIComponent(id)}${verb}`
 
@@ -18,12 +23,12 @@ function say(ctx: Context, json: boolean, value: unknown, text: string): void {
 export const ls: Command = {
   spec: {
     name: 'models ls', operands: '', arity: [0, 0],
-    about: 'Lists the models of the catalogue and those that were imported. The default has a star; a model that cannot be used says why.',
+    about: 'Lists the models of the catalogue and those that were imported. The default has a star; a model that cannot be used says why. Without a daemon one is started for a minute.',
     flags: { installed: { type: 'boolean', help: 'only those on this disk' } },
     examples: [['hearth models ls', 'id, state, size, context window in tokens, tool mode, what it can do']],
   },
   async run(ctx, args) {
-    const list = await ask<ModelList>(new Client(ctx.paths.socket), '/api/models')
+    const list = await ask<ModelList>(await daemon(ctx), '/api/models')
     const models = args.flag('installed') ? list.models.filter((model) => model.installed) : list.models
     if (args.flag('json')) {
       ctx.out.line(jsonLine({ ...list, models }))
@@ -45,12 +50,13 @@ export const ls: Command = {
 export const pull: Command = {
   spec: {
     name: 'models pull', operands: 'ID', arity: [1, 1],
-    about: 'Fetches a model of the catalogue and checks its sha256. A broken download goes on where it stopped.',
+    about: 'Fetches a model of the catalogue and checks its sha256. A broken download goes on where it stopped. Without a daemon one is started for a minute.',
     flags: {},
     examples: [['hearth models pull smollm2-135m', 'fetches the starter']],
   },
   async run(ctx, args) {
     const json = args.flag('json')
+    await daemon(ctx)
     const { model, downloadedBytes } = await showTransfer(ctx, pathOf(args.operands[0] ?? '', '/pull'), ctx.err, json)
     if (!json) ctx.out.line(`${visible(model.id)} is installed${downloadedBytes === 0 ? ' already' : ''}: ${visible(model.path ?? '')}`)
     return 0
@@ -69,7 +75,7 @@ export const importFile: Command = {
   },
   async run(ctx, args) {
     const request: ImportRequest = { path: resolve(ctx.cwd, args.operands[0] ?? ''), id: args.text('id'), copy: args.flag('copy') }
-    const model = await new Client(ctx.paths.socket).call<ModelRow>('POST', '/api/models/import', request)
+    const model = await (await daemon(ctx)).call<ModelRow>('POST', '/api/models/import', request)
     say(ctx, args.flag('json'), model, `${visible(model.id)} is imported: ${oneLine(model.summary)}`)
     return 0
   },
@@ -84,7 +90,7 @@ export const rm: Command = {
   },
   async run(ctx, args) {
     const id = args.operands[0] ?? ''
-    const reply = await new Client(ctx.paths.socket).call<unknown>('DELETE', pathOf(id, ''))
+    const reply = await (await daemon(ctx)).call<unknown>('DELETE', pathOf(id, ''))
     say(ctx, args.flag('json'), reply, `${visible(id)} is removed`)
     return 0
   },
@@ -99,6 +105,7 @@ export const verify: Command = {
   },
   async run(ctx, args) {
     const json = args.flag('json')
+    await daemon(ctx)
     const { model } = await showTransfer(ctx, pathOf(args.operands[0] ?? '', '/verify'), ctx.err, json)
     if (!json) ctx.out.line(`${visible(model.id)} is intact${model.sha256 === null ? '' : `: sha256 ${visible(model.sha256)}`}`)
     return 0
@@ -114,7 +121,7 @@ export const reset: Command = {
   },
   async run(ctx, args) {
     const id = args.operands[0] ?? ''
-    const reply = await new Client(ctx.paths.socket).call<unknown>('POST', pathOf(id, '/reset'))
+    const reply = await (await daemon(ctx)).call<unknown>('POST', pathOf(id, '/reset'))
     say(ctx, args.flag('json'), reply, `${visible(id)} may start again`)
     return 0
   },

@@ -1,5 +1,5 @@
 // Owns `hearth run`: builds the request, sees to a daemon and a model, submits, and hands over to watch.
-import { fstatSync } from 'node:fs'
+import { fstatSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
@@ -7,7 +7,7 @@ import type { JobRequestInput, ModelList, SubmitReply } from '@hearth/protocol'
 import { usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
-import { reach, start } from '../daemon.ts'
+import { serve } from '../daemon.ts'
 import { bytes, duration } from '../print.ts'
 import { jsonLine, visible } from '../text.ts'
 import { showTransfer } from '../transfer.ts'
@@ -50,11 +50,8 @@ export const run: Command = {
     const request = await requestFrom(ctx, args)
     // Short notes wait until the id is out: the first line of stderr is the id for whoever reads it by program.
     const notes: string[] = []
-    if (await reach(ctx) === null) {
-      const status = await start(ctx, ['--exit-when-idle', String(idleExitSeconds)])
-      notes.push(`no daemon was running: started one for this job (pid ${status.pid}); it ends after ${duration(idleExitSeconds * 1000)} without work`)
-    }
-    const client = new Client(ctx.paths.socket)
+    const { client, started } = await serve(ctx, idleExitSeconds)
+    if (started !== null) notes.push(`no daemon was running: started one for this job (pid ${started}); it ends after ${duration(idleExitSeconds * 1000)} without work`)
     await seeToModel(ctx, client, request.model ?? null)
     const { job, duplicate } = await client.call<SubmitReply>('POST', '/api/jobs', request)
     const live = ctx.err.tty && !args.flag('quiet') && !json
@@ -83,6 +80,8 @@ async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
     tags: tagsFrom(args.list('tag')),
     idempotencyKey: args.text('idempotency-key'),
   }
+  // The daemon judges the folder; a missing one is said here, before a model is fetched for nothing.
+  if (statSync(request.cwd, { throwIfNoEntry: false })?.isDirectory() !== true) throw new FaultError(fault('bad_cwd', { path: request.cwd, problem: 'it is not a folder' }))
   const words = args.operands.join(' ').trim()
   const input = (await readInput(ctx)).trim()
   const prompt = [words, input].filter((part) => part !== '').join('\n\n')
