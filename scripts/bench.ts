@@ -41,7 +41,7 @@ if (unknown.length > 0 || !Number.isInteger(context.rounds) || context.rounds < 
   process.exit(64)
 }
 if (values.list) for (const one of all) console.log(`${one.name}  ${one.title}`)
-else if (values.draw && positionals.length === 0) draw()
+else if (values.draw && !values.record && positionals.length === 0) draw()
 else await measure(all.filter((one) => positionals.length === 0 || positionals.includes(one.name)))
 
 async function measure(chosen: readonly Benchmark[]): Promise<void> {

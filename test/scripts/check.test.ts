@@ -49,7 +49,7 @@ test('a library outside its owner fails', (t) => {
   assert.deepEqual(lines(libraryOwners(broken)), [
     "packages/cli/src/serve.ts:1: only packages/daemon/src/ may import 'hono/tiny'",
     "packages/daemon/src/queue/peek.ts:1: only packages/daemon/src/store/db.ts, test/ may import 'node:sqlite'",
-    "packages/engine/src/local/other.ts:1: only packages/engine/src/local/worker.ts, scripts/benches/raw-library.ts may import 'node-llama-cpp'",
+    "packages/engine/src/local/other.ts:1: only packages/engine/src/local/worker.ts, test/engine/, scripts/benches/raw-library.ts may import 'node-llama-cpp'",
   ])
 })
 
