@@ -114,7 +114,9 @@ function pipProblem({ exitCode, stderr }: PipResult, { python, package: name, ve
   if (/NewConnectionError|NameResolutionError|Temporary failure in name resolution|ConnectTimeout|ConnectionError|ProxyError|Max retries exceeded/.test(stderr)) return 'pip cannot reach its package index'
   if (/No space left on device/.test(stderr)) return 'the disk is full'
   if (/401|403 Client Error/.test(stderr)) return 'the package index refused pip'
-  if (/No matching distribution|Could not find a version/.test(stderr)) return `pip finds no ${name}==${version} in its package index`
+  // Without retries pip says the same for an index that has none and one that it could not reach.
+  if (/from versions: none/.test(stderr)) return `pip finds no ${name}: its package index has none or cannot be reached`
+  if (/No matching distribution|Could not find a version/.test(stderr)) return `pip finds no ${name}==${version}: its package index has other versions only`
   const last = stderr.trim().split('\n').at(-1)?.replace(/^ERROR: /, '') ?? ''
   // An address may carry a password.
   return `pip ended with ${exitCode === null ? 'a signal' : `code ${exitCode}`}${last === '' ? '' : ` (${last.replace(/\/\/[^@/\s]*@/g, '//').slice(0, 300)})`}`
