@@ -59,6 +59,11 @@ async function runServe(words: readonly string[]): Promise<void> {
   log('info', 'ready', { socket: paths.socket, startedInMs: Math.round(performance.now()) })
   const { reason, broken } = await Promise.race([asked, daemon.wish, crashed])
   log('info', 'stopping', { reason })
+  // Whatever hangs: a service manager waits 30 s, then it kills what should have been closed.
+  setTimeout(() => {
+    log('error', 'the stop took too long')
+    process.exit(1)
+  }, graceMs + 6000).unref()
   await daemon.stop(broken ? 1000 : graceMs)
   log('info', 'stopped')
   process.exit(broken ? 1 : 0)

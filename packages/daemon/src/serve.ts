@@ -97,11 +97,12 @@ function guardedPlaces(paths: Paths, root: string): Guarded[] {
   ]
 }
 
-/** Keeps an answer for a while, so that asking often costs nothing. */
+/** Keeps a good answer for a while, so that asking often costs nothing. A bad one is asked again: somebody may just have mended it. */
 function kept(ask: () => Promise<SandboxReport>, forMs: number): () => Promise<SandboxReport> {
-  let last: { at: number; report: Promise<SandboxReport> } | null = null
-  return () => {
-    if (last === null || Date.now() - last.at > forMs) last = { at: Date.now(), report: ask() }
+  let last: { at: number; report: SandboxReport } | null = null
+  return async () => {
+    if (last !== null && last.report.available && Date.now() - last.at < forMs) return last.report
+    last = { at: Date.now(), report: await ask() }
     return last.report
   }
 }

@@ -147,6 +147,8 @@ export class Runner {
     const attempt = past.filter((event) => event.type === 'started').length + 1
     if (abort.signal.aborted) return abortedEnd(abort.signal.reason as AbortCause)
     await this.#emit(job.id, { type: 'started', attempt, seed, sandbox: report.detail })
+    const worker = parts.workers().find((status) => status.model === job.model)
+    if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: `the engine worker is ${worker.state}` })
 
     const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
     const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
