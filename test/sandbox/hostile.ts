@@ -289,6 +289,11 @@ export const table: readonly { name: string; try(place: Place): Promise<void> }[
     assert.equal(seen, limits.outputBytes)
     assert.equal(statSync(file).size, limits.outputBytes)
   } },
+  { name: 'goes on when its output cannot be kept', async try({ run, root, lines }) {
+    const file = join(root, 'none', 'output')
+    assert.equal((await run(['seq', '3'], { outputFile: file })).stdout.text, '1\n2\n3\n')
+    assert.deepEqual(lines, [`sandbox: the output could not be kept in ${file}: ENOENT: no such file or directory, open '${file}'`])
+  } },
   { name: 'gets its input, or none', async try({ run }) {
     assert.equal((await run(['cat'])).stdout.text, '')
     assert.equal((await run(['cat'], { stdin: 'grüße\n' })).stdout.text, 'grüße\n')

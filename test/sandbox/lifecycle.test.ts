@@ -32,7 +32,7 @@ describe('kill -9 of the daemon', () => {
       try {
         const [first] = (await once(child.stdout, 'data')) as [Buffer]
         assert.equal(first.toString(), 'up\n')
-        assert.ok(processesWith(token).length >= 2, 'the sandboxed processes are there before')
+        await until('the sandboxed processes are there', () => processesWith(token).length >= 2)
         child.kill('SIGKILL')
         await once(child, 'exit')
         await until('the sandboxed processes are gone', () => processesWith(token).length === 0)

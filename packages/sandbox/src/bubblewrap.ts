@@ -34,23 +34,22 @@ export function loaderArgs(): string[] {
   return ['/etc/ld.so.cache', '/etc/ld.so.conf', '/etc/ld.so.conf.d', '/etc/alternatives', '/etc/localtime'].flatMap((path) => ['--ro-bind-try', path, path])
 }
 
-/** Parts of /proc that speak of the whole machine: read-only. */
-const readOnlyProc = ['sys', 'irq', 'bus', 'fs', 'acpi', 'asound', 'driver', 'scsi', 'tty'] as const
-/** Parts of /proc that nobody inside needs, and that uid 0 may read or write without any capability: empty. */
-const emptyProc = ['sysrq-trigger', 'mtrr', 'kcore', 'kmsg', 'keys', 'key-users', 'kpagecount', 'kpageflags', 'kpagecgroup', 'latency_stats', 'sched_debug', 'slabinfo', 'timer_list', 'vmallocinfo'] as const
+/** Parts of /proc that are root's and change the whole machine: read-only. (bubblewrap covers irq and bus itself.) */
+const rootProc = ['fs', 'acpi', 'driver', 'scsi', 'tty'] as const
+/** Parts of /proc that are root's and for no program inside: empty. */
+const emptyProc = ['sysrq-trigger', 'mtrr', 'keys', 'latency_stats'] as const
+
 /**
- * A fresh /proc of the new pid namespace and a minimal /dev. When the daemon is uid 0, so is the program in the eyes of
- * sysctl and of file owners, whatever uid it sees and without any capability: with --disable-userns bubblewrap 0.8 leaves
- * /proc/sys writable, and a core_pattern written there would run on the host. (The nodes of --dev: see device-nodes.ts.)
+ * A fresh /proc of the new pid namespace and a minimal /dev. With --disable-userns bubblewrap 0.8 leaves /proc/sys
+ * writable: to an ordinary user only the settings of the namespace itself; to uid 0 all of them, because it stays uid 0
+ * in the eyes of sysctl, whatever uid the program sees and without any capability. A core_pattern written there would run
+ * on the host. `asRoot`: bubblewrap runs as uid 0, so what root owns in /proc is covered too (each bind costs 0.3 ms).
+ * The nodes of --dev: see device-nodes.ts.
  */
-export function kernelArgs(): string[] {
-  const there = (name: string): boolean => existsSync(`/proc/${name}`)
-  return [
-    '--proc', '/proc',
-    ...readOnlyProc.filter(there).flatMap((name) => ['--ro-bind', `/proc/${name}`, `/proc/${name}`]),
-    ...emptyProc.filter(there).flatMap((name) => ['--ro-bind', '/dev/null', `/proc/${name}`]),
-    '--dev', '/dev',
-  ]
+export function kernelArgs(asRoot: boolean): string[] {
+  const cover = (source: string, name: string): string[] => (asRoot && existsSync(`/proc/${name}`) ? ['--ro-bind', source, `/proc/${name}`] : [])
+  const covers = [...rootProc.flatMap((name) => cover(`/proc/${name}`, name)), ...emptyProc.flatMap((name) => cover('/dev/null', name))]
+  return ['--proc', '/proc', '--ro-bind', '/proc/sys', '/proc/sys', ...covers, '--dev', '/dev']
 }
 
 type Bound = { path: string; writable: boolean }
@@ -96,6 +95,8 @@ export type SandboxMounts = {
   /** Arguments for the made files of /etc (see identity.ts). */
   identity: readonly string[]
   tmpBytes: number
+  /** bubblewrap runs as uid 0. */
+  asRoot: boolean
   env: Readonly<Record<string, string>>
 }
 
@@ -117,7 +118,7 @@ const isolation = [
 /** Arguments for a foreign program (everything but the program itself). */
 export function sandboxArgs(mounts: SandboxMounts): string[] {
   const args = [...isolation, ...systemArgs(), ...loaderArgs(), ...mounts.identity]
-  args.push(...kernelArgs())
+  args.push(...kernelArgs(mounts.asRoot))
   args.push('--size', String(shmBytes), '--perms', '1777', '--tmpfs', '/dev/shm')
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')
   args.push(...pathArgs(mounts.readOnlyPaths))

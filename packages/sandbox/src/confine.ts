@@ -14,7 +14,7 @@ export function createConfine(options: { bwrap?: string } = {}): Confine {
       if (file === null) return { fault: fault('sandbox_unavailable', bwrapMissing) }
       const args = [
         '--unshare-all', '--cap-drop', 'ALL', '--new-session', '--die-with-parent', '--hostname', 'hearth',
-        ...systemArgs(), ...loaderArgs(), ...kernelArgs(), '--perms', '1777', '--tmpfs', '/tmp',
+        ...systemArgs(), ...loaderArgs(), ...kernelArgs(process.getuid?.() === 0), '--perms', '1777', '--tmpfs', '/tmp',
         // The drivers find the device by what /sys says of it.
         ...(spec.gpu ? ['--dev-bind-try', '/dev/dri', '/dev/dri', '--dev-bind-try', '/dev/kfd', '/dev/kfd', '--ro-bind', '/sys', '/sys'] : []),
         ...pathArgs(spec.readOnly, spec.readWrite),

@@ -16,7 +16,8 @@ import { bwrapMissing, tooOld } from './probe.ts'
 import { firstExtraFd, superviseRun } from './run.ts'
 
 const execFileAsync = promisify(execFile)
-const probeKeptMs = 60_000
+/** A box that could run a sandbox will for a while; one that could not is asked again soon, because its owner may just be repairing it. */
+const probeKeptMs = { good: 60_000, bad: 3_000 } as const
 
 export type SandboxOptions = {
   config: Config['sandbox']
@@ -40,7 +41,8 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
   let limiter: Promise<Limiter | { why: string }> | null = null
   let pipes: Pipes | null = null
   let restoreDevices: (() => string[]) | null = null
-  let probe: { at: number; result: Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> } | null = null
+  let identity: Identity | null = null
+  let probe: { until: number; result: Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> } | null = null
 
   const findLimits = async (): Promise<Limiter | { why: string }> => {
     const found = await findLimiter({ config, cgroupRoot, key: createHash('sha256').update(resolve(options.stateDir)).digest('hex').slice(0, 12), log })
@@ -62,7 +64,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
       mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
       const stateDir = realpathSync(options.stateDir)
       const folder = join(stateDir, 'sandbox')
-      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, identity: makeIdentity(join(folder, 'etc')), restoreDevices: (restoreDevices ??= watchDeviceNodes()), stateDir, pipes: (pipes ??= makePipes(join(folder, 'pipes'))) }
+      const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, identity: (identity ??= makeIdentity(join(folder, 'etc'))), restoreDevices: (restoreDevices ??= watchDeviceNodes()), stateDir, pipes: (pipes ??= makePipes(join(folder, 'pipes'))) }
       const empty = join(folder, 'empty')
       mkdirSync(empty, { recursive: true })
       const tried = await runReady(ready, config, log, {
@@ -73,13 +75,20 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
       if (tried.exitCode !== 0) return { fault: fault('sandbox_unavailable', { why: `a trial run of 'true' ended with ${tried.cause} ${tried.exitCode ?? tried.signal ?? ''}: ${tried.stderr.text.trim()}`, remedy: 'Raise the sandbox limits in the configuration, or repair what it complains of.' }), kind }
       return ready
     } catch (error) {
-      return { fault: faultFrom(error), kind: 'none' }
+      const { code, path } = error as NodeJS.ErrnoException
+      const problem = error instanceof Error ? error.message : String(error)
+      return { fault: code !== undefined && path !== undefined ? fault('cannot_create', { path, problem }) : faultFrom(error), kind: 'none' }
     }
   }
 
   const ready = (): Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> => {
-    if (probe === null || performance.now() - probe.at > probeKeptMs) probe = { at: performance.now(), result: prepare() }
-    return probe.result
+    if (probe !== null && performance.now() < probe.until) return probe.result
+    const made = { until: performance.now() + probeKeptMs.good, result: prepare() }
+    probe = made
+    made.result.then((found) => {
+      if ('fault' in found) made.until = performance.now() + probeKeptMs.bad
+    }, () => {})
+    return made.result
   }
 
   return {
@@ -101,6 +110,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
       if (found !== null && 'open' in found) await found.close()
       pipes?.close()
       pipes = null
+      identity = null
       limiter = null
       probe = null
     },
@@ -120,7 +130,7 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   try {
     const args = sandboxArgs({
       workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, hidden: [ready.stateDir],
-      readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, env: spec.env ?? {},
+      readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: spec.env ?? {},
     })
     const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: spec.argv })
     return await superviseRun({ spec, command, pipes: ready.pipes, extra: ready.identity.open, group, log }, signal)
