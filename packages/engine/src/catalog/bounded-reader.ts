@@ -10,7 +10,8 @@ export class BoundedReader {
   readonly #file: FileHandle
   readonly #fileBytes: number
   readonly #budgetBytes: number
-  #window: Buffer = Buffer.alloc(0)
+  readonly #buffer = Buffer.allocUnsafe(windowBytes)
+  #window: Buffer = this.#buffer.subarray(0, 0)
   #at = 0
   #windowStart = 0
 
@@ -39,7 +40,8 @@ export class BoundedReader {
     if (this.has(bytes)) return
     this.#check(bytes, what)
     const start = this.position
-    const next = Buffer.allocUnsafe(Math.min(Math.max(bytes, windowBytes), this.#fileBytes - start))
+    // One buffer serves all: strings are copied out of it, and only a longer one than itself needs its own.
+    const next = bytes > windowBytes ? Buffer.allocUnsafe(bytes) : this.#buffer.subarray(0, Math.min(windowBytes, this.#fileBytes - start))
     let filled = 0
     while (filled < next.length) {
       const { bytesRead } = await this.#file.read(next, filled, next.length - filled, start + filled)
@@ -59,7 +61,7 @@ export class BoundedReader {
     }
     this.#check(bytes, what)
     this.#windowStart = this.position + bytes
-    this.#window = Buffer.alloc(0)
+    this.#window = this.#buffer.subarray(0, 0)
     this.#at = 0
   }
 

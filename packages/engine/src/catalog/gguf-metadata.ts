@@ -1,7 +1,8 @@
 // Owns reading a GGUF header's metadata: typed values by key. Holds only what a header is described by; caps every length before it is used.
 import { Malformed, type BoundedReader } from './bounded-reader.ts'
 
-const caps = { keyBytes: 512, nameBytes: 64 * 1024, stringBytes: 16 * 2 ** 20, arrayLength: 1e7 }
+// The longest known arrays are tokenizers: a few hundred thousand tokens and merges.
+const caps = { keyBytes: 256, nameBytes: 64 * 1024, stringBytes: 16 * 2 ** 20, arrayLength: 4e6, arrayItems: 8e6 }
 
 // Value types of the format, in the order of their numbers; strings and arrays have no fixed size.
 const scalarBytes = [1, 1, 2, 2, 4, 4, 4, 1, null, null, 8, 8, 8] as const
@@ -14,12 +15,14 @@ export type MetadataValue = string | number | boolean | number[]
 export async function readMetadata(reader: BoundedReader, keyValueCount: number): Promise<Map<string, MetadataValue>> {
   const kept = new Map<string, MetadataValue>()
   const seen = new Set<string>()
+  const items = { read: 0 }
   for (let i = 0; i < keyValueCount; i++) {
     const key = await readString(reader, caps.keyBytes, `the key of metadata entry ${i + 1} of ${keyValueCount}`)
     if (key === '') throw new Malformed(`metadata entry ${i + 1} has an empty key`)
     if (seen.has(key)) throw new Malformed(`the metadata key '${printable(key)}' occurs twice`)
     seen.add(key)
-    const value = await readValue(reader, printable(key), kept.size < keptAtMost && isWanted(key))
+    const value = await readValue(reader, printable(key), kept.size < keptAtMost && isWanted(key), items)
+    if (items.read > caps.arrayItems) throw new Malformed(`its arrays hold more than ${caps.arrayItems} strings`)
     if (value !== null) kept.set(key, value)
   }
   return kept
@@ -42,7 +45,7 @@ function isWanted(key: string): boolean {
 }
 
 /** One metadata value. Of an array of strings only the length is kept; an array of more than 1,024 numbers is not kept. Null: not wanted. */
-async function readValue(reader: BoundedReader, key: string, wanted: boolean): Promise<MetadataValue | null> {
+async function readValue(reader: BoundedReader, key: string, wanted: boolean, strings: { read: number }): Promise<MetadataValue | null> {
   const what = `the value of '${key}'`
   if (!reader.has(4)) await reader.load(4, what)
   const type = reader.u32()
@@ -61,6 +64,7 @@ async function readValue(reader: BoundedReader, key: string, wanted: boolean): P
   const length = count(reader.u64(), caps.arrayLength, `items in '${key}'`)
   if (itemType === arrayType) throw new Malformed(`'${key}' is an array of arrays, which llama.cpp cannot read`)
   if (itemType === stringType) {
+    strings.read += length
     for (let i = 0; i < length; i++) {
       if (!reader.has(8)) await reader.load(8, what)
       skipString(reader, what)

@@ -15,7 +15,7 @@ export type PipTask = { python: string; package: string; version: string; /** Ex
 /** A file's address (https: or file:) and its sha256 when pip knows it. */
 export type PipAnswer = { url: string; sha256: string | null }
 
-// https://pip.pypa.io: "Installation Report", version 1.
+// pip's documentation, "Installation Report", version 1.
 const Report = z.looseObject({
   install: z.array(z.looseObject({
     download_info: z.looseObject({ url: z.string(), archive_info: z.looseObject({ hashes: z.record(z.string(), z.string()).optional() }).optional() }),
