@@ -56,7 +56,7 @@ async function measure(chosen: readonly Benchmark[]): Promise<void> {
   }
   const stamped: Recorded[] = rows.map((row) => ({ ...row, commit: commit(), date: new Date().toISOString().slice(0, 10), machine }))
   if (values.json) console.log(JSON.stringify(stamped, null, 1))
-  if (values.record) appendFileSync(record, stamped.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  if (values.record) appendFileSync(record, stamped.map((row) => `${JSON.stringify(row, shortNumbers)}\n`).join(''))
   if (values.draw) draw()
   const short = rows.filter((row) => row.verdict === 'falls short')
   if (!values.json) console.log(short.length === 0 ? 'every bar holds' : `falls short: ${short.map((row) => `${row.bench} ${row.figure}`).join(', ')}`)
@@ -76,6 +76,11 @@ function draw(): void {
   writeFileSync(join(root, 'docs/bench.svg'), drawPicture(rows))
   writeFileSync(join(root, 'docs/bench-results.md'), drawPage(rows))
   console.error('bench: wrote docs/bench.svg and docs/bench-results.md')
+}
+
+/** Five digits are more than any of these figures has. */
+function shortNumbers(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(5)) : value
 }
 
 /** Short hash of HEAD; `+` when files differ from it. */

@@ -85,7 +85,12 @@ type Names = Pick<Row, 'bench' | 'figure' | 'unit' | 'note'>
 /** A row of ours against another program; `ours` and `theirs` are pairs in the order they were taken. */
 export function against(names: Names, ours: readonly number[], theirs: { name: string; samples: readonly number[] }, bar: Bar | null): Row {
   const ratio = ratioOf(ours, theirs.samples)
-  return { ...ordered(names), ours: spreadOf(ours), theirs: { name: theirs.name, spread: spreadOf(theirs.samples) }, ratio, bar, verdict: verdictOf(ratio, bar), note: names.note }
+  return { ...ordered(names), ours: spreadOf(ours), theirs: { name: theirs.name, spread: spreadOf(theirs.samples) }, ratio, bar, verdict: verdictOf(ratio, bar), note: names.note + noise(ratio) }
+}
+
+/** An interval this wide lets nearly any bar hold, so the row says that it proves little. */
+function noise(ratio: Ratio): string {
+  return ratio.high / ratio.low > 1.25 ? ' (noisy run: the interval is wide; repeat it on a quiet machine)' : ''
 }
 
 /** A row of ours against a fixed limit. */
