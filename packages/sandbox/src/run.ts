@@ -80,7 +80,8 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   await output.close(gone)
   for (const pipe of [out, err]) if (gone) pipe.giveBack()
 
-  const ended = tree.exitCode
+  // bubblewrap may still have told of our own SIGKILL before it died of it.
+  const ended = tree.killed && tree.exitCode === 137 ? null : tree.exitCode
   const stopped = cause as RunCause | null
   if (ended === null && stopped === null) {
     const excess = group.verdict(true)
@@ -147,6 +148,7 @@ class Tree {
   init: { pid: number; started: string } | null = null
   /** As the program or its signal gave it; null when it never came to an end of its own, or never started. */
   exitCode: number | null = null
+  killed = false
   #pending: (() => void) | null = null
 
   constructor(child: ChildProcess, group: Group) {
@@ -188,6 +190,7 @@ class Tree {
 
   /** SIGKILL to the first process: the kernel then kills the whole pid namespace, whatever it forks meanwhile. */
   kill(): void {
+    this.killed = true
     this.#whenKnown(() => {
       const init = this.init
       if (init !== null && isRunning(init.pid, init.started)) send(init.pid, 'SIGKILL')
