@@ -229,7 +229,7 @@ function fits(value: unknown, schema: unknown, root: unknown): boolean {
   switch (node['type']) {
     case 'null': return value === null
     case 'boolean': return typeof value === 'boolean'
-    case 'string': return typeof value === 'string' && within([...value].length, 'minLength', 'maxLength')
+    case 'string': return typeof value === 'string' && within(Array.from(value).length, 'minLength', 'maxLength')
     case 'integer': return Number.isInteger(value) && Number(value) >= Number(node['minimum'] ?? -Infinity) && Number(value) <= Number(node['maximum'] ?? Infinity)
     case 'array': return Array.isArray(value) && within(value.length, 'minItems', 'maxItems') && value.every((item) => fits(item, node['items'], root))
     case 'object': {

@@ -13,10 +13,12 @@ export class StopScan {
   push(text: string): { text: string; hit: boolean } {
     if (this.#stops.length === 0) return { text, hit: false }
     const all = this.#held + text
-    const first = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0)
-    if (first.length > 0) {
+    // The one that is complete first wins, and of two the longer: so the pieces in which the text comes decide nothing.
+    const hits = this.#stops.map((stop) => ({ at: all.indexOf(stop), end: all.indexOf(stop) + stop.length })).filter((hit) => hit.at >= 0)
+    const first = hits.toSorted((a, b) => a.end - b.end || a.at - b.at)[0]
+    if (first !== undefined) {
       this.#held = ''
-      return { text: all.slice(0, Math.min(...first)), hit: true }
+      return { text: all.slice(0, first.at), hit: true }
     }
     const keep = Math.max(...this.#stops.map((stop) => overlap(all, stop)))
     this.#held = all.slice(all.length - keep)
