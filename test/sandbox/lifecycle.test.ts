@@ -73,12 +73,16 @@ if (isRoot && existsSync('/sys/fs/cgroup/pids/cgroup.procs')) describe('control 
     const group = join('/sys/fs/cgroup/pids/hearth', key, '999999999-1-0')
     mkdirSync(group)
     writeFileSync(join(group, 'cgroup.procs'), String(left.pid))
+    // And what a daemon on another folder left: only its empty groups go.
+    const others = join('/sys/fs/cgroup/pids/hearth', `test-${process.pid}`)
+    mkdirSync(join(others, '999999999-1-0'), { recursive: true })
     const lines: string[] = []
     const next = createSandbox({ config: Config.parse({}).sandbox, stateDir: place.stateDir, log: (line) => lines.push(line) })
     assert.equal((await next.report()).available, true)
     assert.deepEqual(await gone, [null, 'SIGKILL'])
     assert.deepEqual(lines, ["sandbox: 1 processes of a killed daemon's sandboxes were ended"])
     assert.ok(!existsSync(group))
+    assert.ok(!existsSync(others))
     await next.close()
     await place.remove()
     assert.ok(!existsSync(dirname(group)))

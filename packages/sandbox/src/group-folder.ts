@@ -25,8 +25,16 @@ export function pidsIn(folder: string): number[] {
   return readControl(folder, 'cgroup.procs').split('\n').filter((line) => line !== '').map(Number)
 }
 
+/** Makes the folder and its parents. Another daemon's sweep may take an empty parent away between two of them, so it tries again. */
 export function makeFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true })
+  for (let round = 0; ; round++) {
+    try {
+      mkdirSync(folder, { recursive: true })
+      return
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || round === 3) throw error
+    }
+  }
 }
 
 export function killPids(folder: string): void {
@@ -54,6 +62,22 @@ export async function removeFolder(folder: string): Promise<boolean> {
   return false
 }
 
+/** Removes what other daemons that were killed and never came back left below `top`, as far as it is empty; kills nothing of theirs. */
+export function sweepEmpty(top: string): void {
+  for (const key of foldersIn(top)) {
+    for (const name of foldersIn(join(top, key))) if (makerIsDead(name)) removeIfEmpty(join(top, key, name))
+    removeIfEmpty(join(top, key))
+  }
+}
+
+function foldersIn(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  } catch {
+    return []
+  }
+}
+
 /** Removes a folder that may be shared with other daemons, when none of them uses it. */
 export function removeIfEmpty(folder: string): void {
   try {
@@ -65,14 +89,8 @@ export function removeIfEmpty(folder: string): void {
 
 /** Removes the groups below `parent` whose maker is dead, with the processes in them. Returns how many processes were found. */
 export async function removeLeftovers(parent: string): Promise<number> {
-  let names: string[]
-  try {
-    names = readdirSync(parent)
-  } catch {
-    return 0
-  }
   let found = 0
-  for (const name of names) {
+  for (const name of foldersIn(parent)) {
     if (!makerIsDead(name)) continue
     found += pidsIn(join(parent, name)).length
     await removeFolder(join(parent, name))

@@ -1,7 +1,7 @@
 // Owns limits by cgroup v1: one group per run in the memory and in the pids hierarchy, made as root. Nothing else of cgroups.
 import { dirname, join } from 'node:path'
 import type { Limits } from '@hearth/protocol'
-import { forkStorm, killPids, makeFolder, readControl, readCount, removeFolder, removeIfEmpty, removeLeftovers, writeControl } from './group-folder.ts'
+import { forkStorm, killPids, makeFolder, readControl, readCount, removeFolder, removeIfEmpty, removeLeftovers, sweepEmpty, writeControl } from './group-folder.ts'
 import { ownName } from './processes.ts'
 import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limits.ts'
 
@@ -11,15 +11,20 @@ import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './lim
  */
 export async function findCgroup1({ cgroupRoot, key, log }: LimiterOptions): Promise<Limiter | { why: string }> {
   const parents = { memory: join(cgroupRoot, 'memory', 'hearth', key), pids: join(cgroupRoot, 'pids', 'hearth', key) }
-  for (const hierarchy of ['memory', 'pids'] as const) {
+  for (const [hierarchy, file] of [['memory', 'memory.limit_in_bytes'], ['pids', 'pids.max']] as const) {
     if (readControl(join(cgroupRoot, hierarchy), 'cgroup.procs') === '') return { why: `cgroup v1 has no ${hierarchy} hierarchy at ${cgroupRoot}` }
+    // A group of its own for the trial: it holds the folder above against another daemon's sweep.
+    const trial = join(parents[hierarchy], ownName())
     try {
-      makeFolder(parents[hierarchy])
+      sweepEmpty(dirname(parents[hierarchy]))
+      makeFolder(trial)
     } catch (error) {
       return { why: `cgroup v1 groups cannot be made here (${(error as NodeJS.ErrnoException).code ?? String(error)})` }
     }
+    const limited = readControl(trial, file) !== ''
+    removeIfEmpty(trial)
+    if (!limited) return { why: `cgroup v1 has no ${file} here` }
   }
-  if (readControl(parents.memory, 'memory.limit_in_bytes') === '' || readControl(parents.pids, 'pids.max') === '') return { why: 'cgroup v1 has no memory or pids limits here' }
   const found = (await removeLeftovers(parents.memory)) + (await removeLeftovers(parents.pids))
   if (found > 0) log(`sandbox: ${found} processes of a killed daemon's sandboxes were ended`)
   return {
