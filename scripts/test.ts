@@ -1,7 +1,7 @@
 // Runs the checks and all test files, two at a time, each in a process and session of its own; ends with one line "N passed, N failed".
 // A file that hangs, runs no test, skips one, or leaves a process behind has failed.
 import { spawn } from 'node:child_process'
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -24,6 +24,8 @@ const { values, positionals } = parseArgs({
 })
 const limitSeconds = { test: Number(values['file-seconds']), full: 3600 }
 const scratch = mkdtempSync(join(tmpdir(), 'ht-'))
+// Some tests work as another user below it.
+chmodSync(scratch, 0o755)
 const runId = `${process.pid}-${Date.now()}`
 const began = ownStart()
 /** Test processes that run now, with their marks. */
