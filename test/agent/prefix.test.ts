@@ -1,7 +1,7 @@
 // The prompt of turn n+1 begins with the bytes of turn n, in both modes, through rejections, nudges, failed checks and a resume.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { Message, ModelRequest } from '@hearth/protocol'
+import type { JobEventBody, Message, ModelRequest } from '@hearth/protocol'
 import { call, finish, Workbench } from './workbench.ts'
 
 let bench: Workbench
@@ -33,7 +33,7 @@ for (const toolMode of ['native', 'json'] as const) {
     it('is the same to the byte when it is rebuilt from stored events', async () => {
       const whole = await bench.run({ script: { toolMode, turns: turns.slice(0, 12) }, maxSteps: 12 })
       const cut = whole.events.findLastIndex((event) => event.type === 'step')
-      const resumed = await bench.run({ script: { toolMode, turns: turns.slice(0, 12) }, past: JSON.parse(JSON.stringify(whole.events.slice(0, cut))), maxSteps: 12 })
+      const resumed = await bench.run({ script: { toolMode, turns: turns.slice(0, 12) }, past: JSON.parse(JSON.stringify(whole.events.slice(0, cut))) as JobEventBody[], maxSteps: 12 })
       assert.equal(bytes(resumed.requests[0] as ModelRequest), bytes(whole.requests.at(-1) as ModelRequest))
     })
   })

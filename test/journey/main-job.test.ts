@@ -11,7 +11,7 @@ const finish = turn('finish', { answer: 'copied' })
 const ended = (events: readonly JobEvent[]): Extract<JobEvent, { type: 'ended' }> => {
   const last = events.at(-1)
   assert.equal(last?.type, 'ended')
-  return last as Extract<JobEvent, { type: 'ended' }>
+  return last
 }
 
 describe('copy a.txt to b.txt', () => {
@@ -89,7 +89,7 @@ describe('copy a.txt to b.txt', () => {
   ]
   for (const [name, exit, outcome, flags, turns] of other) {
     it(`${name}: exit ${exit}`, async () => {
-      const model = box.script({ turns } as never)
+      const model = box.script({ turns })
       const { code, events, stderr } = await box.job(['--model', model, ...flags, '--check', 'false', 'do it'], { cwd: box.folder() })
       assert.equal(code, exit, stderr)
       assert.equal(ended(events).outcome, outcome)

@@ -10,7 +10,7 @@ export function observationLimit(contextTokens: number): number {
 // CSI, OSC (ended by BEL or ST), and two-byte escapes.
 const ansi = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g
 // C0 but tab and newline, DEL and C1, zero-width and bidi controls, byte order mark.
-// eslint-disable-next-line no-control-regex
+ 
 const invisible = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g
 
 /** Text without escape sequences, invisible characters and carriage-return overprints. */

@@ -16,7 +16,7 @@ export function toolsOf(names: readonly string[] | null): Tool[] {
 
 export function parametersOf(tool: Tool): JsonSchema {
   const { $schema: _, ...schema } = z.toJSONSchema(tool.parameters)
-  return schema as JsonSchema
+  return schema
 }
 
 export function specsOf(tools: readonly Tool[]): ToolSpec[] {

@@ -1,7 +1,7 @@
 // Owns `hearth run`: builds the request, sees to a daemon and a model, submits, and hands over to watch.
 import { fstatSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { Client } from '@hearth/protocol/client'
+import type { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { JobRequestInput, ModelList, SubmitReply } from '@hearth/protocol'
 import { usageFault, type Args } from '../args.ts'
