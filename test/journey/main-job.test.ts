@@ -171,7 +171,9 @@ describe('what the tools of a job can reach', () => {
     assert.ok(answered > 3)
     const results = events.filter((event) => event.type === 'tool_result')
     assert.equal(results.length, bad.length + 1)
-    for (const index of [0, 1, 2, 4]) assert.equal(results[index]?.ok, false, `${bad[index]}: ${results[index]?.observation}`)
+    // The bomb either ended at the limit or was refused its processes until it gave up.
+    assert.ok(results[0]?.ok === false || /Resource temporarily unavailable/.test(results[0]?.observation ?? ''), results[0]?.observation)
+    for (const index of [1, 2, 4]) assert.equal(results[index]?.ok, false, `${bad[index]}: ${results[index]?.observation}`)
     assert.match(results[2]?.observation ?? '', /No space left on device/)
     assert.equal(results[5]?.observation, 'fine\n')
     assert.deepEqual(family(pid).filter((one) => /bwrap|sleep 1000|python3|bytearray/.test(one.command)), [])
