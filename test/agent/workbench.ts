@@ -14,6 +14,8 @@ export type Ran = { end: AgentEnd; events: JobEventBody[]; requests: ModelReques
 export type Options = {
   script: Partial<ScriptInput> & { turns: ScriptInput['turns'] }
   prompt?: string
+  /** Default: the folder of the workbench. */
+  cwd?: string
   checks?: string[]
   maxSteps?: number
   maxTokens?: number
@@ -51,7 +53,7 @@ export class Workbench {
     const requests: ModelRequest[] = []
     const abort = new AbortController()
     const end = await runAgent({
-      jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: this.workspace, checks: options.checks ?? [] }),
+      jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [] }),
       maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits,
       past: options.past ?? [], outputDir: this.outputs,
     }, {

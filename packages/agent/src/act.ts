@@ -6,6 +6,9 @@ import { put, type Run } from './run.ts'
 import { hashOf } from './tools/files.ts'
 import { refused, type Tool, type ToolContext, type ToolOutcome } from './tools/tool.ts'
 
+/** Output of one call that is sent on, and stored, while it runs: for those who watch. All of it is in the call's file. */
+const sentCharacters = 256 * 1024
+
 type Result = EventOf<'tool_result'> | EventOf<'tool_unknown'>
 
 /** Performs the pending call and returns its last event, which is on disk by then; or the fault of a sandbox that cannot start. */
@@ -19,9 +22,14 @@ export async function act(run: Run, call: ToolCall): Promise<Result | { fault: F
     return result
   }
 
+  let sent = 0
   const context: ToolContext = {
     sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient, outputDir: run.input.outputDir, callId: call.id,
-    onOutput: (text) => void run.ports.emit({ type: 'tool_output', step, callId: call.id, text }),
+    onOutput(text) {
+      if (sent > sentCharacters || text === '') return
+      sent += text.length
+      void run.ports.emit({ type: 'tool_output', step, callId: call.id, text: sent <= sentCharacters ? text : `${text.slice(0, text.length - (sent - sentCharacters))}\n[... more output; all of it is kept with the result ...]\n` })
+    },
   }
   const plan = run.history.interrupted
   if (plan === null || plan.call.id !== call.id) {
@@ -30,7 +38,9 @@ export async function act(run: Run, call: ToolCall): Promise<Result | { fault: F
     const planned: JobEventBody = { type: 'tool_planned', step, call, argsHash: hashArguments(call), idempotency: tool.idempotency, before }
     // Two events, one wait: both go into the same commit, and nothing runs before it is on disk.
     await Promise.all([put(run, planned), put(run, { type: 'tool_started', step, callId: call.id })])
-  } else if (plan.started && !(await mayRepeat(plan, tool, context))) {
+  } else if (!plan.started) {
+    await put(run, { type: 'tool_started', step, callId: call.id })
+  } else if (!(await mayRepeat(plan, tool, context))) {
     const unknown: Result = {
       type: 'tool_unknown', step, callId: call.id, name: call.name,
       observation: 'The machine was interrupted while this ran; its outcome is unknown and it is not run again. Look at the folder before you go on.',

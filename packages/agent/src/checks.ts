@@ -8,13 +8,20 @@ export type CheckPlace = { sandbox: Sandbox; workspace: string; limits: Limits; 
 /** After so many times "done" with a failing check the job ends as check_failed. */
 export const finalAttempts = 3
 
+/** How each refusal of a "done" begins; they are counted by it. */
+export const notDone = 'Not done:'
+
 const outputBytes = 2000
 
-/** Before any work: is it a command at all? Syntax and, for a plain or absolute program name, its presence in the sandbox. Null = it can start. */
+/**
+ * Before any work: is it a command at all? Syntax and, when it begins with a plain or absolute program name, its presence in the sandbox.
+ * What the job itself may make (anything below the workspace) counts as present. Null = it can start.
+ */
 export async function checkStarts(command: string, place: CheckPlace): Promise<Fault | null> {
   const script = `sh -n -c "$1" 2>&1 || exit 3
 word=\${1%%[!A-Za-z0-9_./+-]*}
-case $word in ''|*=*) exit 0;; ./*|../*) exit 0;; /*) [ -e "$word" ] && exit 0; echo "there is no $word in the sandbox"; exit 3;; */*) exit 0;; esac
+case \${1#"$word"} in ''|[[:space:]';&|<>']*) ;; *) exit 0;; esac
+case $word in ''|/work/*) exit 0;; /*) [ -e "$word" ] && exit 0; echo "there is no $word in the sandbox"; exit 3;; */*) exit 0;; esac
 command -v -- "$word" > /dev/null && exit 0
 echo "there is no program $word in the sandbox"; exit 3`
   const result = await place.sandbox.run({
@@ -41,5 +48,5 @@ export async function runCheck(command: string, when: 'final' | 'after_edit', st
 /** What the model is told after a "done" that a check contradicts. */
 export function failedText(check: EventOf<'check'>): string {
   const how = check.cause === 'exited' ? `exit ${check.exitCode}` : check.cause
-  return `Not done: the check failed (${how}).\n${check.command}\n${check.output}`.trimEnd()
+  return `${notDone} the check failed (${how}).\n${check.command}\n${check.output}`.trimEnd()
 }

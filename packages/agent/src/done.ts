@@ -1,40 +1,45 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
 import type { AgentEnd, EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
-import { type CheckPlace, failedText, finalAttempts, runCheck } from './checks.ts'
+import { type CheckPlace, failedText, finalAttempts, notDone, runCheck } from './checks.ts'
 import { aborted, ended, failure } from './ends.ts'
 import { put, type Run } from './run.ts'
 
 /** The model calls `finish`. Null = it was refused with the reason, and the model goes on. */
-export async function finish(run: Run, call: ToolCall): Promise<AgentEnd | null> {
-  const { events, step } = run.history
+export function finish(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   const answer = typeof call.arguments['answer'] === 'string' ? call.arguments['answer'] : ''
-  const attempts = 1 + events.filter((event) => event.type === 'tool_result' && event.name === 'finish').length
+  return judge(run, answer, (reason) => put(run, refusal(call, run.history.step, reason)))
+}
+
+/** Words without a call: asked once what they mean, then taken as "done". Null = the model goes on. */
+export async function claimedDone(run: Run, words: string): Promise<AgentEnd | null> {
+  const tell = (text: string): Promise<void> => put(run, { type: 'nudge', step: run.history.step, text })
+  const asked = run.history.events.findLast((event) => event.type === 'nudge' || event.type === 'tool_result')?.type === 'nudge'
+  if (asked) return judge(run, words, tell)
+  await tell('If the task is done, call finish with a summary. If not, call a tool.')
+  return null
+}
+
+/** Is it done? `refuse` tells the model why it is not; after so many times the job ends. */
+async function judge(run: Run, answer: string, refuse: (reason: string) => Promise<void>): Promise<AgentEnd | null> {
+  const { events } = run.history
+  const last = 1 + events.filter(isRefusal).length >= finalAttempts
   if (run.input.request.checks.length === 0) {
     const failed = lastFailure(events)
     if (failed === null) return ended('done_unverified', answer)
-    if (attempts >= finalAttempts) return stopped(run, 'stuck', 'done', `"done" although the last command failed (${failed})`)
-    await put(run, refusal(call, step, `Not done: the last command failed (${failed}). Mend it, or run it again with success.`))
+    if (last) return stopped(run, 'stuck', 'done', `"done" although the last command failed (${failed})`)
+    await refuse(`${notDone} the last command failed (${failed}). Mend it, or run it again with success.`)
     return null
   }
   const checks = await runChecks(run)
   if (checks.type === 'end') return checks.end
   if (checks.failed === null) return ended('resolved', answer)
-  if (attempts >= finalAttempts) return ended('check_failed', answer)
-  await put(run, refusal(call, step, failedText(checks.failed)))
+  if (last) return ended('check_failed', answer)
+  await refuse(failedText(checks.failed))
   return null
 }
 
-/** Words without a call: asked once what they mean, then taken as "done". */
-export async function claimedDone(run: Run, words: string): Promise<AgentEnd | null> {
-  const asked = run.history.events.findLast((event) => event.type === 'nudge' || event.type === 'tool_result')?.type === 'nudge'
-  if (!asked) {
-    await put(run, { type: 'nudge', step: run.history.step, text: 'If the task is done, call finish with a summary. If not, call a tool.' })
-    return null
-  }
-  const checks = await runChecks(run)
-  if (checks.type === 'end') return checks.end
-  if (checks.failed !== null) return ended('check_failed', words)
-  return ended(run.input.request.checks.length > 0 ? 'resolved' : 'done_unverified', words)
+function isRefusal(event: JobEventBody): boolean {
+  return (event.type === 'tool_result' && event.name === 'finish') || (event.type === 'nudge' && event.text.startsWith(notDone))
 }
 
 /** A guard or a limit stops the job. Work that was already done counts: checks that pass still resolve it. */

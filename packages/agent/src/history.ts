@@ -11,7 +11,10 @@ export class History {
   readonly #messages: Message[]
   #pending: ToolCall[] = []
   #planned: Planned | null = null
+  #unanswered: string | null = null
+  readonly #callIds = new Set<string>()
   #step = 0
+  #stepOpen = false
 
   constructor(mode: Mode, task: string, checks: readonly string[]) {
     this.#mode = mode
@@ -26,6 +29,21 @@ export class History {
   /** Last step that was begun. */
   get step(): number {
     return this.#step
+  }
+
+  /** The last step was begun and has no turn yet: a stop or a crash came in between. */
+  get stepOpen(): boolean {
+    return this.#stepOpen
+  }
+
+  /** The words of a last turn without calls, while nothing was said to them. */
+  get unanswered(): string | null {
+    return this.#unanswered
+  }
+
+  /** Ids of all calls so far. */
+  get callIds(): ReadonlySet<string> {
+    return this.#callIds
   }
 
   /** The next call of the last turn that has no result yet. */
@@ -43,13 +61,18 @@ export class History {
     switch (event.type) {
       case 'step':
         this.#step = event.step
+        this.#stepOpen = true
         return
       case 'turn':
         this.#push(this.#mode.said(event.text, event.toolCalls))
         this.#pending = [...event.toolCalls]
+        for (const call of event.toolCalls) this.#callIds.add(call.id)
+        this.#unanswered = event.toolCalls.length === 0 ? event.text : null
+        this.#stepOpen = false
         return
       case 'call_rejected':
         this.#push(this.#mode.told(event.problem))
+        this.#unanswered = null
         return
       case 'tool_planned':
         this.#planned = { ...event, started: false }
@@ -65,6 +88,7 @@ export class History {
         return
       case 'nudge':
         this.#push(this.#mode.told(event.text))
+        this.#unanswered = null
         return
       case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'turn_failed':
       case 'tool_output': case 'check': case 'guard': case 'ended':

@@ -20,13 +20,14 @@ export async function runAgent(input: AgentInput, ports: AgentPorts, signal: Abo
   }
 }
 
-/** The pending call of the last turn, or a new turn. Null = go on. */
+/** The pending call of the last turn, an answer to its words, or a new turn. Null = go on. */
 async function nextMove(run: Run): Promise<AgentEnd | null> {
-  const { pending, step } = run.history
+  const { pending, unanswered, step, stepOpen } = run.history
   if (pending !== null) return pending.name === 'finish' ? finish(run, pending) : actOn(run, pending)
+  if (unanswered !== null) return claimedDone(run, unanswered)
   const limit = limitReached(run)
   if (limit !== null) return stopped(run, limit.outcome, limit.guard, limit.evidence)
-  await put(run, { type: 'step', step: step + 1 })
+  if (!stepOpen) await put(run, { type: 'step', step: step + 1 })
   return thinkOnce(run)
 }
 
@@ -36,16 +37,19 @@ async function thinkOnce(run: Run): Promise<AgentEnd | null> {
   if (thought.type === 'aborted') return aborted(run.signal)
   if (thought.type === 'failed') return modelFailed(run, thought.fault)
   const { step, events } = history
-  await put(run, thought.turn)
-  switch (thought.understood.type) {
-    case 'calls': return null
+  const { turn, understood } = thought
+  switch (understood.type) {
+    case 'calls':
+    case 'said':
+      await put(run, turn)
+      return null
     case 'malformed': {
-      await put(run, { type: 'call_rejected', step, text: thought.turn.text.slice(0, 2000), problem: `Error: ${thought.understood.problem}` })
+      // Stored together: why a turn was refused cannot be read off the turn alone.
+      await Promise.all([put(run, turn), put(run, { type: 'call_rejected', step, text: turn.text.slice(0, 2000), problem: `Error: ${understood.problem}` })])
       const evidence = malformedTurns(events)
       return evidence === null ? null : guardStops(run, evidence)
     }
-    case 'said': return claimedDone(run, thought.understood.text)
-    default: return thought.understood satisfies never
+    default: return understood satisfies never
   }
 }
 
@@ -53,11 +57,15 @@ async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   const { history } = run
   const result = await act(run, call)
   if ('fault' in result) return failure(result.fault)
+  // Nothing may stand between the results of one turn: templates refuse it.
+  if (history.pending !== null) return null
   const evidence = repeatedCall(history.events)
   if (evidence === null) return null
   if (nudgesOf(history.events, evidence.guard) > 0) return guardStops(run, evidence)
-  await put(run, { type: 'guard', step: history.step, guard: evidence.guard, action: 'nudge', evidence: evidence.evidence })
-  await put(run, { type: 'nudge', step: history.step, text: evidence.nudge })
+  await Promise.all([
+    put(run, { type: 'guard', step: history.step, guard: evidence.guard, action: 'nudge', evidence: evidence.evidence }),
+    put(run, { type: 'nudge', step: history.step, text: evidence.nudge }),
+  ])
   return null
 }
 
@@ -69,7 +77,7 @@ async function guardStops(run: Run, { guard, evidence }: Evidence): Promise<Agen
 function limitReached({ history, input }: Run): { outcome: 'stuck' | 'over_budget'; guard: string; evidence: string } | null {
   const spent = spentTokens(history.events)
   if (spent >= input.maxTokens) return { outcome: 'over_budget', guard: 'tokens', evidence: `${spent} tokens of ${input.maxTokens} are spent` }
-  if (history.step >= input.maxSteps) return { outcome: 'stuck', guard: 'steps', evidence: `all ${input.maxSteps} steps are used` }
+  if (history.step >= input.maxSteps && !history.stepOpen) return { outcome: 'stuck', guard: 'steps', evidence: `all ${input.maxSteps} steps are used` }
   return null
 }
 

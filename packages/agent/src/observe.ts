@@ -13,9 +13,18 @@ const ansi = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)
  
 const invisible = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g
 
-/** Text without escape sequences, invisible characters and carriage-return overprints. */
+/** Text without escape sequences, invisible characters and carriage-return overprints. Linear in its length: a program may print one line of megabytes. */
 export function harmless(text: string): string {
-  return text.replace(/\r\n/g, '\n').replace(ansi, '').replace(/[^\n]*\r(?!\n)/g, '').replace(invisible, '')
+  const plain = text.replace(ansi, '')
+  const lines = plain.includes('\r') ? plain.split('\n').map(lastState).join('\n') : plain
+  return lines.replace(invisible, '')
+}
+
+/** What is left of a line that was printed over itself; returns at its end overprint nothing. */
+function lastState(line: string): string {
+  let end = line.length
+  while (line[end - 1] === '\r') end -= 1
+  return end === 0 ? '' : line.slice(line.lastIndexOf('\r', end - 1) + 1, end)
 }
 
 /**

@@ -51,7 +51,7 @@ async function askOnce(run: Run): Promise<Asked> {
         await run.ports.emit({ type: 'text', step, text: event.text })
         break
       case 'tool_call':
-        calls.push({ ...event.call, id: safeId(event.call.id, calls, step) })
+        calls.push({ ...event.call, id: freeId(event.call.id, step, (id) => history.callIds.has(id) || calls.some((call) => call.id === id)) })
         break
       case 'malformed_call':
         malformed = { text: event.text, problem: event.problem }
@@ -59,7 +59,9 @@ async function askOnce(run: Run): Promise<Asked> {
       case 'queued': case 'started': case 'prefill':
         break
       case 'done': {
-        if (event.stop === 'cancelled') return { type: 'aborted' }
+        if (event.stop === 'cancelled') {
+          return signal.aborted ? { type: 'aborted' } : failed(fault('internal', { problem: `the model ${model.info.id} stopped as if it had been cancelled` }), event.usage, event.timings)
+        }
         const understood = mode.understand({ text, calls, malformed, cut: event.stop === 'max_tokens' }, step)
         const whole = malformed === null ? text : text + malformed.text
         return {
@@ -76,7 +78,10 @@ async function askOnce(run: Run): Promise<Asked> {
   return failed(fault('internal', { problem: `the model ${model.info.id} ended its answer without a terminal event` }))
 }
 
-/** A call's id names a file of outputs and must be unique in its turn; a model's own id is kept only when it is fit for both. */
-function safeId(id: string, before: readonly ToolCall[], step: number): string {
-  return /^[A-Za-z0-9_-]{1,64}$/.test(id) && !before.some((call) => call.id === id) ? id : `s${step}_${before.length + 1}`
+/** A call's id names a file of outputs and must be unique in its job; a model's own id is kept only when it is fit for both. */
+function freeId(id: string, step: number, taken: (id: string) => boolean): string {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(id) && !taken(id)) return id
+  let number = 1
+  while (taken(`s${step}_${number}`)) number += 1
+  return `s${step}_${number}`
 }

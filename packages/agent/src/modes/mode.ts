@@ -11,7 +11,7 @@ export type Answer = { text: string; calls: ToolCall[]; malformed: { text: strin
 export type Understood =
   | { type: 'calls'; calls: ToolCall[] }
   /** Words without a call: in native mode the model may think that it is done. */
-  | { type: 'said'; text: string }
+  | { type: 'said' }
   | { type: 'malformed'; problem: string }
 
 export type Mode = {

@@ -17,7 +17,7 @@ export function nativeMode({ tools, examples }: ModeOptions): Mode {
       if (answer.malformed !== null) return { type: 'malformed', problem: answer.malformed.problem }
       if (answer.cut) return { type: 'malformed', problem: 'the answer was cut off before a tool call' }
       if (answer.text.trim() === '') return { type: 'malformed', problem: 'the answer is empty; call a tool' }
-      return { type: 'said', text: answer.text }
+      return { type: 'said' }
     },
     said: (text, calls) => ({ role: 'assistant', text, ...(calls.length === 0 ? {} : { toolCalls: [...calls] }) }),
     observed: (callId, name, observation) => ({ role: 'tool', callId, name, text: observation }),

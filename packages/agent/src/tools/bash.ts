@@ -1,12 +1,12 @@
 // Owns the bash tool: one shell command in the workspace. Never runs twice after a crash.
 import { z } from 'zod'
 import { outcomeOf, runProgram } from './run.ts'
-import { defineTool } from './tool.ts'
+import { commandWord, defineTool } from './tool.ts'
 
 export const bash = defineTool({
   name: 'bash',
   description: 'Run a shell command in the folder. There is no network.',
-  parameters: z.strictObject({ command: z.string().min(1).describe('the command line') }),
+  parameters: z.strictObject({ command: commandWord().describe('the command line') }),
   idempotency: 'unsafe',
   async run(args, context) {
     // stderr joins stdout at the source, so that the model reads both in the order they were written.

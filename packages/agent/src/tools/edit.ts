@@ -1,13 +1,13 @@
 // Owns the edit tool: replace one exact, unique piece of text. A miss changes nothing and answers with the nearest text.
 import { z } from 'zod'
-import { contentOf, writeFile } from './files.ts'
+import { contentOf, path, writeFile } from './files.ts'
 import { defineTool, refused } from './tool.ts'
 
 export const edit = defineTool({
   name: 'edit',
   description: 'Replace a piece of text that occurs exactly once in a file.',
   parameters: z.strictObject({
-    path: z.string().min(1).max(4096).describe('path, relative to the folder'),
+    path,
     old: z.string().min(1).describe('the exact text to replace'),
     new: z.string().describe('the text to put there'),
   }),
@@ -16,6 +16,8 @@ export const edit = defineTool({
   async run(args, context) {
     const before = await contentOf(args.path, context)
     if (before === null) return refused(`there is no text file ${args.path} of less than 2 MiB`)
+    // Bytes that are no UTF-8 were read as this character and would be written back as it.
+    if (before.includes('\ufffd')) return refused(`${args.path} is not UTF-8 text; use bash to change it`)
     const places = occurrences(before, args.old)
     if (places === 0) return refused(`the old text does not occur in ${args.path}. The nearest text there is:\n${nearest(before, args.old)}`)
     if (places > 1) return refused(`the old text occurs ${places} times in ${args.path}; give more of its surroundings`)

@@ -3,9 +3,9 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { outcomeOf, runProgram } from './run.ts'
-import { defineTool, refused, type ToolContext, type ToolOutcome } from './tool.ts'
+import { commandWord, defineTool, refused, type ToolContext, type ToolOutcome } from './tool.ts'
 
-const path = z.string().min(1).max(4096).describe('path, relative to the folder')
+export const path = commandWord().max(4096).describe('path, relative to the folder')
 
 // $1 path, $2 first line, $3 number of lines (0 = all). A special file would block or never end.
 const readScript = `
@@ -31,17 +31,23 @@ export const read = defineTool({
   },
 })
 
+/** More than any observation holds. */
+const readCharacters = 2 ** 20
+
 /** Lines of a kept output. The id names a file of this job's own folder and can name no other. */
 async function readOutput(id: string, offset: number, limit: number, context: ToolContext): Promise<ToolOutcome> {
   if (!/^[A-Za-z0-9_-]{1,80}$/.test(id)) return refused(`there is no output ${id.slice(0, 80)}`)
   const lines: string[] = []
+  let size = 0
   try {
     await using file = await open(join(context.outputDir, `${id}.txt`))
     let number = 0
     for await (const line of file.readLines({ encoding: 'utf8' })) {
       number += 1
-      if (number >= offset) lines.push(line)
-      if (lines.length >= limit) break
+      if (number < offset) continue
+      lines.push(line.slice(0, readCharacters - size))
+      size += line.length
+      if (lines.length >= limit || size >= readCharacters) break
     }
   } catch {
     return refused(`there is no output ${id}`)
@@ -84,9 +90,9 @@ export const grep = defineTool({
   name: 'grep',
   description: 'Search files for an extended regular expression; answers path:line:text.',
   parameters: z.strictObject({
-    pattern: z.string().min(1).describe('extended regular expression'),
+    pattern: commandWord().describe('extended regular expression'),
     path: path.optional().describe('file or folder; default: the whole folder'),
-    include: z.string().optional().describe('only files with such a name, e.g. *.ts'),
+    include: commandWord().optional().describe('only files with such a name, e.g. *.ts'),
   }),
   idempotency: 'pure',
   async run(args, context) {
@@ -100,7 +106,7 @@ export const grep = defineTool({
 export const glob = defineTool({
   name: 'glob',
   description: 'List files by a pattern such as **/*.ts, sorted, at most 500.',
-  parameters: z.strictObject({ pattern: z.string().min(1).max(1024).describe('shell pattern; ** crosses folders') }),
+  parameters: z.strictObject({ pattern: commandWord().max(1024).describe('shell pattern; ** crosses folders') }),
   idempotency: 'pure',
   async run(args, context) {
     // IFS empty: the unquoted expansion is matched against names but never split into words. A word without a wildcard stays as it is.

@@ -1,6 +1,6 @@
 // Owns what a tool is: its words for the model, how it may be repeated after a crash, and how it runs. Knows no particular tool.
 import type { Fault, Idempotency, Limits, Sandbox } from '@hearth/protocol'
-import type { z } from 'zod'
+import { z } from 'zod'
 
 export type ToolContext = {
   sandbox: Sandbox
@@ -37,6 +37,16 @@ export type Tool = {
   /** For `compare` tools: the path whose hash tells whether the call took effect, and the content it would have then (null = unknown). */
   target?: (args: Record<string, unknown>) => { path: string; content: string | null }
   run(args: Record<string, unknown>, context: ToolContext): Promise<ToolOutcome>
+}
+
+// execve(2) takes 128 KiB for one word of a command line, its end included.
+const wordBytes = 100_000
+
+/** A text that becomes a word of a command line. The refusals are for the model: a kernel's refusal would end the job. */
+export function commandWord(): z.ZodString {
+  return z.string().min(1)
+    .refine((text) => !text.includes('\0'), { error: 'it holds a NUL character' })
+    .refine((text) => Buffer.byteLength(text) <= wordBytes, { error: `it is longer than ${wordBytes} bytes; write a file and run that` })
 }
 
 /** Ties a tool's argument type to its schema; the loop has validated the arguments before `run`. */
