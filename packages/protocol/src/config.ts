@@ -35,7 +35,12 @@ export const Config = z.strictObject({
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),
   }).prefault({}),
+  http: z.strictObject({
+    port: z.int().min(0).max(65_535).nullable().default(8484).describe('port on 127.0.0.1, open while there is a usable key; 0 = any free one, null = none'),
+    maxInFlight: z.int().min(1).max(10_000).default(256).describe('chat requests answered at the same time; more are told to come back'),
+  }).prefault({}),
   models: z.strictObject({
+    aliases: z.record(z.string().min(1), z.string().min(1)).default({}).describe('other names for models, for clients that insist on one of their own'),
     default: z.string().default('smollm2-135m').describe('fetched when nothing is installed'),
   }).prefault({}),
 })

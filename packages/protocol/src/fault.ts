@@ -50,6 +50,16 @@ export const faultTable = {
   not_found: row<{ what: string }>('client', 65, 404, (d) => [`There is no ${d.what}.`, "Run 'hearth help'."]),
   conflict: row<{ problem: string }>('client', 65, 409, (d) => [d.problem, 'Nothing was changed.']),
   not_allowed: row<{ what: string }>('client', 77, 403, (d) => [`You may not ${d.what}.`, 'Ask the owner of this box.']),
+  unauthorized: row<Record<string, never>>('client', 77, 401, () => [
+    'A valid key is needed here.', "Send it as 'Authorization: Bearer KEY'; 'hearth keys add NAME' makes one."]),
+  key_in_query: row<{ name: string }>('client', 65, 400, (d) => [
+    `A key in the address (${d.name}=) is refused: addresses end up in logs and histories.`, "Send it as 'Authorization: Bearer KEY', and revoke that one."]),
+  wrong_host: row<{ host: string }>('client', 77, 421, (d) => [
+    `The name '${d.host}' is not one of this daemon's.`, 'Use the address that hearth status prints, or localhost with the same port.']),
+  wrong_origin: row<{ origin: string }>('client', 77, 403, (d) => [
+    `A page of ${d.origin} may not call this daemon.`, 'Call it from a program, not from a page of another site.']),
+  unknown_key: row<{ id: string }>('client', 65, 404, (d) => [`There is no key '${d.id}'.`, "Run 'hearth keys ls' for the ids."]),
+  body_too_large: row<{ limitBytes: number }>('client', 65, 413, (d) => [`The body is larger than ${gib(d.limitBytes)}.`, 'Send less at once.']),
   cancelled: row<{ by: string }>('client', 130, 499, (d) => [`Cancelled by ${d.by}.`, 'Run it again when you want it.']),
   // The prompt and the model
   context_overflow: row<{ promptTokens: number; contextTokens: number }>('engine', 65, 413, (d) => [
@@ -96,6 +106,10 @@ export const faultTable = {
   queue_full: row<{ queued: number; limit: number }>('daemon', 75, 503, (d) => [`${d.queued} jobs are waiting, the limit is ${d.limit}.`, 'Try again later, or raise jobs.maxQueued.']),
   disk_low: row<{ path: string; freeBytes: number; neededBytes: number }>('daemon', 75, 507, (d) => [
     `Only ${gib(d.freeBytes)} are free at ${d.path}; new jobs need ${gib(d.neededBytes)}.`, 'Free some space and try again.']),
+  overloaded: row<{ inFlight: number; limit: number }>('daemon', 75, 503, (d) => [
+    `${d.inFlight} requests are being answered, the limit is ${d.limit}.`, 'Try again in a moment, or raise http.maxInFlight.']),
+  cannot_listen: row<{ address: string; problem: string }>('daemon', 69, 503, (d) => [
+    `The daemon cannot listen on ${d.address}: ${d.problem}.`, 'Set http.port to a free one (or null to do without) and start the daemon again; the Unix socket works meanwhile.']),
   shutting_down: row<Record<string, never>>('daemon', 75, 503, () => ['The daemon is shutting down.', 'Try again when it is up.']),
   timed_out: row<{ what: string; seconds: number }>('daemon', 124, 504, (d) => [`${d.what} passed its limit of ${d.seconds} s.`, 'Raise --timeout, or make the job smaller.']),
   internal: row<{ problem: string }>('daemon', 1, 500, (d) => [`Something went wrong inside Hearth: ${d.problem}.`, "Please report it with the output of 'hearth doctor --json'."]),

@@ -12,6 +12,7 @@ export const Principal = z.strictObject({
   origin: z.enum(['human', 'automation']).describe('a person or a program'),
   scopes: z.array(z.enum(scopes)).describe('what it may do'),
   class: z.enum(jobClasses).describe('the highest priority class it may ask for'),
+  models: z.array(z.string()).optional().describe('the only models it may use; absent = all'),
 })
 export type Principal = z.infer<typeof Principal>
 

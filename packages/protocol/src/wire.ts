@@ -37,6 +37,10 @@ export const StatusReply = z.strictObject({
   jobs: z.strictObject({ running: z.int(), queued: z.int(), suspended: z.int(), ended: z.int() }),
   workers: z.array(WorkerStatus),
   sandbox: z.strictObject({ available: z.boolean(), limits: z.string(), detail: z.string() }),
+  http: z.strictObject({
+    url: z.string().nullable().describe('where programs with a key reach it; null = nowhere'),
+    problem: z.string().nullable().describe('why it does not listen though it should'),
+  }).optional(),
   idleExitSeconds: z.int().nullable().describe('a daemon that was started for one job ends after this long without work'),
 })
 export type StatusReply = z.infer<typeof StatusReply>
