@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import type { Limits } from '@hearth/protocol'
 import { forkStorm, killPids, makeFolder, readControl, readCount, removeFolder, removeIfEmpty, removeLeftovers, sweepEmpty, writeControl } from './group-folder.ts'
 import { ownName } from './processes.ts'
-import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limits.ts'
+import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limiter.ts'
 
 /**
  * The groups stand below /hearth/KEY of each hierarchy and not below the daemon's own group: a killed daemon's groups must be

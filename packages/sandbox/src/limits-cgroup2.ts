@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Limits } from '@hearth/protocol'
 import { forkStorm, killPids, makeFolder, pidsIn, readControl, readCount, removeFolder, removeLeftovers, writeControl } from './group-folder.ts'
 import { ownName, treeBelow } from './processes.ts'
-import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limits.ts'
+import { bwrapTasks, type Group, type Limiter, type LimiterOptions } from './limiter.ts'
 
 const needed = ['memory', 'pids'] as const
 /** The leaf into which the daemon moves itself: a group that hands controllers to its children may hold no process ("no internal processes"). */

@@ -4,7 +4,7 @@ import { statfsSync } from 'node:fs'
 import { release } from 'node:os'
 import type { Limits } from '@hearth/protocol'
 import { shmBytes } from './bubblewrap.ts'
-import type { Group, Limiter } from './limits.ts'
+import type { Group, Limiter } from './limiter.ts'
 import { residentBytes, treeBelow } from './processes.ts'
 
 /** Used only when the owner asked for it by "sandbox": {"limits": "weak"}. */

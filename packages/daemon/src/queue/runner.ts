@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
-  fault, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type Config, type Fault, type Job, type JobEvent, type JobEventBody, type Outcome,
+  abortEnd, fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type Config, type Job, type JobEvent, type JobEventBody,
 } from '@hearth/protocol'
 import type { Log } from '../log.ts'
 import { metered } from '../meter/meter.ts'
@@ -13,10 +13,15 @@ import type { NewJob } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
 import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
-import { outcomeOf, ranMs, receiptOf } from './receipt.ts'
+import { ranMs, receiptOf } from './receipt.ts'
 import { decide, emptyQueue, type QueueEffect, type QueueEvent } from './scheduler.ts'
 
-export type RunnerOptions = { store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string; now?: () => number }
+export type RunnerOptions = {
+  store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
+  /** The real path of a folder that a job may work in. Throws FaultError `bad_cwd`. */
+  usable(path: string): Promise<string>
+  now?: () => number
+}
 
 type Active = { abort: AbortController; done: Promise<void> }
 type End = Extract<AgentEnd, { type: 'ended' }>
@@ -50,7 +55,7 @@ export class Runner {
   recover(): void {
     for (const job of this.#o.store.read.unfinished()) {
       this.#journals.set(job.id, this.#journal(job.id, this.#o.store.read.lastSeq(job.id)))
-      if (job.cancelledBy !== null) this.#inBackground(this.#end(job.id, [], 0, cancelledEnd(job.cancelledBy)))
+      if (job.cancelledBy !== null) this.#inBackground(this.#end(job.id, [], 0, faultEnd(fault('cancelled', { by: job.cancelledBy }))))
       else this.#apply({ type: 'recovered', id: job.id, workspace: job.workspace })
     }
   }
@@ -101,7 +106,7 @@ export class Runner {
       case 'admit': case 'refuse': return
       case 'start': return this.#start(effect.id)
       case 'wait': return this.#inBackground(this.#emit(effect.id, { type: 'queued', position: effect.position, reason: effect.reason }))
-      case 'drop': return this.#inBackground(this.#end(effect.id, this.#past(effect.id), 0, cancelledEnd(cause.kind === 'cancel' ? cause.by : 'the daemon')))
+      case 'drop': return this.#inBackground(this.#end(effect.id, this.#past(effect.id), 0, faultEnd(fault('cancelled', { by: cause.kind === 'cancel' ? cause.by : 'the daemon' }))))
       case 'abort': return this.#active.get(effect.id)?.abort.abort(cause)
       default: effect satisfies never
     }
@@ -125,8 +130,9 @@ export class Runner {
     const before = ranMs(past)
     const startedAt = this.#now()
     const end = await this.#attempt(job, past, before, abort).catch((error: unknown): AgentEnd => {
-      this.#o.log('error', 'a job met an internal fault', { job: id, problem: error instanceof Error ? error.stack ?? error.message : String(error) })
-      return failedEnd(faultFrom(error))
+      const problem = faultFrom(error)
+      if (problem.code === 'internal') this.#o.log('error', 'a job met an internal fault', { job: id, problem: error instanceof Error ? error.stack ?? error.message : String(error) })
+      return faultEnd(problem)
     })
     if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason })
     else await this.#end(id, past, before + this.#now() - startedAt, end)
@@ -134,21 +140,22 @@ export class Runner {
 
   async #attempt(job: Job, past: readonly JobEvent[], beforeMs: number, abort: AbortController): Promise<AgentEnd> {
     const { parts, config, store } = this.#o
+    await this.#sameFolder(job.request.cwd)
     const found = await parts.model(job.model)
-    if (!found.ok) return failedEnd(found.fault)
+    if (!found.ok) return faultEnd(found.fault)
     const sandbox = await parts.sandbox()
     const report = await sandbox.report()
-    if (!report.available) return failedEnd(report.fault ?? fault('sandbox_unavailable', { why: report.detail, remedy: "Run 'hearth doctor'." }))
+    if (!report.available) return faultEnd(report.fault ?? fault('sandbox_unavailable', { why: report.detail, remedy: "Run 'hearth doctor'." }))
     const runAgent = await parts.agent()
     const outputDir = join(this.#o.outputs, job.id)
     await mkdir(outputDir, { recursive: true, mode: 0o700 })
 
     const seed = past.find((event) => event.type === 'started')?.seed ?? job.request.seed ?? randomInt(2 ** 32)
     const attempt = past.filter((event) => event.type === 'started').length + 1
-    if (abort.signal.aborted) return abortedEnd(abort.signal.reason as AbortCause)
+    if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
     await this.#emit(job.id, { type: 'started', attempt, seed, sandbox: report.detail })
     const worker = parts.workers().find((status) => status.model === job.model)
-    if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: `the engine worker is ${worker.state}` })
+    if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: 'it was not in memory' })
 
     const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
     const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
@@ -171,6 +178,12 @@ export class Runner {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  /** The folder was judged when the job was accepted. While it waited, another job's tools may have put a link in its place, or it is gone. */
+  async #sameFolder(path: string): Promise<void> {
+    const real = await this.#o.usable(path)
+    if (real !== path) throw new FaultError(fault('bad_cwd', { path, problem: `it leads to ${real} now` }))
   }
 
   /** Stores the end with its receipt. A job that is over must not look alive, so a store that fails (a full disk) is asked again until it can. */
@@ -205,30 +218,12 @@ export class Runner {
   }
 
   #past(id: string): JobEvent[] {
-    return this.#o.store.read.events(id, 0, -1)
+    return this.#o.store.read.journal(id)
   }
 
   #inBackground(work: Promise<void>): void {
     const guarded = work.catch((error: unknown) => this.#o.log('error', 'an event could not be stored', { problem: faultFrom(error).message }))
       .finally(() => this.#background.delete(guarded))
     this.#background.add(guarded)
-  }
-}
-
-function failedEnd(cause: Fault): End {
-  const outcome: Outcome = outcomeOf(cause)
-  return { type: 'ended', outcome, verified: outcomeTable[outcome].verified, summary: null, fault: cause }
-}
-
-function cancelledEnd(by: string): End {
-  return failedEnd(fault('cancelled', { by }))
-}
-
-function abortedEnd(cause: AbortCause): AgentEnd {
-  switch (cause.kind) {
-    case 'cancel': return cancelledEnd(cause.by)
-    case 'suspend': return { type: 'suspended', reason: cause.reason }
-    case 'timeout': return failedEnd(fault('timed_out', { what: 'The job', seconds: cause.seconds }))
-    default: return cause satisfies never
   }
 }
