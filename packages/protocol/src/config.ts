@@ -13,6 +13,13 @@ export const Config = z.strictObject({
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
     batchTokens: z.int().min(32).max(8192).default(512).describe('tokens in one evaluation'),
     idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
+    savedStateBytes: z.int().min(0).default(GiB).describe('memory for conversations that gave their sequence to another one; 0 = none'),
+    savedStateDiskBytes: z.int().min(0).default(4 * GiB).describe('the same on disk, in the cache folder; 0 = none'),
+    reserved: z.strictObject({
+      interactive: z.int().min(0).nullable().default(null).describe('sequences that jobs and batches leave free; null = 1 when there are at least 3'),
+      job: z.int().min(0).default(0).describe('further sequences that batches leave free'),
+    }).prefault({}),
+    activeDecodes: z.int().min(1).nullable().default(null).describe('requests computed at the same time; null = as many as there are sequences'),
   }).prefault({}),
   sandbox: z.strictObject({
     limits: z.enum(['strict', 'weak']).default('strict').describe('strict: kernel-enforced limits or refusal; weak: rlimits and a watching parent'),

@@ -89,7 +89,8 @@ export type TokenProbability = { text: string; probability: number; top: { text:
  * `done` or `failed`, after which nothing follows. Text arrives in pieces; their concatenation is the completion.
  */
 export type ModelEvent =
-  | { type: 'queued'; position: number }
+  /** `etaMs`: forecast of the wait from measured speeds; absent before anything was measured. */
+  | { type: 'queued'; position: number; etaMs?: number }
   | { type: 'started'; promptTokens: number; reusedTokens: number }
   | { type: 'prefill'; doneTokens: number; totalTokens: number }
   | { type: 'text'; text: string; probabilities?: TokenProbability[] }
