@@ -1,7 +1,7 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
-import type { AgentEnd, EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
+import { faultEnd, type AgentEnd, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
 import { type CheckPlace, failedText, finalAttempts, notDone, runCheck } from './checks.ts'
-import { aborted, ended, failure } from './ends.ts'
+import { aborted, ended } from './ends.ts'
 import { put, type Run } from './run.ts'
 
 /** The model calls `finish`. Null = it was refused with the reason, and the model goes on. */
@@ -56,7 +56,7 @@ export async function stopped(run: Run, outcome: 'stuck' | 'over_budget', guard:
 export function modelFailed(run: Run, problem: Fault): AgentEnd {
   const last = run.history.events.findLast((event) => event.type === 'check')
   if (last?.type === 'check' && !last.passed) return { type: 'ended', outcome: 'check_failed', verified: false, summary: null, fault: problem }
-  return failure(problem)
+  return faultEnd(problem)
 }
 
 export function checkPlace(run: Run): CheckPlace {
@@ -69,7 +69,7 @@ type Checked = { type: 'ran'; failed: EventOf<'check'> | null } | { type: 'end';
 async function runChecks(run: Run): Promise<Checked> {
   for (const command of run.input.request.checks) {
     const check = await runCheck(command, 'final', run.history.step, checkPlace(run))
-    if ('code' in check) return { type: 'end', end: aborted(run.patient) ?? failure(check) }
+    if ('code' in check) return { type: 'end', end: aborted(run.patient) ?? faultEnd(check) }
     if (check.cause === 'cancelled') return { type: 'end', end: aborted(run.patient) ?? ended('check_failed', null) }
     await put(run, check)
     if (!check.passed) return { type: 'ran', failed: check }

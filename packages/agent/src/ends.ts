@@ -1,6 +1,5 @@
 // Owns how a run may end: the few shapes of AgentEnd and what an abort means. Decides nothing about the work itself.
-import type { AbortCause, AgentEnd, Fault } from '@hearth/protocol'
-import { exitOf, fault } from '@hearth/protocol'
+import { abortEnd, type AbortCause, type AgentEnd } from '@hearth/protocol'
 
 /** At shutdown a running tool has this long to end by itself; then its outcome is unknown. The daemon itself waits 20 s. */
 const suspendGraceMs = 12_000
@@ -10,24 +9,9 @@ export function ended(outcome: 'resolved' | 'done_unverified' | 'check_failed', 
   return { type: 'ended', outcome, verified, summary, fault: null }
 }
 
-/** The end that a fault means; its exit code says whose it is. */
-export function failure(problem: Fault): AgentEnd {
-  const exit = exitOf(problem)
-  const outcome = exit === 64 || exit === 65 ? 'bad_input' : exit === 69 || exit === 75 ? 'engine_down'
-    : exit === 130 ? 'cancelled' : exit === 124 ? 'timed_out' : 'failed'
-  return { type: 'ended', outcome, verified: false, summary: null, fault: problem }
-}
-
 /** The end that an aborted signal asks for; null when it is not aborted. */
 export function aborted(signal: AbortSignal): AgentEnd | null {
-  if (!signal.aborted) return null
-  const cause = signal.reason as AbortCause
-  switch (cause.kind) {
-    case 'cancel': return failure(fault('cancelled', { by: cause.by }))
-    case 'timeout': return failure(fault('timed_out', { what: 'The job', seconds: cause.seconds }))
-    case 'suspend': return { type: 'suspended', reason: cause.reason }
-    default: return cause satisfies never
-  }
+  return signal.aborted ? abortEnd(signal.reason as AbortCause) : null
 }
 
 /** Follows `signal` at once for a cancel or a timeout, and after a grace for a suspension: tools may end by themselves. */

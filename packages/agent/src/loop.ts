@@ -1,10 +1,10 @@
 // Owns the loop: think -> act -> check, until a check passes, the model gives up, a guard or a limit stops it, or somebody does.
 // The next move is read off the history alone, so a resumed job goes on exactly where its events end.
-import type { AgentEnd, AgentInput, AgentPorts, ToolCall } from '@hearth/protocol'
+import { faultEnd, type AgentEnd, type AgentInput, type AgentPorts, type ToolCall } from '@hearth/protocol'
 import { act } from './act.ts'
 import { checkStarts } from './checks.ts'
 import { checkPlace, claimedDone, finish, modelFailed, stopped } from './done.ts'
-import { aborted, failure } from './ends.ts'
+import { aborted } from './ends.ts'
 import { type Evidence, malformedTurns, nudgesOf, repeatedCall, spentTokens } from './guards.ts'
 import { beginRun, put, type Run } from './run.ts'
 import { think } from './think.ts'
@@ -56,7 +56,7 @@ async function thinkOnce(run: Run): Promise<AgentEnd | null> {
 async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   const { history } = run
   const result = await act(run, call)
-  if ('fault' in result) return failure(result.fault)
+  if ('fault' in result) return faultEnd(result.fault)
   // Nothing may stand between the results of one turn: templates refuse it.
   if (history.pending !== null) return null
   const evidence = repeatedCall(history.events)
@@ -84,10 +84,10 @@ function limitReached({ history, input }: Run): { outcome: 'stuck' | 'over_budge
 /** Before any work: is there a sandbox, and is every check a command? */
 async function cannotStart(run: Run): Promise<AgentEnd | null> {
   const report = await run.ports.sandbox.report()
-  if (report.fault !== null) return failure(report.fault)
+  if (report.fault !== null) return faultEnd(report.fault)
   for (const command of run.input.request.checks) {
     const problem = await checkStarts(command, checkPlace(run))
-    if (problem !== null) return failure(problem)
+    if (problem !== null) return faultEnd(problem)
   }
   return null
 }

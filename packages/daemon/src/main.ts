@@ -13,6 +13,9 @@ const paths = resolvePaths(process.env, process.getuid?.() ?? 0)
 enableCompileCache(join(paths.cache, 'compile'))
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
+// A disk that is full or a reader that went away costs the log, not the daemon: an error on these would be logged, and be the next error.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+
 const { makeLog } = await import('./log.ts')
 const { exitOf, fault, faultFrom, FaultError } = await import('@hearth/protocol/fault')
 const log = makeLog((line) => process.stderr.write(line))

@@ -9,7 +9,7 @@ import { Transfers } from './http/transfers.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
 import { Feed } from './queue/feed.ts'
-import { Intake, type Guarded } from './queue/intake.ts'
+import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
 import { Runner } from './queue/runner.ts'
 import { claim, databasePath, makeFolders } from './state-dir.ts'
 import { Store } from './store/store.ts'
@@ -48,9 +48,10 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const parts = options.makeParts(store)
     undo.push(() => parts.close())
     const feed = new Feed(store.read)
-    const runner = new Runner({ store, feed, parts, config, log, outputs: join(paths.state, 'outputs') })
+    const guarded = guardedPlaces(paths, root)
+    const runner = new Runner({ store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
-    const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded: guardedPlaces(paths, root) })
+    const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
     const uid = process.getuid?.() ?? 0
     const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }

@@ -1,8 +1,8 @@
 // Owns the port between the daemon and the agent loop: what a run is given, what it may do, how it ends.
-import type { Fault } from './fault.ts'
+import { exitOf, fault, type Fault } from './fault.ts'
 import type { JobEventBody, JobRequest } from './job.ts'
 import type { Model } from './model.ts'
-import type { Outcome } from './outcome.ts'
+import { outcomeTable, type Outcome } from './outcome.ts'
 import type { Limits, Sandbox } from './sandbox.ts'
 
 export type AgentInput = {
@@ -27,7 +27,7 @@ export type AgentInput = {
 export type AgentPorts = {
   model: Model
   sandbox: Sandbox
-  /** Resolves when the event is on disk; `text` and `tool_output` resolve at once and are stored soon. Rejects only when the store is broken. */
+  /** Resolves when the event is on disk; events of one moment (emitted without waiting in between) are stored together or not at all. `text` and `tool_output` resolve at once and are stored soon. Rejects only when the store is broken. */
   emit(event: JobEventBody): Promise<void>
   /** Milliseconds since 1970. */
   now(): number
@@ -39,3 +39,24 @@ export type AbortCause = { kind: 'cancel'; by: string } | { kind: 'suspend'; rea
 export type AgentEnd =
   | { type: 'ended'; outcome: Outcome; verified: boolean | null; summary: string | null; fault: Fault | null }
   | { type: 'suspended'; reason: string }
+
+// The exit code of a cause (fault.ts) -> the outcome of the job that met it.
+const outcomeOfExit: Readonly<Record<number, Outcome>> = {
+  64: 'bad_input', 65: 'bad_input', 69: 'engine_down', 75: 'engine_down', 77: 'denied', 124: 'timed_out', 130: 'cancelled',
+}
+
+/** The end that a fault means; its exit code says whose it is. */
+export function faultEnd(problem: Fault): Extract<AgentEnd, { type: 'ended' }> {
+  const outcome = outcomeOfExit[exitOf(problem)] ?? 'failed'
+  return { type: 'ended', outcome, verified: outcomeTable[outcome].verified, summary: null, fault: problem }
+}
+
+/** The end that an abort asks for. */
+export function abortEnd(cause: AbortCause): AgentEnd {
+  switch (cause.kind) {
+    case 'cancel': return faultEnd(fault('cancelled', { by: cause.by }))
+    case 'timeout': return faultEnd(fault('timed_out', { what: 'The job', seconds: cause.seconds }))
+    case 'suspend': return { type: 'suspended', reason: cause.reason }
+    default: return cause satisfies never
+  }
+}

@@ -8,11 +8,14 @@ import { liveStates, outcomes } from './outcome.ts'
 import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
 import { jobClasses, Principal, Project } from './principal.ts'
 
+const noNul = (text: string): boolean => !text.includes('\0')
+const nulProblem = { error: 'it holds a NUL character' }
+
 export const JobRequest = z.strictObject({
   prompt: z.string().min(1).max(2_000_000).describe('what to do'),
   cwd: z.string().min(1).describe('absolute path of the folder to work in'),
-  checks: z.array(z.string().min(1).max(8192)).max(16).default([]).describe('shell commands that decide whether the job is resolved'),
-  model: z.string().min(1).nullable().default(null).describe('model id, or scripted:FILE; null = the configured default'),
+  checks: z.array(z.string().min(1).max(8192).refine(noNul, nulProblem)).max(16).default([]).describe('shell commands that decide whether the job is resolved'),
+  model: z.string().min(1).refine(noNul, nulProblem).nullable().default(null).describe('model id, or scripted:FILE; null = the configured default'),
   maxSteps: z.int().min(1).max(10_000).nullable().default(null),
   maxTokens: z.int().min(1).nullable().default(null).describe('prompt tokens evaluated plus completion tokens over the whole job'),
   timeoutSeconds: z.number().positive().max(30 * 86_400).nullable().default(null),

@@ -27,7 +27,7 @@ export class Journal {
   }
 
   /**
-   * Resolves when the event is on disk; `text` and `tool_output` resolve at once and are stored within `coalesceMs`, or with the next event.
+   * Resolves when the event is on disk; events emitted without waiting in between are stored together or not at all. `text` and `tool_output` resolve at once and are stored within `coalesceMs`, or with the next event.
    * Rejects when the store does; the number is then free again.
    */
   emit(body: JobEventBody): Promise<void> {
@@ -38,14 +38,17 @@ export class Journal {
     }
     return new Promise((resolve, reject) => {
       this.#pending.push({ body, at: this.#now(), resolve, reject })
-      this.#flush()
+      // Not at once: what is emitted in the same moment shall be in the same batch.
+      queueMicrotask(() => this.#flush())
     })
   }
 
   /** Resolves when nothing is waiting or in flight. */
   async drained(): Promise<void> {
-    this.#flush()
-    while (this.#writing !== null) await this.#writing
+    while (this.#writing !== null || this.#pending.length > 0) {
+      this.#flush()
+      await this.#writing
+    }
   }
 
   #addPiece(body: Extract<JobEventBody, { type: 'text' | 'tool_output' }>): void {

@@ -1,5 +1,5 @@
-// Owns what a job cost, as sums over its rows, and how a cause becomes an outcome. Pure.
-import { exitOf, type Fault, type JobEvent, type Outcome, type Receipt } from '@hearth/protocol'
+// Owns what a job cost, as sums over its rows. Pure.
+import type { JobEvent, Receipt } from '@hearth/protocol'
 import type { JobSums } from '../store/reads.ts'
 
 /**
@@ -33,15 +33,6 @@ export function receiptOf(sums: JobSums, runMs: number): Receipt {
     tokensPerSecond: sums.completionTokens > 0 && sums.decodeMs > 0 ? round(sums.completionTokens / (sums.decodeMs / 1000)) : null,
     joules: sums.joules, usdMicros: sums.usdMicros, bytesLeftBox: sums.bytesLeftBox,
   }
-}
-
-// The exit code of a cause (fault.ts) -> the outcome of the job that met it.
-const outcomeOfExit: Readonly<Record<number, Outcome>> = {
-  64: 'bad_input', 65: 'bad_input', 69: 'engine_down', 77: 'denied', 124: 'timed_out', 130: 'cancelled',
-}
-
-export function outcomeOf(fault: Fault): Outcome {
-  return outcomeOfExit[exitOf(fault)] ?? 'failed'
 }
 
 function round(value: number): number {

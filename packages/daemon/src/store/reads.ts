@@ -68,6 +68,12 @@ export class Reads {
     return this.#all('SELECT job_id, seq, at, body FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?', jobId, after, limit).map(eventOf)
   }
 
+  /** All events, oldest first; of pieces of text and output only their numbers and times, because their whole is in the `turn` and `tool_result` that follow. */
+  journal(jobId: string): JobEvent[] {
+    const body = "CASE WHEN type IN ('text', 'tool_output') THEN json_set(body, '$.text', '') ELSE body END AS body"
+    return this.#all(`SELECT job_id, seq, at, ${body} FROM events WHERE job_id = ? ORDER BY seq`, jobId).map(eventOf)
+  }
+
   lastSeq(jobId: string): number {
     return number(this.#one('SELECT coalesce(max(seq), 0) AS n FROM events WHERE job_id = ?', jobId) ?? {}, 'n')
   }
