@@ -100,3 +100,22 @@ test('a helper that counts nothing is a row with bytes unknown', async () => {
   }, () => 5).helper('model-download', 'index.example', 'j')
   assert.deepEqual(rows, [{ at: 5, jobId: 'j', purpose: 'model-download', host: 'index.example', bytes: null }])
 })
+
+test('a POST counts its body and never follows a redirect', async () => {
+  const { port, heads } = await serverOf(ok('yes'), moved('http://127.0.0.1:PORT/other'))
+  const rows: Row[] = []
+  const door = createDoor((row) => {
+    rows.push(row)
+    return Promise.resolve()
+  }, () => 5)
+  const options = { purpose: 'lan-endpoint' as const, jobId: 'j', headers: { authorization: 'Bearer k', 'content-type': 'application/json' }, body: '{"a":"ä"}' }
+  assert.equal(await (await door.post(`http://127.0.0.1:${port}/v1/chat`, options)).text(), 'yes')
+  const redirected = await door.post(`http://127.0.0.1:${port}/v1/chat`, options)
+  assert.equal(redirected.status, 302)
+  await redirected.body?.cancel()
+  const head = heads[0]?.split('\r\n\r\n')[0] ?? ''
+  assert.match(head, /^POST \/v1\/chat HTTP\/1\.1\r\n/)
+  assert.match(head, /\r\ncontent-length: 10$/)
+  assert.equal(heads.length, 2)
+  assert.deepEqual(rows.map((row) => [row.jobId, row.purpose, row.bytes]), [['j', 'lan-endpoint', head.length + 4 + 10], ['j', 'lan-endpoint', head.length + 4 + 10]])
+})

@@ -13,6 +13,7 @@ const starter = process.env['HEARTH_TEST_MODEL'] ?? join(homedir(), '.cache/hear
 const shipped = join(import.meta.dirname, '../../models.json')
 const closed: Door = {
   fetch: () => Promise.reject(new Error('nothing may be fetched here')),
+  post: () => Promise.reject(new Error('nothing may be sent here')),
   helper: () => Promise.reject(new Error('no helper may be started here')),
 }
 

@@ -1,8 +1,37 @@
 // Owns the configuration: every key, its default and its meaning. The daemon reads one JSON file; an unknown key is an error.
 import { z } from 'zod'
+import { AgentProfile } from './model.ts'
 
 const MiB = 2 ** 20
 const GiB = 2 ** 30
+
+// What the daemon itself says to its llama-server; an owner's argument must not contradict it.
+const ownFlags = /^(-m|--model|-mu|--model-url|-hf|-hfr|--hf-repo|--host|--port|--api-key|--api-key-file|--api-prefix|-np|--parallel|-c|--ctx-size|--tools|-ag|--agent|--mcp-servers-config|--mcp-servers-json)(=|$)/
+
+/** A llama-server program that serves some models instead of the built-in library. */
+export const LlamaServerConfig = z.strictObject({
+  path: z.string().startsWith('/').nullable().default(null).describe("the program; null = the one 'hearth engine build' made"),
+  models: z.array(z.string()).default([]).describe('ids of the models it serves; "*" = all'),
+  args: z.array(z.string().refine((arg) => !ownFlags.test(arg), 'the daemon sets this argument itself')).default([]).describe('further arguments, passed as they are'),
+  speculation: z.enum(['none', 'mtp', 'ngram']).default('none').describe('mtp: the prediction heads of the model or of draftModel; ngram: copies from the prompt'),
+  draftModel: z.string().startsWith('/').nullable().default(null).describe('a GGUF file with prediction heads of its own'),
+  draftTokens: z.int().min(1).max(64).default(3).describe('tokens guessed at once'),
+  cacheMiB: z.int().min(0).default(2048).describe('memory for prompts that lost their slot'),
+  readOnlyPaths: z.array(z.string().startsWith('/')).default([]).describe('further folders it may read (a ROCm outside /usr)'),
+})
+export type LlamaServerConfig = z.infer<typeof LlamaServerConfig>
+
+/** A model on another machine of this network that speaks the OpenAI chat dialect. */
+export const EndpointConfig = z.strictObject({
+  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,80}$/).describe('what people type as the model; unique, and not an id of the catalogue'),
+  url: z.url({ protocol: /^https?$/ }).refine((url) => !/[?#]|\/\/[^/]*@/.test(url), 'no user, query or fragment belongs here').describe('base address, usually ending in /v1'),
+  keyFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) that holds the key; null = none'),
+  model: z.string().min(1).describe('the name that is sent as `model`'),
+  local: z.boolean().default(false).describe('policy treats it as if it were this box; say so only of a machine you own'),
+  contextTokens: z.int().min(512).describe('its context window'),
+  profile: AgentProfile.prefault({ toolMode: 'native' }).describe('how the agent speaks with it'),
+})
+export type EndpointConfig = z.infer<typeof EndpointConfig>
 
 export const Config = z.strictObject({
   engine: z.strictObject({

@@ -9,6 +9,8 @@ export interface Door {
    * Rejects with FaultError when the row cannot be written; with the network's own error otherwise.
    */
   fetch(url: string, options: { purpose: EgressPurpose; jobId: string | null; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Response>
+  /** POST of one body, same promises; a redirect is never followed: its status is the answer. */
+  post(url: string, options: { purpose: EgressPurpose; jobId: string | null; headers?: Record<string, string>; body: string; signal?: AbortSignal }): Promise<Response>
   /** Records that a helper program is about to connect by itself; its bytes are unknown (null). */
   helper(purpose: EgressPurpose, host: string, jobId: string | null): Promise<void>
 }

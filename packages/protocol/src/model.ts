@@ -119,6 +119,8 @@ export type ModelInfo = {
   place: Place
   contextTokens: number
   profile: AgentProfile
+  /** The owner says that policy treats this model, which runs on another machine, as if it were this box. */
+  countsAsLocal?: boolean
 }
 
 /** The port. `generate` never throws and never rejects: every failure is the `failed` event. Aborting the signal ends it with `done/cancelled`. */

@@ -12,18 +12,20 @@ const redirects = new Set([301, 302, 303, 307, 308])
 export type WriteEgress = (entry: Omit<EgressEntry, 'id'>) => Promise<void>
 
 /**
- * Bytes of a row: the request line, all header lines and the blank line, as handed to the connection; a GET has no body. Name
+ * Bytes of a row: the request line, all header lines and the blank line, as handed to the connection, and the body of a POST. Name
  * resolution, TCP and TLS framing are not counted. A redirect is a request of its own and a row of its own.
  */
 export function createDoor(write: WriteEgress, now: () => number = Date.now): Door {
-  const get = async (url: URL, purpose: EgressPurpose, jobId: string | null, extra: Record<string, string>, signal: AbortSignal | undefined): Promise<IncomingMessage> => {
-    const headers = headOf(url, extra)
-    await write({ at: now(), jobId, purpose, host: url.host, bytes: headBytes(url, headers) })
+  const ask = async (method: 'GET' | 'POST', url: URL, purpose: EgressPurpose, jobId: string | null, extra: Record<string, string>, body: Buffer | null, signal: AbortSignal | undefined): Promise<IncomingMessage> => {
+    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`${url.protocol} addresses are not fetched`)
+    signal?.throwIfAborted()
+    const headers = headOf(url, { ...extra, ...(body === null ? {} : { 'content-length': String(body.length) }) })
+    await write({ at: now(), jobId, purpose, host: url.host, bytes: headBytes(method, url, headers) + (body?.length ?? 0) })
     return new Promise((resolve, reject) => {
       const send = url.protocol === 'https:' ? httpsRequest : httpRequest
-      const request = send(url, { method: 'GET', headers, agent: false, ...(signal === undefined ? {} : { signal }) }, resolve)
+      const request = send(url, { method, headers, agent: false, ...(signal === undefined ? {} : { signal }) }, resolve)
       request.once('error', reject)
-      request.end()
+      request.end(body ?? undefined)
     })
   }
   return {
@@ -31,9 +33,7 @@ export function createDoor(write: WriteEgress, now: () => number = Date.now): Do
       let url = new URL(address)
       let sent = headers
       for (let hop = 0; hop <= redirectLimit; hop += 1) {
-        if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`${url.protocol} addresses are not fetched`)
-        signal?.throwIfAborted()
-        const answer = await get(url, purpose, jobId, sent, signal)
+        const answer = await ask('GET', url, purpose, jobId, sent, null, signal)
         const target = answer.headers.location
         if (!redirects.has(answer.statusCode ?? 0) || target === undefined) return responseOf(answer)
         answer.destroy()
@@ -43,6 +43,9 @@ export function createDoor(write: WriteEgress, now: () => number = Date.now): Do
         url = next
       }
       throw new Error(`more than ${redirectLimit} redirects from ${address}`)
+    },
+    async post(address, { purpose, jobId, headers = {}, body, signal }) {
+      return responseOf(await ask('POST', new URL(address), purpose, jobId, headers, Buffer.from(body), signal))
     },
     helper: (purpose, host, jobId) => write({ at: now(), jobId, purpose, host, bytes: null }),
   }
@@ -59,8 +62,8 @@ function withoutSecrets(headers: Record<string, string>): Record<string, string>
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(authorization|cookie|proxy-authorization)$/i.test(name)))
 }
 
-function headBytes(url: URL, headers: Record<string, string>): number {
-  const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), '', '']
+function headBytes(method: string, url: URL, headers: Record<string, string>): number {
+  const lines = [`${method} ${url.pathname}${url.search} HTTP/1.1`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), '', '']
   return Buffer.byteLength(lines.join('\r\n'), 'latin1')
 }
 
