@@ -2,7 +2,8 @@
 // A part stands between `<!-- generated: NAME -->` and `<!-- /generated -->`; everything around it is written by hand.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Catalog, commandExits, Config, faultTable, Job, JobEventBody, JobRequest, LedgerEntry, outcomeTable, Receipt } from '@hearth/protocol'
+import { Catalog, commandExits, Config, faultTable, HardwareSnapshot, Job, JobEventBody, JobRequest, LedgerEntry, outcomeTable, Receipt } from '@hearth/protocol'
+import { doctorOfBoxes } from './hardware-docs.ts'
 import { fieldTable, markdownTable, unionTables } from './rules/schema-text.ts'
 import { readTree, type Tree, type Violation } from './rules/tree.ts'
 
@@ -20,6 +21,8 @@ export const parts: Readonly<Record<string, () => string>> = {
   events: () => unionTables(JobEventBody, 'type'),
   receipt: () => fieldTable(Receipt, false),
   ledger: () => fieldTable(LedgerEntry, false),
+  'hardware-doctor': () => doctorOfBoxes,
+  'hardware-snapshot': () => fieldTable(HardwareSnapshot, false),
 }
 
 /** Documents that must exist and hold these parts. */

@@ -8,6 +8,7 @@ import { freeDisk } from '../queue/intake.ts'
 import { databasePath } from '../state-dir.ts'
 import { checkIntegrity } from '../store/integrity.ts'
 import { examine } from './checks.ts'
+import { examineHardware } from './hardware.ts'
 import { cgroupFact, memoryFact, pathFact, usernsFact } from './facts.ts'
 
 export type DoctorInput = {
@@ -29,6 +30,8 @@ export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorI
     defaultModel: await parts.defaultModel().catch(() => null),
     workers: parts.workers(), memory: await memoryFact(), cgroups: await cgroupFact(), userns: await usernsFact(),
   }, config)
+  const { readHardware } = await import('@hearth/engine/hardware/snapshot')
+  checks.push(...examineHardware(await readHardware()))
   return { ok: checks.every((check) => check.state !== 'fail'), checks }
 }
 
