@@ -43,6 +43,16 @@ test('run: a refused job exits with its fault, and nothing else is on stdout', a
   }
 })
 
+test('a JOB that is empty or no id names no job, and nothing is asked of the daemon by it', async (t) => {
+  const { home, daemon } = await withDaemon(t, { events: [] })
+  daemon.add('job1', {}, [])
+  for (const command of ['show', 'logs', 'attach', 'cancel']) {
+    for (const word of ['', '..', 'a/b']) {
+      assert.deepEqual(await home.hearth(command, word), { code: 65, signal: null, stdout: '', stderr: `hearth: There is no job '${word}'.\nRun 'hearth ps --all' for the ids.\n` }, `${command} '${word}'`)
+    }
+  }
+})
+
 test('run --json: numbered events without a gap on stdout and nothing else', async (t) => {
   const { home } = await withDaemon(t, { events: played('check_failed', 10) })
   const ran = await home.hearth('run', '--json', 'x')

@@ -26,6 +26,13 @@ async function daemonPid(home: Home): Promise<number> {
   return (JSON.parse((await home.hearth('status', '--json')).stdout) as { pid: number }).pid
 }
 
+test('up says so when the daemon that runs was started for one job and will end by itself', async (t) => {
+  const home = makeHome(t, true)
+  await home.hearth('models', 'ls')
+  const up = await home.hearth('up')
+  assert.match(up.stdout, /^hearth is up already: pid \d+, socket \S+\nIt was started for one command and ends after 1 m 00 s without work; 'hearth down', then 'hearth up' starts one that stays\.\n$/)
+})
+
 test('run without a daemon starts one, resolves by its check, and says what it cost', async (t) => {
   const { home, work, words } = makeWorkshop(t, [copy, finish])
   const ran = await home.hearth(...words, '--check', 'test -f b.txt')

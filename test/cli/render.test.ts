@@ -43,6 +43,9 @@ test('columns, cutting and wrapping know wide and combining characters', () => {
   assert.equal(cut('漢字漢字', 5), '漢字…')
   assert.deepEqual(wrap('one two three four', 9), ['one two', 'three', 'four'])
   assert.deepEqual(wrap('abcdefghij kl', 4), ['abcd', 'efgh', 'ij', 'kl'])
+  for (const line of wrap(`a${' '.repeat(100)}b\n${' '.repeat(100)}c`, 17)) assert.ok(columns(line) <= 17, line)
+  assert.deepEqual(wrap('    far in\n  in', 9), ['    far', 'in', '  in'])
+  assert.equal(wrap(`a${' '.repeat(1_000_000)}b`, 80).at(-1)?.trim(), 'b')
   for (const line of wrap('漢字'.repeat(30) + ' word '.repeat(20), 17)) assert.ok(columns(line) <= 17, line)
 })
 

@@ -9,6 +9,8 @@ const searched = 1000
 
 /** The job with this id or unique prefix; without one the newest. Throws FaultError `unknown_job`, or `bad_request` naming the candidates. */
 export async function findJob(client: Client, word: string | undefined): Promise<Job> {
+  // In a path an empty word or '..' would name something else than a job.
+  if (word !== undefined && !/^[0-9A-Za-z]+$/.test(word)) throw new FaultError(fault('unknown_job', { id: word }))
   if (word !== undefined) {
     try {
       return await ask<Job>(client, `/api/jobs/${encodeURIComponent(word)}`)

@@ -85,16 +85,20 @@ export function wrap(text: string, width: number): string[] {
   for (const paragraph of text.split('\n')) {
     let line = ''
     let used = 0
+    let words = false
     for (const piece of paragraph.split(/(?<= )/)) {
       const size = columns(piece.trimEnd())
-      if (used + size > width && line.trim() !== '') {
-        lines.push(line.trimEnd())
+      if (used + size > width) {
+        // A line of blanks only is dropped: kept, it would push the word after it over the edge.
+        if (words) lines.push(line.trimEnd())
         line = ''
         used = 0
+        words = false
       }
       if (size <= width) {
         line += piece
         used += columns(piece)
+        words ||= size > 0
         continue
       }
       for (const grapheme of graphemes(piece)) {
@@ -107,6 +111,7 @@ export function wrap(text: string, width: number): string[] {
         line += grapheme
         used += step
       }
+      words = true
     }
     lines.push(line.trimEnd())
   }

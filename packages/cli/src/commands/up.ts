@@ -1,6 +1,7 @@
 // Owns `hearth up`.
 import type { Command } from '../command.ts'
 import { reach, start } from '../daemon.ts'
+import { duration } from '../print.ts'
 import { jsonLine, visible } from '../text.ts'
 
 export const up: Command = {
@@ -15,6 +16,9 @@ export const up: Command = {
     const status = before ?? await start(ctx, [])
     if (args.flag('json')) ctx.out.line(jsonLine({ started: before === null, pid: status.pid, socket: status.socket, stateDir: status.stateDir }))
     else ctx.out.line(`hearth is up${before === null ? '' : ' already'}: pid ${status.pid}, socket ${visible(status.socket)}`)
+    if (!args.flag('json') && status.idleExitSeconds !== null) {
+      ctx.out.line(`It was started for one command and ends after ${duration(status.idleExitSeconds * 1000)} without work; 'hearth down', then 'hearth up' starts one that stays.`)
+    }
     return 0
   },
 }
