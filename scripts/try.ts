@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { resolvePaths } from '@hearth/protocol/paths'
-import type { ModelList } from '@hearth/protocol'
+import type { ModelList, StatusReply } from '@hearth/protocol'
 import { demoJob } from './demo.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -46,9 +46,17 @@ process.exitCode = interrupted ? 130 : code
 
 async function main(): Promise<number> {
   say(`starting a daemon of its own in ${home}`)
-  const up = await asked(['up', '--json'])
-  if (up.code !== 0) return up.code
-  daemonPid = (JSON.parse(up.out) as { pid: number }).pid
+  const up = await startDaemon()
+  if (up !== 0) return up
+  const status = JSON.parse((await asked(['status', '--json'])).out) as StatusReply
+  if (status.sandbox.limits === 'none') {
+    // An ordinary account without a control group of its own: said, and only for this private daemon; a daemon of the owner's would refuse.
+    say('this account has no control group, so the tools of this run have the weaker limits (rlimits and a watching daemon); see docs/sandbox.md')
+    writeFileSync(join(home, 'config.json'), JSON.stringify({ sandbox: { limits: 'weak' } }))
+    await asked(['down', '--json'])
+    const again = await startDaemon()
+    if (again !== 0) return again
+  }
   const fetched = model.startsWith('scripted:') ? 0 : await fetchIfMissing()
   if (fetched !== 0 || interrupted) return fetched
   return options.prompt === null ? await builtIn() : await own(options.prompt)
@@ -60,6 +68,13 @@ async function fetchIfMissing(): Promise<number> {
   if (list.code !== 0) return list.code
   const row = (JSON.parse(list.out) as ModelList).models.find((one) => one.id === model)
   return row?.installed === true ? 0 : await shown(['models', 'pull', model])
+}
+
+/** Starts the daemon of this run; the exit code of `hearth up`. */
+async function startDaemon(): Promise<number> {
+  const up = await asked(['up', '--json'])
+  if (up.code === 0) daemonPid = (JSON.parse(up.out) as { pid: number }).pid
+  return up.code
 }
 
 /** The built-in job, at most twice. */
