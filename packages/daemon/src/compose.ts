@@ -33,7 +33,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
   const engines = once(async () => {
     const { Engine } = await import('@hearth/engine')
     const confine = config.engine.sandbox === 'off' ? null : (await import('@hearth/sandbox')).createConfine({})
-    engineNow = new Engine({ config: config.engine, confine, node, root, env, log: line('engine') })
+    engineNow = new Engine({ config: config.engine, confine, node, root, env, cacheDir: paths.cache, log: line('engine') })
     return engineNow
   })
 

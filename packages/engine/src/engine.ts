@@ -1,13 +1,17 @@
 // Owns the local models of one daemon: one supervised worker for each model file, at most one loaded at a time. The only way in for the daemon.
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fault, type Config, type Confine, type Model, type WorkerStatus } from '@hearth/protocol'
 import type { InstalledModel } from './installed.ts'
+import { Forecast } from './local/forecast.ts'
+import { Handover } from './local/handover.ts'
 import { LocalModel } from './local/local-model.ts'
 import { launcher } from './local/process.ts'
 import { Residency } from './local/residency.ts'
 import { Slots } from './local/slots.ts'
+import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
 import { defaultThreads } from './local/threads.ts'
 import type { Load } from './local/wire.ts'
@@ -23,21 +27,28 @@ export type EngineOptions = {
   /** What the worker may know of the caller's environment (GGML_*, VK_*, …); anything else in it is dropped. */
   env?: Readonly<Record<string, string | undefined>>
   log: (line: string) => void
+  /** Where conversations that lost their sequence are kept over a restart; absent = they are not kept at all. */
+  cacheDir?: string
   onState?: (status: WorkerStatus) => void
 }
 
-type Open = { id: string; supervisor: Supervisor; slots: Slots }
+type Open = { id: string; supervisor: Supervisor; slots: Slots; forecast: Forecast; handover: Handover | null }
 
 // A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
 const defaultContextTokens = 8192
 // A CPU computes small pieces as fast as large ones, and a small piece makes progress and cancelling fine-grained; a GPU wants the whole batch.
 const cpuPrefillTokens = 128
+// A run in flight ends after its evaluation; a long piece of a prompt on a slow machine takes about this long.
+const settleMs = 3000
+// States in memory are put on disk for this long at the end, the most valuable first.
+const flushMs = 5000
 const passedOn = /^(GGML_|VK_|HSA_)|^(AMD_VULKAN_ICD|MESA_SHADER_CACHE_DIR|LP_NUM_THREADS)$/
 
 export class Engine {
   readonly #options: EngineOptions
   readonly #open = new Map<string, Open>()
   readonly #residency = new Residency()
+  #states: SavedStates | null = null
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -47,7 +58,7 @@ export class Engine {
   model(installed: InstalledModel): Model {
     const open = this.#of(installed)
     return new LocalModel({
-      installed, supervisor: open.supervisor, slots: open.slots, contextTokens: this.#window(installed),
+      installed, supervisor: open.supervisor, slots: open.slots, forecast: open.forecast, handover: open.handover, contextTokens: this.#window(installed),
       hold: (signal) => this.#residency.hold(open.supervisor, signal),
     })
   }
@@ -62,26 +73,35 @@ export class Engine {
     for (const open of this.#open.values()) if (open.id === modelId) open.supervisor.reset()
   }
 
-  /** Ends every worker and every run (`shutting_down`). No process is left when it resolves. */
+  /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
   async close(): Promise<void> {
-    await Promise.all([...this.#open.values()].map((open) => open.supervisor.close()))
+    await Promise.all([...this.#open.values()].map(async (open) => {
+      if (open.handover !== null) await open.supervisor.settle(settleMs)
+      await open.supervisor.close()
+    }))
+    await this.#states?.close(flushMs)
   }
 
   #of(installed: InstalledModel): Open {
     const known = this.#open.get(installed.path)
     if (known !== undefined) return known
     const { config, log, onState } = this.#options
-    const slots = new Slots()
+    const reserved = config.reserved.interactive ?? (config.sequences >= 3 ? 1 : 0)
+    const slots = new Slots({ interactive: reserved, job: config.reserved.job, active: config.activeDecodes })
+    const forecast = new Forecast()
     const load = this.#load(installed)
-    const supervisor = new Supervisor({
+    const states = this.#savedStates()
+    const supervisor: Supervisor = new Supervisor({
       model: installed.id, load, log, timing: { idleUnloadMs: config.idleUnloadSeconds * 1000 },
-      launch: (hearing) => this.#launcher(installed, load)(hearing),
+      launch: (hearing) => this.#launcher(installed, load, open.handover?.launching(identityOf(installed.path)) ?? [])(hearing),
+      beforeEnd: async () => await open.handover?.keepAll(),
       onState: (phase) => {
         if (phase === 'starting') slots.forget()
         onState?.(statusOf(open))
       },
     })
-    const open: Open = { id: installed.id, supervisor, slots }
+    const handover = states === null ? null : new Handover({ states, slots, supervisor, forecast, load, log })
+    const open: Open = { id: installed.id, supervisor, slots, forecast, handover }
     this.#open.set(installed.path, open)
     return open
   }
@@ -101,7 +121,16 @@ export class Engine {
     }
   }
 
-  #launcher(installed: InstalledModel, load: Load) {
+  #savedStates(): SavedStates | null {
+    const { cacheDir, config, log } = this.#options
+    if (cacheDir === undefined) return null
+    this.#states ??= new SavedStates({
+      memoryDir: memoryFolder(cacheDir), diskDir: join(cacheDir, 'states'), memoryBytes: config.savedStateBytes, diskBytes: config.savedStateDiskBytes, log,
+    })
+    return this.#states
+  }
+
+  #launcher(installed: InstalledModel, load: Load, readWrite: readonly string[]) {
     const { config, confine, node, root, env } = this.#options
     const binary = realpathSync(node)
     const worker = join(root, 'packages/engine/src/local/worker.ts')
@@ -109,13 +138,29 @@ export class Engine {
       argv: [binary, '--disable-warning=ExperimentalWarning', worker],
       // node_modules/@hearth/* are links into packages/, so both ends must be there.
       readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path)],
-      readWrite: [],
+      readWrite,
       gpu: load.backend !== 'cpu',
       env: { HOME: '/tmp', PATH: '/usr/bin:/bin', ...allowed(env ?? {}) },
     }
     if (config.sandbox === 'off') return launcher(null, spec)
     return confine === null ? noConfine : launcher(confine, spec)
   }
+}
+
+/** What tells one model file from another without reading all of it: lengths, inodes and times of change of all its parts. */
+function identityOf(path: string): string {
+  const parts = [...new Set(filesOf(path).flatMap((part) => (existsSync(part) ? [realpathSync(part)] : [])))]
+  const seen = parts.map((part) => {
+    const { size, mtimeMs, ino, dev } = statSync(part)
+    return [size, mtimeMs, ino, dev]
+  })
+  return createHash('sha256').update(JSON.stringify(seen)).digest('hex').slice(0, 32)
+}
+
+/** A folder in memory for this cache folder and this user; null on a machine without /dev/shm. */
+function memoryFolder(cacheDir: string): string | null {
+  const name = createHash('sha256').update(cacheDir).digest('hex').slice(0, 16)
+  return existsSync('/dev/shm') ? `/dev/shm/hearth-${process.getuid?.() ?? 0}-${name}` : null
 }
 
 const mounted = ['engine/package.json', 'engine/src', 'protocol/package.json', 'protocol/src']

@@ -2,6 +2,8 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { fault, faultFrom, noUsage, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type Usage } from '@hearth/protocol'
 import type { InstalledModel } from '../installed.ts'
+import type { Forecast } from './forecast.ts'
+import type { Handover, Restored } from './handover.ts'
 import { checkRequest } from '../scripted/request.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Slot, Slots } from './slots.ts'
@@ -20,13 +22,16 @@ export type LocalModelOptions = {
   installed: InstalledModel
   supervisor: Supervisor
   slots: Slots
+  forecast: Forecast
+  /** Null when no state is ever saved. */
+  handover: Handover | null
   hold: HoldModel
   /** Window before the first load; afterwards the worker's own figure counts. */
   contextTokens: number
 }
 
 type Terminal = Extract<ModelEvent, { type: 'done' | 'failed' }>
-type Heard = RunMessage | { type: 'slot'; slot: Slot } | { type: 'position'; position: number } | { type: 'aborted' }
+type Heard = RunMessage | { type: 'slot'; slot: Slot } | { type: 'position'; position: number; etaMs: number | null } | { type: 'prepared'; restored: Restored | null } | { type: 'aborted' }
 
 const priority = { interactive: 5, job: 3, batch: 1 } as const
 
@@ -71,7 +76,7 @@ export class LocalModel implements Model {
   }
 
   async *#answer(request: ModelRequest, signal: AbortSignal, call: Call): AsyncGenerator<ModelEvent, void, void> {
-    const { supervisor, slots, installed } = this.#options
+    const { supervisor, slots, installed, forecast, handover } = this.#options
     const first = await supervisor.ready(signal)
     if (first === 'aborted') return yield call.done('cancelled')
     if ('fault' in first) return yield call.failed(first.fault)
@@ -84,24 +89,33 @@ export class LocalModel implements Model {
     const heard = new Mailbox<Heard>()
     const abort = (): void => heard.push({ type: 'aborted' })
     signal.addEventListener('abort', abort, { once: true })
-    const leave = slots.ask({ sessionKey: request.sessionKey, class: request.class, prompt: plan.prompt.text },
-      (slot) => heard.push({ type: 'slot', slot }), (position) => heard.push({ type: 'position', position }))
+    const side = isSide(request)
+    const leave = slots.ask({
+      sessionKey: request.sessionKey, class: request.class, prompt: plan.prompt.text, side,
+      saved: !side && request.sessionKey !== null && handover?.has(request.sessionKey) === true, expectedMs: forecast.runMs(plan.prompt.text.length, request.maxTokens),
+    }, (slot) => heard.push({ type: 'slot', slot }), (position, etaMs) => heard.push({ type: 'position', position, etaMs }))
     let run: Run | null = null
+    let restored: Restored | null = null
     try {
       if (signal.aborted) return yield call.done('cancelled')
       for (;;) {
         const message = await heard.next()
-        if (message.type === 'position') yield { type: 'queued', position: message.position }
+        if (message.type === 'position') yield { type: 'queued', position: message.position, ...(message.etaMs === null ? {} : { etaMs: message.etaMs }) }
         else if (message.type === 'aborted') return yield call.done('cancelled')
         else if (message.type === 'slot') {
-          run = new Run(message.slot, supervisor)
+          run = new Run(message.slot, supervisor, forecast, plan.prompt.text.length)
           // The worker may have died and come back while this request waited for its slot.
           const again = await supervisor.ready(signal)
           if (again === 'aborted') return yield call.done('cancelled')
           if ('fault' in again) return yield call.failed(again.fault)
           call.queued()
-          run.begin(generateOf(request, plan, message.slot), installed.id, (reply) => heard.push(reply))
+          const { slot } = message
+          run.prepare(handover?.prepare(slot, side ? null : request.sessionKey) ?? Promise.resolve(null), (restored) => heard.push({ type: 'prepared', restored }))
+        } else if (message.type === 'prepared') {
+          restored = message.restored
+          run?.begin((slot) => generateOf(request, plan, slot), installed.id, (reply) => heard.push(reply))
         } else {
+          if (message.type === 'started' && restored !== null) handover?.judge(restored, message.reusedTokens)
           for (const event of call.hear(message, plan, installed.id)) yield event
           if (call.ended) return
         }
@@ -121,6 +135,11 @@ export class LocalModel implements Model {
   }
 }
 
+/** Titles, summaries, canaries, and whoever names no session: their memory is not worth a session's. */
+function isSide(request: ModelRequest): boolean {
+  return request.sessionKey === null || (request.purpose !== 'agent' && request.purpose !== 'chat')
+}
+
 function generateOf(request: ModelRequest, plan: Plan, slot: Slot): Generate {
   return {
     type: 'generate', id: randomBytes(8).toString('hex'), sequence: slot.sequence, segments: plan.prompt.segments,
@@ -134,18 +153,40 @@ function generateOf(request: ModelRequest, plan: Plan, slot: Slot): Generate {
 class Run {
   readonly #slot: Slot
   readonly #supervisor: Supervisor
+  readonly #forecast: Forecast
+  readonly #promptChars: number
   #id: string | null = null
+  #preparing = false
+  #left = false
   #over = false
 
-  constructor(slot: Slot, supervisor: Supervisor) {
+  constructor(slot: Slot, supervisor: Supervisor, forecast: Forecast, promptChars: number) {
     this.#slot = slot
     this.#supervisor = supervisor
+    this.#forecast = forecast
+    this.#promptChars = promptChars
   }
 
-  begin(request: Generate, model: string, listener: (message: RunMessage) => void): void {
+  /** While a state is being saved or restored the slot stays taken, also when the caller leaves. */
+  prepare(work: Promise<Restored | null>, done: (restored: Restored | null) => void): void {
+    this.#preparing = true
+    const ready = (restored: Restored | null): void => {
+      this.#preparing = false
+      if (this.#left) this.#finish()
+      else done(restored)
+    }
+    work.then(ready, () => ready(null))
+  }
+
+  begin(make: (slot: Slot) => Generate, model: string, listener: (message: RunMessage) => void): void {
+    const request = make(this.#slot)
     this.#id = request.id
     this.#supervisor.run(request, (message) => {
       if (message.type === 'tokens') this.#slot.grew(message.text)
+      if (message.type === 'end' || message.type === 'broke') {
+        this.#slot.holds(message.figures.promptTokens + message.figures.completionTokens)
+        this.#forecast.measured(message.figures, this.#promptChars)
+      }
       if (message.type === 'end' || message.type === 'broke' || message.type === 'refused' || message.type === 'lost') this.#finish()
       listener(message)
     }, fault('worker_exited', { model, how: 'before the request reached it' }))
@@ -154,6 +195,8 @@ class Run {
   /** The caller is gone: nothing more is computed for it. */
   leave(): void {
     if (this.#over) return
+    this.#left = true
+    if (this.#preparing) return
     if (this.#id === null) this.#finish()
     else this.#supervisor.cancel(this.#id)
   }

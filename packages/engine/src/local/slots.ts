@@ -1,25 +1,62 @@
 // Owns which sequence of a worker serves which request, and who waits for one. Knows texts and keys, not tokens; sends nothing.
 import type { JobClass } from '@hearth/protocol'
+import { commonLength, inOrder, mayRun, waitsMs, type Limits } from './queue-order.ts'
 
-export type SlotRequest = { sessionKey: string | null; class: JobClass; prompt: string }
+export type SlotRequest = {
+  sessionKey: string | null
+  class: JobClass
+  prompt: string
+  /** A title, a summary, a call without a session: it never takes a session's memory when there is other room. */
+  side?: boolean
+  /** The memory of its session lies on disk or in a file: it need not borrow the beginning of another session's. */
+  saved?: boolean
+  /** How long it will hold the sequence; null = nothing was measured yet. */
+  expectedMs?: number | null
+}
 
-/** A taken sequence. `grew` tells what it now holds behind the prompt; `free` gives it back, once. */
-export type Slot = { readonly sequence: number; grew(text: string): void; free(): void }
+/** What a sequence holds for a session that another request now displaces. `tokens` as the worker counted them. */
+export type Displaced = { sessionKey: string; tokens: number }
 
-type Held = { busy: boolean; sessionKey: string | null; text: string; usedAt: number }
-type Waiter = { request: SlotRequest; position: number; take: (slot: Slot) => void; queued: (position: number) => void }
+/** A taken sequence. `grew` tells what it now holds behind the prompt, `holds` how many tokens that are; `free` gives it back, once. */
+export type Slot = {
+  readonly sequence: number
+  /** Another session's memory that is lost unless it is saved before the first token. */
+  readonly displaced: Displaced | null
+  /** It still holds what this very session left in it. */
+  readonly own: boolean
+  grew(text: string): void
+  holds(tokens: number): void
+  free(): void
+}
 
-const rank: Record<JobClass, number> = { interactive: 0, job: 1, batch: 2 }
+type Held = {
+  busy: boolean; sessionKey: string | null; class: JobClass; text: string; usedAt: number
+  /** Tokens at the end of the last run; 0 = none, or a run is going on. */
+  tokens: number
+  /** A saved state holds all of it. */
+  saved: boolean
+  startedMs: number
+  expectedMs: number | null
+}
+type Waiter = { request: SlotRequest; arrived: number; position: number; take: (slot: Slot) => void; queued: (position: number, etaMs: number | null) => void }
+
+const empty: Omit<Held, 'startedMs'> = { busy: false, sessionKey: null, class: 'interactive', text: '', usedAt: 0, tokens: 0, saved: false, expectedMs: null }
 
 export class Slots {
+  readonly #limits: Limits
   readonly #held: Held[] = []
-  readonly #waiting: Waiter[] = []
+  #waiting: Waiter[] = []
   #uses = 0
+  #arrivals = 0
+
+  constructor(limits: Limits = { interactive: 0, job: 0, active: null }) {
+    this.#limits = limits
+  }
 
   /** Sequences the worker has; may grow or shrink only while none is taken. Everything held is forgotten. */
   resize(count: number): void {
     this.#held.length = 0
-    for (let i = 0; i < count; i++) this.#held.push({ busy: false, sessionKey: null, text: '', usedAt: 0 })
+    for (let i = 0; i < count; i++) this.#held.push({ ...empty, startedMs: 0 })
     this.#serve()
   }
 
@@ -37,20 +74,29 @@ export class Slots {
 
   /** The worker is gone and its memory with it. Taken slots stay taken until they are freed. */
   forget(): void {
-    for (const held of this.#held) {
-      held.sessionKey = null
-      held.text = ''
-    }
+    for (const held of this.#held) Object.assign(held, { sessionKey: null, text: '', tokens: 0, saved: false })
+  }
+
+  /** Sessions whose memory lies in an idle sequence and nowhere else, the last used first. */
+  unsaved(): (Displaced & { sequence: number })[] {
+    return this.#held.map((held, sequence) => ({ ...held, sequence })).filter((held) => !held.busy && !held.saved && held.tokens > 0)
+      .toSorted((a, b) => b.usedAt - a.usedAt)
+      .flatMap(({ sessionKey, tokens, sequence }) => (sessionKey === null ? [] : [{ sessionKey, tokens, sequence }]))
+  }
+
+  /** A saved state now holds all that an idle sequence does. */
+  markSaved(sequence: number): void {
+    const held = this.#held[sequence]
+    if (held !== undefined && !held.busy) held.saved = true
   }
 
   /**
    * Asks for a sequence. `take` is called once, at once when one is free; `queued` with each new position (1 = next) before that.
-   * First come, first served inside a class; a higher class goes first. The returned function leaves the queue and does nothing later.
+   * A higher class goes first; inside a class sessions take turns. The returned function leaves the queue and does nothing later.
    */
-  ask(request: SlotRequest, take: (slot: Slot) => void, queued: (position: number) => void): () => void {
-    const waiter: Waiter = { request, position: 0, take, queued }
-    const behind = this.#waiting.findIndex((other) => rank[other.request.class] > rank[request.class])
-    this.#waiting.splice(behind < 0 ? this.#waiting.length : behind, 0, waiter)
+  ask(request: SlotRequest, take: (slot: Slot) => void, queued: (position: number, etaMs: number | null) => void): () => void {
+    const waiter: Waiter = { request, arrived: ++this.#arrivals, position: 0, take, queued }
+    this.#waiting.push(waiter)
     this.#serve()
     return () => {
       const at = this.#waiting.indexOf(waiter)
@@ -62,31 +108,50 @@ export class Slots {
 
   #serve(): void {
     for (;;) {
+      this.#waiting = inOrder(this.#waiting, this.#running())
       const first = this.#waiting[0]
-      const sequence = first === undefined ? null : choose(this.#held, first.request)
-      if (first === undefined || sequence === null) break
+      if (first === undefined || !mayRun(first.request.class, this.#running(), this.#held.length, this.#limits)) break
+      const sequence = choose(this.#held, first.request, this.#uses)
+      if (sequence === null) break
       this.#waiting.shift()
       first.take(this.#occupy(sequence, first.request))
     }
     this.#tellPositions()
   }
 
+  #running(): Held[] {
+    return this.#held.filter((held) => held.busy)
+  }
+
   #tellPositions(): void {
+    const now = performance.now()
+    const left = this.#running().map((held) => (held.expectedMs === null ? null : Math.max(0, held.expectedMs - (now - held.startedMs))))
+    const waits = waitsMs(left, this.#waiting.map((waiter) => waiter.request.expectedMs ?? null))
     for (const [index, waiter] of this.#waiting.entries()) {
       if (waiter.position === index + 1) continue
       waiter.position = index + 1
-      waiter.queued(index + 1)
+      waiter.queued(index + 1, waits[index] ?? null)
     }
   }
 
   #occupy(sequence: number, request: SlotRequest): Slot {
-    const held: Held = { busy: true, sessionKey: request.sessionKey, text: request.prompt, usedAt: ++this.#uses }
+    const before = this.#held[sequence]
+    const own = before !== undefined && before.tokens > 0 && before.sessionKey !== null && before.sessionKey === request.sessionKey
+    const displaced = before === undefined || own || before.sessionKey === null || before.saved || before.tokens === 0 ? null
+      : { sessionKey: before.sessionKey, tokens: before.tokens }
+    const held: Held = {
+      busy: true, sessionKey: request.side === true ? null : request.sessionKey, class: request.class, text: request.prompt, usedAt: ++this.#uses,
+      tokens: 0, saved: false, startedMs: performance.now(), expectedMs: request.expectedMs ?? null,
+    }
     this.#held[sequence] = held
     let taken = true
     return {
-      sequence,
+      sequence, displaced, own,
       grew: (text) => {
         if (taken) held.text += text
+      },
+      holds: (tokens) => {
+        if (taken) held.tokens = tokens
       },
       free: () => {
         if (!taken) return
@@ -101,21 +166,20 @@ export class Slots {
 
 /**
  * The idle sequence for a request: the one of the same session; else the one with the longest common beginning, if taking it throws away less than it
- * saves (another session with the same system prompt must not lose its memory); else the one unused for longest. Null when none is idle.
+ * saves (another session with the same system prompt must not lose its memory); else one without a session; else the session of least value
+ * (its length, worth less the longer it was not used). A side call takes a session's memory only when nothing else is idle, and then the one that
+ * loses least. Null when none is idle. `now` counts uses.
  */
-export function choose(held: readonly Readonly<Held>[], request: SlotRequest): number | null {
+export function choose(held: readonly Readonly<Held>[], request: SlotRequest, now = 0): number | null {
   const idle = held.map((slot, sequence) => ({ ...slot, sequence })).filter((slot) => !slot.busy)
-  const own = request.sessionKey === null ? undefined : idle.find((slot) => slot.sessionKey === request.sessionKey)
+  const own = request.sessionKey === null || request.side === true ? undefined : idle.find((slot) => slot.sessionKey === request.sessionKey)
   if (own !== undefined) return own.sequence
-  const shared = idle.map((slot) => ({ sequence: slot.sequence, common: commonLength(slot.text, request.prompt), length: slot.text.length }))
+  const free = idle.filter((slot) => slot.sessionKey === null)
+  const open = request.side === true && free.length > 0 ? free : idle
+  const shared = request.saved === true ? [] : open.map((slot) => ({ sequence: slot.sequence, common: commonLength(slot.text, request.prompt), length: slot.text.length }))
     .filter((slot) => slot.common > 0 && slot.common * 2 >= slot.length)
   if (shared.length > 0) return shared.reduce((best, slot) => (slot.common > best.common ? slot : best)).sequence
-  return idle.length === 0 ? null : idle.reduce((best, slot) => (slot.usedAt < best.usedAt ? slot : best)).sequence
-}
-
-function commonLength(a: string, b: string): number {
-  const limit = Math.min(a.length, b.length)
-  let length = 0
-  while (length < limit && a.charCodeAt(length) === b.charCodeAt(length)) length++
-  return length
+  if (free.length > 0) return free.reduce((best, slot) => (slot.usedAt < best.usedAt ? slot : best)).sequence
+  const worth = (slot: Held): number => slot.text.length / (now - slot.usedAt + 1)
+  return idle.length === 0 ? null : idle.reduce((best, slot) => (worth(slot) < worth(best) ? slot : best)).sequence
 }

@@ -68,7 +68,7 @@ export type Event =
   | { type: 'canary_ok' } | { type: 'canary_failed'; problem: string }
   | { type: 'pong' } | { type: 'progress'; forecastMs?: number } | { type: 'run_started' } | { type: 'run_ended' }
   | { type: 'launch_refused'; fault: Fault } | { type: 'exited'; exit: Exit }
-  | { type: 'tick' } | { type: 'retry' } | { type: 'unload' } | { type: 'reset' } | { type: 'close' }
+  | { type: 'tick' } | { type: 'retry' } | { type: 'unload' } | { type: 'reset' } | { type: 'settle' } | { type: 'close' }
 
 export type Effect =
   | { type: 'launch' } | { type: 'load' } | { type: 'canary' } | { type: 'ping' } | { type: 'shutdown' } | { type: 'kill' }
@@ -139,6 +139,8 @@ export function decide(model: string, timing: Timing, state: State, event: Event
     case 'reset':
       if (state.phase !== 'broken') return { state: { ...state, failures: [], streak: 0 }, effects: [] }
       return { state: { ...initialState(now), restarts: state.restarts, lastFault: state.lastFault, wanted: state.wanted }, effects: [] }
+    case 'settle':
+      return answered({ ...state, closing: true }, fault('shutting_down', {}))
     case 'close':
       return close(state, now)
     default:

@@ -1,9 +1,9 @@
 // Owns one engine worker: performs what supervision.ts decides, carries messages between runs and the process, and is the only one who starts or kills it.
 // Every run it accepts hears exactly one last word: `end`, `broke`, `refused`, or `lost` with the named cause.
-import type { Fault, WorkerState } from '@hearth/protocol'
+import { fault, type Fault, type WorkerState } from '@hearth/protocol'
 import type { Launch, WorkerProcess } from './process.ts'
 import { decide, defaultTiming, initialState, type Effect, type Event, type State, type Timing } from './supervision.ts'
-import { isRunReply, type FromWorker, type Generate, type Load, type Ready, type RunReply } from './wire.ts'
+import { isRunReply, isStateReply, type FromWorker, type Generate, type Load, type Ready, type RunReply, type StateReply, type StateWork } from './wire.ts'
 
 export type RunMessage = RunReply | { type: 'lost'; fault: Fault }
 export type ReadyAnswer = { ready: Ready } | { fault: Fault }
@@ -16,6 +16,8 @@ export type SupervisorOptions = {
   log: (line: string) => void
   /** After each change of phase; `ready` was left when sequences hold nothing any more. */
   onState?: (phase: WorkerState) => void
+  /** The last thing before an orderly end, while the worker still answers; the end waits for it, at most `drainMs`. */
+  beforeEnd?: () => Promise<void>
 }
 
 const canaryId = 'canary'
@@ -34,6 +36,9 @@ export class Supervisor {
   readonly #runs = new Map<string, (message: RunMessage) => void>()
   readonly #waiters = new Set<(answer: ReadyAnswer) => void>()
   readonly #atRest = new Set<() => void>()
+  readonly #work = new Map<string, (reply: StateReply | null) => void>()
+  #settled: (() => void) | null = null
+  #ending = false
 
   constructor(options: SupervisorOptions) {
     this.#options = options
@@ -81,6 +86,36 @@ export class Supervisor {
 
   cancel(id: string): void {
     if (this.#runs.has(id)) this.#process?.send({ type: 'cancel', id })
+  }
+
+  /** Saves or restores a sequence that no run uses. Null when the worker is gone before it answers. */
+  work(message: StateWork): Promise<StateReply | null> {
+    if (this.#process === null || (this.#state.phase !== 'ready' && this.#state.phase !== 'draining')) return Promise.resolve(null)
+    // As a run it is watched for progress, and a worker that drains waits for it; one that ends already is bounded by its drain.
+    const watched = this.#state.phase === 'ready'
+    if (watched) this.#hear({ type: 'run_started' })
+    this.#process.send(message)
+    return new Promise((resolve) => {
+      this.#work.set(message.operation, (reply) => {
+        if (watched && reply !== null) this.#hear({ type: 'run_ended' })
+        resolve(reply)
+      })
+    })
+  }
+
+  /** Takes nothing new and tells every run that the daemon shuts down; resolves when the worker is done with them, or after `patienceMs`. */
+  async settle(patienceMs: number): Promise<void> {
+    this.#hear({ type: 'settle' })
+    const ended = new Promise<void>((resolve) => { this.#settled = resolve })
+    for (const [id, listener] of [...this.#runs]) {
+      this.#runs.set(id, () => undefined)
+      listener({ type: 'lost', fault: fault('shutting_down', {}) })
+      this.#process?.send({ type: 'cancel', id })
+    }
+    if (this.#runs.size === 0) return
+    const timer = setTimeout(() => this.#settled?.(), patienceMs)
+    await ended
+    clearTimeout(timer)
   }
 
   /** Lets what runs finish, then ends the process. Resolves when there is none. */
@@ -145,7 +180,7 @@ export class Supervisor {
         this.#process?.send({ type: 'ping', n: ++this.#pings })
         return
       case 'shutdown':
-        this.#process?.send({ type: 'shutdown' })
+        void this.#end()
         return
       case 'kill':
         this.#process?.kill()
@@ -189,6 +224,9 @@ export class Supervisor {
         this.#ready = null
         this.#prefill.clear()
         this.#hear({ type: 'exited', exit })
+        for (const answer of this.#work.values()) answer(null)
+        this.#work.clear()
+        this.#settled?.()
         for (const resolve of this.#atRest) resolve()
         this.#atRest.clear()
       },
@@ -196,6 +234,19 @@ export class Supervisor {
     })
     if ('fault' in launched) this.#hear({ type: 'launch_refused', fault: launched.fault })
     else this.#process = launched
+    this.#ending = false
+  }
+
+  async #end(): Promise<void> {
+    if (this.#ending) return
+    this.#ending = true
+    const ending = this.#process
+    try {
+      await this.#options.beforeEnd?.()
+    } catch (error) {
+      this.#options.log(`engine worker '${this.#options.model}': ${error instanceof Error ? error.message : String(error)}`)
+    }
+    ending?.send({ type: 'shutdown' })
   }
 
   #canary(): void {
@@ -209,6 +260,12 @@ export class Supervisor {
     if (isRunReply(message)) {
       if (message.id === canaryId) this.#canaryReply(message)
       else this.#runReply(message)
+      return
+    }
+    if (isStateReply(message)) {
+      const answer = this.#work.get(message.operation)
+      this.#work.delete(message.operation)
+      answer?.(message)
       return
     }
     switch (message.type) {
@@ -247,6 +304,7 @@ export class Supervisor {
         this.#runs.delete(message.id)
         this.#prefill.delete(message.id)
         this.#hear({ type: 'run_ended' })
+        if (this.#runs.size === 0) this.#settled?.()
         break
       case 'started':
         this.#prefill.set(message.id, { doneTokens: message.reusedTokens, at: performance.now() })

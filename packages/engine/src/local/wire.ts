@@ -3,6 +3,8 @@
 //
 // Order: worker `booted`; daemon `load`; worker `loading`* then `ready` or `load_failed` (and it exits). Then any number of `generate`, at most one
 // at a time for each sequence; each is answered by `refused`, or by `started` (`prefill` | `tokens`)* and one of `end`, `broke`.
+// `save` writes what a sequence remembers to a file, `restore` reads it back; each is answered by `saved`, `restored` or `state_failed`, in between runs of
+// that sequence. A worker believes the file: who asks has checked that it is whole and of this very model, settings and library.
 // `cancel` makes the run end with `end/cancelled` after the evaluation in flight. `ping` is answered by `pong` at once, also while a model computes.
 // `shutdown`, or a closed channel, ends the process.
 import type { Sampling } from '@hearth/protocol'
@@ -45,7 +47,15 @@ export type Generate = {
   priority: 1 | 3 | 5
 }
 
-export type ToWorker = Load | Generate | { type: 'cancel'; id: string } | { type: 'ping'; n: number } | { type: 'shutdown' }
+/** `operation` names it in the reply; `path` lies in a folder the worker may write to. */
+export type StateWork = { type: 'save' | 'restore'; operation: string; sequence: number; path: string }
+/** `tokens`: what the sequence holds now. */
+export type StateReply =
+  | { type: 'saved'; operation: string; tokens: number }
+  | { type: 'restored'; operation: string; tokens: number }
+  | { type: 'state_failed'; operation: string; problem: string }
+
+export type ToWorker = Load | Generate | StateWork | { type: 'cancel'; id: string } | { type: 'ping'; n: number } | { type: 'shutdown' }
 
 /** What a file says about itself. Enough to render prompts without the model. */
 export type Inspection = {
@@ -83,6 +93,8 @@ export type Ready = {
   contextTokens: number
   sequences: number
   threads: number
+  /** Name and version of what computes: saved states of another one may crash it. Absent = it cannot save states. */
+  library?: string
   inspection: Inspection
 }
 
@@ -93,12 +105,14 @@ export type FromWorker =
   | { type: 'load_failed'; cause: NativeCause; problem: string }
   | { type: 'pong'; n: number }
   | RunReply
+  | StateReply
 
 const fromWorker: Record<FromWorker['type'], true> = {
   booted: true, loading: true, ready: true, load_failed: true, pong: true,
   refused: true, started: true, prefill: true, tokens: true, end: true, broke: true,
+  saved: true, restored: true, state_failed: true,
 }
-const toWorker: Record<ToWorker['type'], true> = { load: true, generate: true, cancel: true, ping: true, shutdown: true }
+const toWorker: Record<ToWorker['type'], true> = { load: true, generate: true, save: true, restore: true, cancel: true, ping: true, shutdown: true }
 
 /** Both ends are ours and of one version, so only the tag is looked at. */
 export function isFromWorker(value: unknown): value is FromWorker {
@@ -111,6 +125,10 @@ export function isToWorker(value: unknown): value is ToWorker {
 
 export function isRunReply(message: FromWorker): message is RunReply {
   return 'id' in message
+}
+
+export function isStateReply(message: FromWorker): message is StateReply {
+  return 'operation' in message
 }
 
 function hasTag(value: unknown, tags: Record<string, true>): boolean {

@@ -1,13 +1,13 @@
 // The engine worker's entry program: one model, one context, N sequences, told what to do over IPC (see wire.ts). The only importer of node-llama-cpp.
 // Holds no secret, opens no connection, reads no environment of its own; a native abort here ends this process and nothing else.
 import {
-  getLlama, LlamaGrammarEvaluationState, LlamaLogLevel, LlamaVocabularyType,
+  getLlama, getModuleVersion, LlamaGrammarEvaluationState, LlamaLogLevel, LlamaVocabularyType,
   type Llama, type LlamaContextSequence, type LlamaGrammar, type LlamaModel, type SequenceEvaluateOptions, type Token,
 } from 'node-llama-cpp'
 import { Batching } from './batching.ts'
 import { CompletionText } from './completion-text.ts'
 import { nativeCause } from './native-cause.ts'
-import { isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type TokenPiece } from './wire.ts'
+import { isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
 
 const penalisedTokens = 64
 const keptGrammars = 32
@@ -62,8 +62,14 @@ async function load(message: Load): Promise<void> {
   loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, controls }
   send({
     type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : 'cpu', contextTokens, sequences: message.sequences,
-    threads: context.idealThreads, inspection: inspect(model, controls),
+    threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama),
   })
+}
+
+/** The addon's own version, and what it was built from and how: all that the layout of a state may depend on. */
+async function libraryName(llama: Llama): Promise<string> {
+  const { repo, release } = llama.llamaCppRelease
+  return `node-llama-cpp ${await getModuleVersion()}, ${repo} ${release}, ${llama.buildType}`
 }
 
 /** The texts that parse into control or unknown tokens: llama.cpp skips exactly these two kinds when special parsing is off. */
@@ -148,6 +154,31 @@ async function generate(it: Loaded, request: Generate, run: { cancelled: boolean
   } catch (error) {
     const problem = problemOf(error)
     send({ type: 'broke', id, cause: nativeCause(problem), problem, figures })
+  }
+}
+
+async function stateWork(it: Loaded, { type, operation, sequence: number, path }: StateWork): Promise<void> {
+  const sequence = it.sequences[number]
+  try {
+    if (sequence === undefined) throw new Error(`there is no sequence ${number}`)
+    // The library waits for the lock of its dispatch loop here, as for an erasure.
+    const tokens = await batching.exclusive(async () => {
+      if (type === 'save') {
+        // A file holds no checkpoints, and such a memory cannot be cut back without one: what is saved ends where the next prompt surely still agrees.
+        const last = sequence.lastCheckpointIndex
+        if (sequence.needsCheckpoints && last > 0) await sequence.adaptStateToTokens(sequence.contextTokens.slice(0, last + 1), false)
+        await sequence.saveStateToFile(path)
+      } else {
+        // Loading leaves the checkpoints of the session before in place; going back to one of them would be another talk's memory.
+        await sequence.clearHistory()
+        await sequence.loadStateFromFile(path, { acceptRisk: true })
+        await sequence.takeCheckpoint()
+      }
+      return sequence.nextTokenIndex
+    })
+    send({ type: type === 'save' ? 'saved' : 'restored', operation, tokens })
+  } catch (error) {
+    send({ type: 'state_failed', operation, problem: problemOf(error) })
   }
 }
 
@@ -292,6 +323,10 @@ async function answer(message: unknown): Promise<void> {
       const run = runs.get(message.id)
       if (run !== undefined) run.cancelled = true
       return
+    case 'save':
+    case 'restore':
+      if (loaded !== null) await stateWork(loaded, message)
+      return
     }
     case 'shutdown':
       process.exit(0)
@@ -304,3 +339,5 @@ async function answer(message: unknown): Promise<void> {
 process.on('message', (message) => void answer(message))
 process.on('disconnect', () => process.exit(0))
 send({ type: 'booted' })
+// State files are for this user alone.
+process.umask(0o077)
