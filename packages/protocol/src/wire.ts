@@ -64,6 +64,39 @@ export const ModelRow = z.strictObject({
   problem: z.string().nullable().describe('why an installed file cannot be used; null when it can'),
 })
 export type ModelRow = z.infer<typeof ModelRow>
+/** What `models prune` frees: unfinished downloads, folders that no record or catalogue entry explains, files that lie here twice. */
+export const PruneReply = z.strictObject({
+  items: z.array(z.strictObject({
+    kind: z.enum(['unfinished', 'leftover', 'duplicate']),
+    model: z.string().describe('id, or the name of the folder'),
+    path: z.string(),
+    bytes: z.int().min(0).describe('disk space it frees'),
+    why: z.string(),
+  })),
+  bytes: z.int().min(0),
+  done: z.boolean().describe('false: only listed'),
+})
+export type PruneReply = z.infer<typeof PruneReply>
+
+/** GGUF models found in a folder (another program's cache), and what became of each. */
+export const FolderImportRequest = z.strictObject({
+  path: z.string().startsWith('/').describe('absolute path of the folder'),
+  dryRun: z.boolean().default(false).describe('only list'),
+})
+export type FolderImportRequest = z.input<typeof FolderImportRequest>
+export const FolderImportReply = z.strictObject({
+  kind: z.enum(['ollama', 'hub', 'files']).describe('how the folder is laid out'),
+  found: z.array(z.strictObject({
+    name: z.string().describe('what the other program calls it'),
+    path: z.string(),
+    bytes: z.int().min(0),
+    state: z.enum(['new', 'imported', 'known', 'refused']),
+    id: z.string().nullable(),
+    problem: z.string().nullable(),
+  })),
+})
+export type FolderImportReply = z.infer<typeof FolderImportReply>
+
 export const ModelList = z.strictObject({ models: z.array(ModelRow), default: z.string().nullable() })
 export type ModelList = z.infer<typeof ModelList>
 
