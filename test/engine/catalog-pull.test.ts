@@ -40,7 +40,7 @@ async function catalogWith(change: FileChange = {}): Promise<string> {
   const catalog: Catalog = {
     version: 1,
     models: [{
-      id: 'm', name: 'M', roles: ['agent'], license: null, summary: 'A test.', contextTokens: 4096, toolFormat: 'none', kvBytesPerToken: null,
+      id: 'm', name: 'M', roles: ['agent'], license: null, summary: 'A test.', contextTokens: 4096, toolFormat: 'none', kvBytesPerToken: null, aliases: [], unknown: {}, notes: [], reported: [],
       profile,
       files: [{
         name: 'm.gguf', bytes: change.bytes === undefined ? file.length : change.bytes, sha256: change.sha256 === undefined ? sha256(file) : change.sha256,
@@ -210,7 +210,7 @@ test('a complete part needs no connection', async () => {
 test('without a known sha256 a pull is refused, or trusted when asked, and resumed only with If-Range', async () => {
   const change = { sha256: null }
   const { code } = failure(await pull(await storeWith(change)))
-  assert.equal(code, 'bad_catalog')
+  assert.equal(code, 'no_sha256')
   assert.equal(server.asked.length, 0)
   await leftover(file.subarray(0, MiB), null)
   assert.deepEqual(sources(await pull(await storeWith(change), { trustFirstUse: true })), [0])

@@ -74,7 +74,7 @@ async function pull(change: Partial<ModelStoreOptions> & { wheelSha256?: string 
   const catalog: Catalog = {
     version: 1,
     models: [{
-      id: 'm', name: 'M', roles: ['agent'], license: null, summary: 'A test.', contextTokens: 4096, toolFormat: 'none', kvBytesPerToken: null,
+      id: 'm', name: 'M', roles: ['agent'], license: null, summary: 'A test.', contextTokens: 4096, toolFormat: 'none', kvBytesPerToken: null, aliases: [], unknown: {}, notes: [], reported: [],
       profile: { toolMode: 'json', tools: null, fewShot: null, sampling: {}, maxCallTokens: 100 },
       files: [{ name: 'm.gguf', bytes: model.length, sha256: fileSha256, sources: [{ type: 'pypi', package: name, version, member, wheelSha256 }] }],
     }],

@@ -1,14 +1,16 @@
 // Owns the models of this box as the daemon sees them: list, resolve, pull, import, remove, verify. The only way to change the models folder.
 // One folder per model (its files and hearth.json); unfinished downloads in .downloads/ID. Loads no model.
 import { rm } from 'node:fs/promises'
-import { fault, faultFrom, FaultError, type Door, type Fault, type ImportRequest, type ModelRow, type TransferEvent } from '@hearth/protocol'
+import { Config, fault, faultFrom, FaultError, type Door, type Fault, type ImportRequest, type ModelRow, type TransferEvent } from '@hearth/protocol'
 import type { InstalledModel } from '../installed.ts'
 import { codeOf, freeBytesOf, problemOf } from './durable.ts'
+import type { Hub } from './hub.ts'
 import { importModel } from './import.ts'
 import { lockModel } from './lock.ts'
+import { defaultPieceBytes } from './ranges.ts'
 import { chooseDefault } from './rows.ts'
 import { Shelf, sizeOf } from './shelf.ts'
-import { pullModel, verifyModel } from './transfers.ts'
+import { pullModel, pullReference, resolveReference, verifyModel } from './transfers.ts'
 
 export type ModelStoreOptions = {
   catalogPath: string
@@ -22,6 +24,13 @@ export type ModelStoreOptions = {
   retryDelaysMs?: readonly number[]
   /** A connection without a byte for so long counts as cut. */
   stallMs?: number
+  /** The model hub; default: the public one, without a token. */
+  hub?: Hub
+  /** Connections for one file of more than `pieceBytes`. */
+  connections?: number
+  pieceBytes?: number
+  /** Folder with the owner's own entries (`*.json`); default: none. */
+  overlayDir?: string | null
 }
 
 type Ok<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -30,7 +39,10 @@ export class ModelStore {
   readonly #shelf: Shelf
 
   constructor(options: ModelStoreOptions) {
-    this.#shelf = new Shelf({ freeBytes: freeBytesOf, python: 'python3', retryDelaysMs: [500, 2000, 5000], stallMs: 60_000, ...options })
+    this.#shelf = new Shelf({
+      freeBytes: freeBytesOf, python: 'python3', retryDelaysMs: [500, 2000, 5000], stallMs: 60_000,
+      hub: { url: Config.parse({}).models.hubUrl, tokenFile: null }, connections: 4, pieceBytes: defaultPieceBytes, overlayDir: null, ...options,
+    })
   }
 
   /** All models: the catalogue's in its order, then the imported ones by id. Throws FaultError `bad_catalog`. */
@@ -39,8 +51,9 @@ export class ModelStore {
   }
 
   /** The model with its file, ready to be loaded. Cheap: looks at the file's size, time and inode, not at its bytes. */
-  async resolve(id: string): Promise<Ok<{ model: InstalledModel }>> {
-    return await this.#answered(id, async () => {
+  async resolve(name: string): Promise<Ok<{ model: InstalledModel }>> {
+    return await this.#answered(name, async () => {
+      const id = await this.#shelf.idOf(name)
       const entry = await this.#shelf.entry(id)
       const installed = await this.#shelf.installed(id)
       if (installed === null) throw await this.#shelf.absent(id)
@@ -59,11 +72,23 @@ export class ModelStore {
   }
 
   /**
-   * Fetches a model of the catalogue; ends with exactly one `done` or `failed`. An abort keeps what was fetched for the next pull. A file without a sha256
-   * in the catalogue is refused unless `trustFirstUse`. Of two pulls of one model at once the second is refused with `conflict`.
+   * Fetches a model of the catalogue (by id or alias) or `hf:ORG/REPO:QUANT` from the hub; ends with exactly one `done` or `failed`. An abort keeps what was
+   * fetched for the next pull. A file whose sha256 neither the catalogue nor the hub states is refused unless `trustFirstUse`. Of two pulls of one model at once the
+   * second is refused with `conflict`.
    */
-  async *pull(id: string, signal: AbortSignal, options: { trustFirstUse?: boolean } = {}): AsyncGenerator<TransferEvent> {
-    yield* this.#transfer(id, pullModel(this.#shelf, id, signal, options.trustFirstUse ?? false))
+  async *pull(name: string, signal: AbortSignal, options: { trustFirstUse?: boolean } = {}): AsyncGenerator<TransferEvent> {
+    const trust = options.trustFirstUse ?? false
+    try {
+      if (name.startsWith('hf:')) {
+        const found = await resolveReference(this.#shelf, name, signal)
+        yield* this.#transfer(found.id, pullReference(this.#shelf, found, signal, trust))
+      } else {
+        const id = await this.#shelf.idOf(name)
+        yield* this.#transfer(id, pullModel(this.#shelf, id, signal, trust))
+      }
+    } catch (error) {
+      yield { type: 'failed', fault: this.#faultOf(name, error) }
+    }
   }
 
   /** Reads every file whole, compares its sha256 (or pins it when none is known) and checks its header. Ends like `pull`. */

@@ -29,6 +29,8 @@ export type DownloadRequest = {
   part: string
   expectedBytes: number | null
   expectedSha256: string | null
+  /** Sent with each request to this address (a token). */
+  headers?: Record<string, string>
   /** Bytes that will be needed beside it when it is here. */
   spareBytes: number
 }
@@ -113,7 +115,7 @@ async function* attempt(request: DownloadRequest, fetching: Fetching, count: (by
     const validator = note !== null && sameAddress(note, request.url) ? validatorOf(note) : null
     const response = await network(fetching.door.fetch(request.url, {
       purpose: 'model-download', jobId: null, signal,
-      headers: from === 0 ? {} : { range: `bytes=${from}-`, ...(validator === null ? {} : { 'if-range': validator }) },
+      headers: { ...request.headers, ...(from === 0 ? {} : { range: `bytes=${from}-`, ...(validator === null ? {} : { 'if-range': validator }) }) },
     }))
     const body: ReadableStream<Uint8Array> | null = response.body
     try {

@@ -33,10 +33,11 @@ const wantedKeys = new Set([
   'tokenizer.chat_template', 'tokenizer.ggml.tokens', 'split.count',
 ])
 
-const wantedOfArchitecture = new RegExp('^[^.]+\\.(context_length|block_count|embedding_length|ssm\\.state_size'
-  + '|attention\\.(head_count|head_count_kv|key_length|value_length|sliding_window|kv_lora_rank))$')
+const wantedOfArchitecture = new RegExp('^[^.]+\\.(context_length|block_count|embedding_length|feed_forward_length|vocab_size|full_attention_interval|token_shift_count'
+  + '|expert_(used_count|feed_forward_length|shared_feed_forward_length)|ssm\\.(state_size|conv_kernel|inner_size|group_count)|shortconv\\.l_cache|wkv\\.head_size|kda\\.head_dim'
+  + '|attention\\.(head_count|head_count_kv|(key|value)_length(_mla|_swa)?|sliding_window|sliding_window_pattern|kv_lora_rank|shared_kv_layers|recurrent_layers))$')
 
-// Twelve keys of one architecture and eight general ones are wanted; a file with a hundred prefixes is hostile and gets no more memory.
+// Some thirty keys of one architecture and eight general ones are wanted; a file with a hundred prefixes is hostile and gets no more memory.
 const keptAtMost = 100
 
 // Everything a header is described by. Other values are passed over without being held.

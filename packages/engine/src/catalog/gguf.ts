@@ -4,6 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { fault, type Fault } from '@hearth/protocol/fault'
 import { BoundedReader, Malformed } from './bounded-reader.ts'
 import { count, printable, readMetadata, readString, type MetadataValue } from './gguf-metadata.ts'
+import { shapeOf, type ModelShape } from './gguf-shape.ts'
 import { tensorTypes } from './gguf-types.ts'
 
 /** What a header says. Null: it does not say, or it cannot be derived. */
@@ -30,6 +31,12 @@ export type GgufHeader = {
   kvBytesPerToken: number | null
   /** Files the model is split into; 1 when it is whole. */
   splitCount: number
+  /** Bytes of all tensors of this file. */
+  tensorBytes: number
+  /** Of them in formats that llama.cpp copies into another layout for a CPU, beside the mapped file. */
+  repackedBytes: number
+  /** What tokens and sequences cost; null when the header does not say, and in the later parts of a split model. */
+  shape: ModelShape | null
 }
 
 export type GgufResult = { ok: true; header: GgufHeader } | { ok: false; fault: Fault }
@@ -91,19 +98,22 @@ async function parse(reader: BoundedReader, fileBytes: number): Promise<GgufHead
   }
   const header = describe(metadata)
   if (tensorCount === 0 && header.splitCount === 1) throw new Malformed('it has no tensors')
-  return { version, fileBytes, headerBytes, tensorCount, parameters: tensors.parameters, ...header }
+  return { version, fileBytes, headerBytes, tensorCount, parameters: tensors.parameters, tensorBytes: tensors.endBytes, repackedBytes: tensors.repackedBytes, ...header }
 }
 
 function hex(word: number): string {
   return [0, 8, 16, 24].map((shift) => ((word >>> shift) & 0xff).toString(16).padStart(2, '0')).join(' ')
 }
 
-type TensorSummary = { parameters: number; endBytes: number; last: string | null }
+type TensorSummary = { parameters: number; endBytes: number; repackedBytes: number; last: string | null }
+
+// Q4_0, Q2_K, Q4_K, IQ4_NL, MXFP4 (ggml-cpu/repack.cpp on x86); embeddings are looked up and stay as they are.
+const repackedTypes = new Set([2, 10, 12, 20, 39])
 
 /** Checks every tensor as llama.cpp does: known type, whole blocks, data laid out one after the other, aligned, without a gap or an overlap. */
 async function readTensors(reader: BoundedReader, tensorCount: number, alignment: number): Promise<TensorSummary> {
   const names = new Set<string>()
-  const summary: TensorSummary = { parameters: 0, endBytes: 0, last: null }
+  const summary: TensorSummary = { parameters: 0, endBytes: 0, repackedBytes: 0, last: null }
   let nextOffset = 0
   for (let i = 0; i < tensorCount; i++) {
     const where = `the entry of tensor ${i + 1} of ${tensorCount}`
@@ -130,13 +140,14 @@ async function readTensors(reader: BoundedReader, tensorCount: number, alignment
     summary.parameters += Number(values)
     summary.endBytes = nextOffset + bytes
     summary.last = name
+    if (repackedTypes.has(typeId) && dimensions > 1 && name !== 'token_embd.weight') summary.repackedBytes += bytes
     nextOffset = Math.ceil(summary.endBytes / alignment) * alignment
     if (nextOffset > Number.MAX_SAFE_INTEGER) throw new Malformed(`tensor '${name}' ends beyond any file`)
   }
   return summary
 }
 
-type Described = Omit<GgufHeader, 'version' | 'fileBytes' | 'headerBytes' | 'tensorCount' | 'parameters'>
+type Described = Omit<GgufHeader, 'version' | 'fileBytes' | 'headerBytes' | 'tensorCount' | 'parameters' | 'tensorBytes' | 'repackedBytes'>
 
 function describe(metadata: Map<string, MetadataValue>): Described {
   const splitCount = metadata.get('split.count')
@@ -162,6 +173,7 @@ function describe(metadata: Map<string, MetadataValue>): Described {
     fileType: number('general.file_type'),
     kvBytesPerToken: kvBytesPerToken(architecture, metadata, number),
     splitCount: number('split.count') ?? 1,
+    shape: shapeOf(architecture, metadata),
   }
 }
 

@@ -151,7 +151,7 @@ export async function place(from: string, to: string, copy: boolean, freeBytes: 
 }
 
 /** What is written down about a file that the catalogue does not know. */
-function importedAs(header: GgufHeader, path: string, by: NonNullable<InstallRecord['imported']>['by']): NonNullable<InstallRecord['imported']> {
+export function importedAs(header: GgufHeader, path: string, by: NonNullable<InstallRecord['imported']>['by']): NonNullable<InstallRecord['imported']> {
   const toolFormat = toolFormatOf(header.chatTemplate)
   return {
     name: header.name ?? basename(path), license: header.license, architecture: header.architecture, contextTokens: header.contextTokens,

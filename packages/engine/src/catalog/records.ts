@@ -24,7 +24,7 @@ export const InstallRecord = z.strictObject({
   imported: z.strictObject({
     name: z.string(), license: z.string().nullable(), architecture: z.string(), contextTokens: z.int().nullable(),
     toolFormat: z.enum(toolFormats), profile: AgentProfile, kvBytesPerToken: z.int().nullable(), parameters: z.int().nullable(),
-    from: z.string(), by: z.enum(['hard link', 'symbolic link', 'copy']),
+    from: z.string(), by: z.enum(['hard link', 'symbolic link', 'copy', 'download']),
   }).nullable(),
 })
 export type InstallRecord = z.infer<typeof InstallRecord>

