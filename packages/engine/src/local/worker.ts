@@ -2,9 +2,9 @@
 // Holds no secret, opens no connection, reads no environment of its own; a native abort here ends this process and nothing else.
 import {
   getLlama, getModuleVersion, LlamaGrammarEvaluationState, LlamaLogLevel, LlamaVocabularyType,
-  type Llama, type LlamaContextSequence, type LlamaGrammar, type LlamaModel, type SequenceEvaluateOptions, type Token,
+  type EvaluationPriority, type Llama, type LlamaContextSequence, type LlamaGrammar, type LlamaModel, type SequenceEvaluateOptions, type Token,
 } from 'node-llama-cpp'
-import { Batching } from './batching.ts'
+import { Batching, rowKey } from './batching.ts'
 import { CompletionText } from './completion-text.ts'
 import { nativeCause } from './native-cause.ts'
 import { isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
@@ -194,7 +194,7 @@ async function evaluate(
   while (tokens.length - at > it.prefillTokens) {
     await batching.pass()
     if (run.cancelled) return 'cancelled'
-    await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, at + it.prefillTokens), { evaluationPriority: request.priority })
+    await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, at + it.prefillTokens), { evaluationPriority: keyOf(request) })
     at += it.prefillTokens
     figures.prefillMs = performance.now() - startedAt
     send({ type: 'prefill', id, doneTokens: at, totalTokens: tokens.length })
@@ -210,7 +210,7 @@ async function evaluate(
     before: tokens, stop: request.stop, stopAtJson: request.stopAtJson,
     send: (piece, count, pieces) => send({ type: 'tokens', id, text: piece, count, pieces }),
   })
-  const options = { ...samplingOf(request, recent), evaluationPriority: request.priority, grammarEvaluationState: () => constraint.state }
+  const options = { ...samplingOf(request, recent), evaluationPriority: keyOf(request), grammarEvaluationState: () => constraint.state }
   const draws: AsyncGenerator<Draw, void, void> = request.probabilities > 0
     ? sequence.evaluateWithMetadata(tokens.slice(at), { probabilities: true, confidence: true }, options)
     : sequence.evaluateWithMetadata(tokens.slice(at), {}, options)
@@ -275,6 +275,11 @@ class Constraint {
   }
 }
 
+/** Class and sequence in the one number that the library hands to the batching strategy. */
+function keyOf({ priority, sequence }: Generate): EvaluationPriority {
+  return rowKey(priority, sequence) as EvaluationPriority
+}
+
 function samplingOf(request: Generate, recent: readonly Token[]): SequenceEvaluateOptions {
   const { temperature, topK, topP, minP, repeatPenalty, seed } = request.sampling
   return {
@@ -319,13 +324,13 @@ async function answer(message: unknown): Promise<void> {
       runs.delete(message.id)
       return
     }
-    case 'cancel': {
-      const run = runs.get(message.id)
-      if (run !== undefined) run.cancelled = true
-      return
     case 'save':
     case 'restore':
       if (loaded !== null) await stateWork(loaded, message)
+      return
+    case 'cancel': {
+      const run = runs.get(message.id)
+      if (run !== undefined) run.cancelled = true
       return
     }
     case 'shutdown':
@@ -336,8 +341,8 @@ async function answer(message: unknown): Promise<void> {
   }
 }
 
+// State files are for this user alone.
+process.umask(0o077)
 process.on('message', (message) => void answer(message))
 process.on('disconnect', () => process.exit(0))
 send({ type: 'booted' })
-// State files are for this user alone.
-process.umask(0o077)

@@ -1,0 +1,85 @@
+// What goes into one evaluation: order of rows, strict classes for prompts, and together or apart by measured time.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Batching, rowKey } from '../../packages/engine/src/local/batching.ts'
+import { RowCosts } from '../../packages/engine/src/local/row-cost.ts'
+
+const item = (sequence: number, rows = 1, priority: 1 | 3 | 5 = 3) => ({ tokens: Array.from({ length: rows }, () => 0), evaluationPriority: rowKey(priority, sequence), sequence })
+const batch = (batching: Batching, items: ReturnType<typeof item>[], size = 512): [number, number][] =>
+  batching.strategy({ items, size }).map((chosen) => [chosen.item.sequence, chosen.processAmount])
+
+test('rows go in by the number of their sequence, in whatever order they come back', () => {
+  const batching = new Batching()
+  assert.deepEqual(batch(batching, [item(3), item(0), item(63, 1, 1), item(2), item(1, 1, 5)]), [[0, 1], [1, 1], [2, 1], [3, 1], [63, 1]])
+})
+
+test('a prompt of a higher class takes the room first; what is chosen still goes in by sequence', () => {
+  const batching = new Batching()
+  assert.deepEqual(batch(batching, [item(0, 300, 1), item(1, 300, 5), item(2, 1, 3)]), [[0, 211], [1, 300], [2, 1]])
+  assert.deepEqual(batch(batching, [item(0, 600, 1), item(1, 600, 5)]), [[1, 512]])
+})
+
+test('an evaluation waits until every active run has queued its row, but not for ever', () => {
+  const batching = new Batching()
+  batching.enter()
+  batching.enter()
+  assert.deepEqual(batch(batching, [item(1)]), [])
+  assert.deepEqual(batch(batching, [item(1), item(0)]), [[0, 1], [1, 1]])
+  let asked = 1
+  while (batch(batching, [item(1)]).length === 0) asked++
+  assert.equal(asked, 65)
+})
+
+/** Plays `evaluations` on a machine where an evaluation of n rows takes cost(n); the parts of tokens that came from batches of all rows. */
+function play(costs: RowCosts, sequences: number, evaluations: number, cost: (rows: number) => number): { together: number; ms: number; tokens: number } {
+  let together = 0
+  let ms = 0
+  let tokens = 0
+  for (let i = 0; i < evaluations; i++) {
+    const rows = costs.apart(sequences) ? 1 : sequences
+    if (rows > 1) together++
+    tokens += rows
+    ms += cost(rows)
+    costs.note(rows, cost(rows))
+  }
+  return { together, ms, tokens }
+}
+
+const cpu: Record<number, number> = { 1: 7, 2: 18.2, 3: 24.6, 4: 30.7, 8: 50.7 }
+const onCpu = (rows: number): number => cpu[rows] ?? rows * 7
+
+test('a CPU that is slower with four rows than with four times one learns it; with eight rows it batches; looking again costs under 2 %', () => {
+  const costs = new RowCosts()
+  play(costs, 4, 20, onCpu)
+  const four = play(costs, 4, 10_000, onCpu)
+  assert.ok(four.ms / four.tokens < 7 * 1.02, `${four.ms / four.tokens} ms a token`)
+  assert.ok(four.together > 0, 'it looks again')
+  play(costs, 8, 30, onCpu)
+  const eight = play(costs, 8, 10_000, onCpu)
+  assert.ok(eight.ms / eight.tokens < 50.7 / 8 * 1.02, `${eight.ms / eight.tokens} ms a token`)
+  assert.ok(eight.together > 9_000)
+})
+
+test('a GPU batches all rows, also right after the start', () => {
+  const costs = new RowCosts()
+  const gpu = (rows: number): number => 20 + rows * 0.3
+  const start = play(costs, 8, 100, gpu)
+  assert.ok(start.together >= 90, `${start.together} of 100`)
+  const long = play(costs, 8, 10_000, gpu)
+  assert.ok(long.ms / long.tokens < gpu(8) / 8 * 1.02)
+})
+
+test('a machine that changes its mind is believed', () => {
+  const costs = new RowCosts()
+  play(costs, 4, 2_000, onCpu)
+  const after = (rows: number): number => 20 + rows
+  play(costs, 4, 2_000, after)
+  assert.ok(play(costs, 4, 1_000, after).together > 900)
+})
+
+test('one sequence is never apart, and one slow moment decides nothing', () => {
+  const costs = new RowCosts()
+  assert.equal(costs.apart(1), false)
+  for (let i = 0; i < 10; i++) costs.note(1, i === 9 ? 700 : 7)
+  assert.equal(costs.ms(1), 7)
+})
