@@ -66,3 +66,25 @@ export const HardwareSnapshot = z.strictObject({
   }),
 })
 export type HardwareSnapshot = z.infer<typeof HardwareSnapshot>
+
+export const planParts = ['weights', 'cache', 'state', 'compute', 'saved', 'program'] as const
+
+/** What loading a model would take, against what the box can give. Nothing is reserved by it. */
+export const MemoryPlan = z.strictObject({
+  model: z.string(),
+  verdict: z.enum(['fits', 'smaller', 'refused', 'unknown']).describe('smaller: it fits after something was shrunk; unknown: the file or the box does not tell enough'),
+  place: z.enum(['ram', 'gtt', 'vram']).nullable(),
+  totalBytes: bytes.describe('all memory of that place'),
+  limitBytes: bytes.describe('what models may have of it: without the reserve'),
+  freeBytes: bytes.describe('what of that is free at this moment'),
+  parts: z.array(z.strictObject({ name: z.enum(planParts), bytes: z.int().nonnegative() })),
+  neededBytes: z.int().nonnegative(),
+  mappedBytes: z.int().nonnegative().describe('pages of the file that stay mapped beside the copy a CPU computes with; given back under pressure and not counted as needed'),
+  contextTokens: z.int().describe('of each sequence, after shrinking'),
+  sequences: z.int(),
+  wishedContextTokens: z.int(),
+  wishedSequences: z.int(),
+  said: z.string().describe('one sentence with the numbers'),
+  remedy: z.string().nullable(),
+})
+export type MemoryPlan = z.infer<typeof MemoryPlan>
