@@ -175,7 +175,7 @@ test('a request is refused at the field that is wrong, and nothing is stored for
   assert.equal(broken.status, 400)
   assert.match(broken.text, /"code":"bad_request".*not valid at the body: it is not JSON/)
   const large = await raw('POST', '/api/jobs', Buffer.alloc(5 * 2 ** 20, 0x20))
-  assert.match(large.text, /not valid at the body: it is larger than 4 MiB/)
+  assert.match(large.text, /"code":"body_too_large".*The body is larger than 4.0 MiB/)
   const after_ = await daemon.client.call<{ jobs: Job[] }>('GET', '/api/jobs?limit=1000')
   assert.equal(after_.jobs.length, before_.jobs.length)
 })

@@ -27,7 +27,8 @@ for (const route of routes) {
     const app = makeApp({} as Api, () => principal, () => undefined)
     const answer = await app.request(route.path.replace(':id', 'abcd'), { method: route.method })
     assert.equal(answer.status, 403)
-    assert.equal((await answer.json() as { error: { message: string } }).error.message, `You may not call ${route.method} ${route.path} (scope ${scope}).`)
+    // One dialect has a place for the remedy, the other puts it behind the sentence.
+    assert.ok((await answer.json() as { error: { message: string } }).error.message.startsWith(`You may not call ${route.method} ${route.path} (scope ${scope}).`))
   })
 }
 

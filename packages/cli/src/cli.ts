@@ -45,6 +45,9 @@ async function load(name: string): Promise<Command> {
   return await entry.load()
 }
 
+/** First words of commands that have two: models, keys, … */
+const groups = [...new Set(Object.keys(commands).filter((name) => name.includes(' ')).map((name) => name.split(' ')[0] ?? ''))]
+
 /** Takes the command's name off the front. `--json` and `--no-color` may stand before it. */
 function commandName(argv: readonly string[]): [name: string, rest: string[]] {
   const before: string[] = []
@@ -55,16 +58,16 @@ function commandName(argv: readonly string[]): [name: string, rest: string[]] {
   if (word === undefined || word === '--help' || word === '-h') return ['help', rest(1)]
   if (word === '--version' || word === '-V') return ['version', rest(1)]
   if (word.startsWith('-')) throw usageFault(`'${word}' stands before the command; write 'hearth COMMAND ${word}'.`)
-  if (word === 'models') {
-    if (next === undefined || next.startsWith('-')) return ['models ls', rest(1)]
-    if (Object.hasOwn(commands, `models ${next}`)) return [`models ${next}`, rest(2)]
-    throw unknown(`models ${next}`)
+  if (groups.includes(word)) {
+    if ((next === undefined || next.startsWith('-')) && Object.hasOwn(commands, `${word} ls`)) return [`${word} ls`, rest(1)]
+    if (Object.hasOwn(commands, `${word} ${next}`)) return [`${word} ${next}`, rest(2)]
+    throw unknown(next === undefined ? word : `${word} ${next}`)
   }
   if (Object.hasOwn(commands, word)) return [word, rest(1)]
   throw unknown(word)
 }
 
 function unknown(name: string): Error {
-  const near = nearest(name, [...Object.keys(commands), 'models'])
+  const near = nearest(name, [...Object.keys(commands), ...groups])
   return usageFault(`There is no command '${name}'${near === null ? '' : `; the nearest is '${near}'`}.`)
 }

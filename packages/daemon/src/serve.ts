@@ -1,10 +1,14 @@
 // Owns the daemon's life: claim, open, recover, listen, and the same backwards. Reads no environment and never exits.
 import { join } from 'node:path'
-import { scopes, type Config, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
+import { fault, scopes, type Config, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
+import { credentialOf } from './auth/credential.ts'
+import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
 import type { Api } from './http/api.ts'
-import { makeApp } from './http/app.ts'
+import { makeApp, type Who } from './http/app.ts'
 import { listen } from './http/listen.ts'
+import { Loopback } from './http/loopback.ts'
+import { Chats } from './http/openai/chat.ts'
 import { Transfers } from './http/transfers.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
@@ -55,16 +59,33 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
     const uid = process.getuid?.() ?? 0
     const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }
+    const keys = new Keys({ store, log })
+    const chats = new Chats(config.http.maxInFlight)
+    // On the socket a request without a key is its owner's; one with a key is the key's, there as on the loopback listener.
+    const whoOn = (owner: Principal | null): Who => (request) => {
+      const credential = credentialOf((name) => request.headers.get(name), request.url)
+      switch (credential.type) {
+        case 'none': return owner ?? fault('unauthorized', {})
+        case 'key': return keys.check(credential.value) ?? fault('unauthorized', {})
+        case 'refused': return credential.fault
+        default: return credential satisfies never
+      }
+    }
     const api: Api = {
+      keys, chats, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }
-    const app = makeApp(api, () => principal, log)
-    const socket = await listen(paths.socket, (request) => app.fetch(request))
+    const ours = makeApp(api, whoOn(principal), log)
+    const theirs = makeApp(api, whoOn(null), log)
+    const loopback = new Loopback(config.http.port, (request, on) => theirs.fetch(request, on), log)
+    const socket = await listen(paths.socket, (request, on) => ours.fetch(request, on))
+    keys.onChange = () => void loopback.want(keys.usable())
+    await loopback.want(keys.usable())
     runner.recover()
 
-    const busy = (): boolean => runner.running + runner.waiting + transfers.count + socket.connections() > 0
+    const busy = (): boolean => runner.running + runner.waiting + transfers.count + socket.connections() + loopback.connections > 0
     const idle = idleExitSeconds === null ? null : watchIdle(busy, idleExitSeconds * 1000, () => wish.resolve({ reason: `idle for ${idleExitSeconds} s`, broken: false }))
     return {
       wish: wish.promise,
@@ -73,7 +94,8 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
         await runner.stop(graceMs)
         feed.close()
         await transfers.close()
-        await socket.close()
+        keys.onChange = null
+        await Promise.all([socket.close(), loopback.want(false)])
         await parts.close()
         await store.close()
         lock.release()

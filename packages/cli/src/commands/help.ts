@@ -24,8 +24,8 @@ export const help: Command = {
     const name = args.operands.join(' ')
     if (name === '') ctx.out.write(overview())
     else if (Object.hasOwn(topics, name)) ctx.out.write(topics[name]?.() ?? '')
-    else if (name === 'models') {
-      const group = Object.entries(commands).filter(([key]) => key.startsWith('models '))
+    else if (Object.keys(commands).some((key) => key.startsWith(`${name} `))) {
+      const group = Object.entries(commands).filter(([key]) => key.startsWith(`${name} `))
       for (const [i, [, entry]] of group.entries()) ctx.out.write((i === 0 ? '' : '\n') + commandHelp((await entry.load()).spec))
     } else {
       const entry = Object.hasOwn(commands, name) ? commands[name] : undefined

@@ -31,6 +31,7 @@ export const status: Command = {
       ['state', oneLine(reply.stateDir)],
       ['models', oneLine(reply.modelsDir)],
       ['socket', oneLine(reply.socket)],
+      ...(reply.http === undefined ? [] : [['http', oneLine(reply.http.url ?? reply.http.problem ?? "not listening; 'hearth keys add NAME' makes a key and opens it")] as const]),
     ], ink)) ctx.out.line(line)
     ctx.out.line()
     if (reply.workers.length === 0) {

@@ -1,11 +1,15 @@
 // Owns what the handlers may use and the shape of a route. A route is one row: who may call it, what it does, and the function.
 import type { Config, DoctorReport, Paths, Principal, scopes, SandboxReport } from '@hearth/protocol'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
+import type { Keys } from '../auth/keys.ts'
 import type { Parts } from '../parts.ts'
 import type { Feed } from '../queue/feed.ts'
 import type { Intake } from '../queue/intake.ts'
 import type { Runner } from '../queue/runner.ts'
 import type { Store } from '../store/store.ts'
+import type { LoopbackState } from './loopback.ts'
+import type { Chats } from './openai/chat.ts'
 import type { Transfers } from './transfers.ts'
 
 export type Scope = (typeof scopes)[number]
@@ -17,6 +21,10 @@ export type Api = {
   feed: Feed
   parts: Parts
   transfers: Transfers
+  keys: Keys
+  chats: Chats
+  /** The loopback listener; `settled` resolves when it is as it was last wanted. */
+  listener: { readonly state: LoopbackState; settled(): Promise<void> }
   config: Config
   paths: Paths
   startedAt: number
@@ -27,7 +35,12 @@ export type Api = {
   shutdown(by: string): void
 }
 
-export type Env = { Variables: { principal: Principal } }
+export type Env = {
+  /** `cut` aborts with a Fault when the key of the request is revoked. */
+  Variables: { principal: Principal; cut: AbortSignal }
+  /** Node's own two ends; absent when a test asks the app without a socket. */
+  Bindings: { incoming?: IncomingMessage; outgoing?: ServerResponse }
+}
 
 export type Route = {
   method: 'GET' | 'POST' | 'DELETE'

@@ -1,36 +1,60 @@
 // Owns the HTTP app: the route table made into an app, who may call what, and how a failure is answered. Knows no socket.
-import { fault, faultFrom, httpOf, type ErrorReply, type Fault, type Principal } from '@hearth/protocol'
+import { fault, faultFrom, type Fault, type Principal } from '@hearth/protocol'
+import type { Context } from 'hono'
 import { Hono } from 'hono/tiny'
 import type { Log } from '../log.ts'
 import type { Api, Env, Route } from './api.ts'
+import { answer } from './answer.ts'
 import { boxRoutes } from './box.ts'
 import { jobRoutes } from './jobs.ts'
+import { keyRoutes } from './keys.ts'
 import { modelRoutes } from './models.ts'
+import { openAiRoutes } from './openai/routes.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...modelRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...modelRoutes, ...keyRoutes, ...openAiRoutes]
 
-/** `who` gives the principal of a connection; on the Unix socket that is its owner. */
-export function makeApp(api: Api, who: () => Principal, log: Log): Hono<Env> {
+/** Who asks, or why nobody is let in. */
+export type Who = (request: Request) => Principal | Fault
+
+// A stream that was cut says why; whoever does not end by itself then is ended.
+const cutAfterMs = 250
+
+/** `who` is asked for every request but those of a route without a scope, also for addresses that do not exist. */
+export function makeApp(api: Api, who: Who, log: Log): Hono<Env> {
   const app = new Hono<Env>()
   for (const route of routes) {
     app.on(route.method, route.path, (c) => {
-      const principal = who()
-      if (route.scope !== null && !principal.scopes.includes(route.scope)) return answer(fault('not_allowed', { what: `call ${route.method} ${route.path} (scope ${route.scope})` }))
+      if (route.scope === null) return route.handle(c, api)
+      const principal = who(c.req.raw)
+      if ('code' in principal) return answer(c.req.path, principal)
+      if (!principal.scopes.includes(route.scope)) return answer(c.req.path, fault('not_allowed', { what: `call ${route.method} ${route.path} (scope ${route.scope})` }))
       c.set('principal', principal)
+      c.set('cut', cutBy(c, api, principal))
       return route.handle(c, api)
     })
   }
-  app.notFound((c) => answer(fault('not_found', { what: `route ${c.req.method} ${c.req.path}` })))
-  app.onError((error) => {
+  app.notFound((c) => {
+    const principal = who(c.req.raw)
+    return answer(c.req.path, 'code' in principal ? principal : fault('not_found', { what: `route ${c.req.method} ${c.req.path}` }))
+  })
+  app.onError((error, c) => {
     const cause = faultFrom(error)
     if (cause.code === 'internal') log('error', 'a request met an internal fault', { problem: error.stack ?? error.message })
-    return answer(cause)
+    return answer(c.req.path, cause)
   })
   return app
 }
 
-function answer(cause: Fault): Response {
-  const body: ErrorReply = { error: cause }
-  return Response.json(body, { status: httpOf(cause) })
+/** Aborts when the key of this request is revoked; its connection is closed soon after. */
+function cutBy(c: Context<Env>, api: Api, principal: Principal): AbortSignal {
+  const cut = new AbortController()
+  const outgoing = c.env?.outgoing
+  if (principal.kind !== 'key' || outgoing === undefined) return cut.signal
+  const forget = api.keys.watch(principal.id, (why) => {
+    cut.abort(why)
+    setTimeout(() => outgoing.destroy(), cutAfterMs).unref()
+  })
+  outgoing.once('close', forget)
+  return cut.signal
 }

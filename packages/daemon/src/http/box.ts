@@ -23,7 +23,7 @@ export const boxRoutes: readonly Route[] = [
         version, wire: wireVersion, pid: process.pid, startedAt: api.startedAt, stateDir: api.paths.state, modelsDir: api.paths.models, socket: api.paths.socket,
         rssBytes: process.memoryUsage.rss(), freeDiskBytes: await freeDisk(api.paths.state),
         jobs: { running: counts.get('running') ?? 0, queued: counts.get('queued') ?? 0, suspended: counts.get('suspended') ?? 0, ended },
-        workers: api.parts.workers(), sandbox: { available, limits, detail }, idleExitSeconds: api.idleExitSeconds,
+        workers: api.parts.workers(), sandbox: { available, limits, detail }, http: api.listener.state, idleExitSeconds: api.idleExitSeconds,
       }
       return c.json(reply)
     },

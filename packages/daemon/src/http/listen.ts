@@ -1,10 +1,13 @@
 // Owns the Unix socket: a 0600 socket in a folder of ours. Whoever can open it is its owner.
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { fault, FaultError } from '@hearth/protocol/fault'
+
+/** The app; it may also write to `outgoing` itself and answer with `alreadySent`. */
+export type Fetch = (request: Request, on: { incoming: IncomingMessage; outgoing: ServerResponse }) => Response | Promise<Response>
 
 export type Listening = { close(): Promise<void>; connections(): number }
 
@@ -12,11 +15,11 @@ export type Listening = { close(): Promise<void>; connections(): number }
  * Serves the app on the socket. A socket file that nobody answers is replaced; one that answers is a daemon with another state folder,
  * and then this rejects with FaultError `cannot_create`.
  */
-export async function listen(path: string, fetch: (request: Request) => Response | Promise<Response>): Promise<Listening> {
+export async function listen(path: string, fetch: Fetch): Promise<Listening> {
   await ownFolder(dirname(path))
   if (await answers(path)) throw new FaultError(fault('cannot_create', { path, problem: 'another daemon with another state folder listens there' }))
   await rm(path, { force: true })
-  const answer = getRequestListener(fetch, { overrideGlobalObjects: false })
+  const answer = getRequestListener(fetch as Parameters<typeof getRequestListener>[0], { overrideGlobalObjects: false })
   const server = createServer({ keepAliveTimeout: 5000 }, (incoming, outgoing) => void answer(incoming, outgoing))
   // Streams live as long as a job; the request itself must still come in a minute.
   server.requestTimeout = 60_000
@@ -34,7 +37,7 @@ export async function listen(path: string, fetch: (request: Request) => Response
 }
 
 /** Stops accepting, lets answers that are being sent end for a moment, then cuts. The socket file goes with the server. */
-async function closeServer(server: Server): Promise<void> {
+export async function closeServer(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   server.closeIdleConnections()
   const cut = setTimeout(() => server.closeAllConnections(), 1000)

@@ -1,5 +1,5 @@
-// Owns the routes of models: list, pull, verify, import, remove, reset.
-import { fault, FaultError, ImportRequest, type ModelList, type ModelRow } from '@hearth/protocol'
+// Owns the routes of models: list, pull, verify, import, prune, remove, reset.
+import { fault, FaultError, FolderImportRequest, ImportRequest, type ModelList, type ModelRow } from '@hearth/protocol'
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf, parse } from './parse.ts'
@@ -15,12 +15,22 @@ export const modelRoutes: readonly Route[] = [
     },
   },
   {
-    method: 'POST', path: '/api/models/:id/pull', scope: 'admin', about: 'lines of TransferEvent; a second pull of the same model joins the first',
-    handle: (c, api) => transfer(c, api, 'pull'),
+    method: 'POST', path: '/api/models/:id/pull', scope: 'admin', about: 'lines of TransferEvent; `:id` may be hf:ORG/REPO:QUANT (escaped); ?trust=1 believes a file without a sha256; a second pull of the same model joins the first',
+    async handle(c, api) {
+      const name = c.req.param('id') ?? ''
+      const id = name.startsWith('hf:') ? name : (await modelOf(c, api)).id
+      const shelf = await api.parts.shelf()
+      const options = { trustFirstUse: c.req.query('trust') === '1' }
+      return ndjson((left) => api.transfers.join('pull', id, (signal) => shelf.pull(id, signal, options), left))
+    },
   },
   {
     method: 'POST', path: '/api/models/:id/verify', scope: 'admin', about: 'lines of TransferEvent; reads the whole file and compares its sha256',
-    handle: (c, api) => transfer(c, api, 'verify'),
+    async handle(c, api) {
+      const row = await modelOf(c, api)
+      const shelf = await api.parts.shelf()
+      return ndjson((left) => api.transfers.join('verify', row.id, (signal) => shelf.verify(row.id, signal), left))
+    },
   },
   {
     method: 'POST', path: '/api/models/import', scope: 'admin', about: 'ImportRequest -> 201 ModelRow',
@@ -29,6 +39,21 @@ export const modelRoutes: readonly Route[] = [
       const result = await (await api.parts.shelf()).importFile(request)
       if (!result.ok) throw new FaultError(result.fault)
       return c.json(result.model, 201)
+    },
+  },
+  {
+    method: 'POST', path: '/api/models/import-folder', scope: 'admin', about: 'FolderImportRequest -> FolderImportReply: the models of another program, each linked',
+    async handle(c, api) {
+      const request = parse(FolderImportRequest, await bodyOf(c), 'the import')
+      const result = await (await api.parts.shelf()).importFolder(request)
+      if (!result.ok) throw new FaultError(result.fault)
+      return c.json(result.reply)
+    },
+  },
+  {
+    method: 'POST', path: '/api/models/prune', scope: 'admin', about: 'PruneReply: what lies in the models folder for nothing; ?apply=1 removes it',
+    async handle(c, api) {
+      return c.json(await (await api.parts.shelf()).prune({ apply: c.req.query('apply') === '1' }))
     },
   },
   {
@@ -53,16 +78,10 @@ export const modelRoutes: readonly Route[] = [
   },
 ]
 
-async function transfer(c: Context<Env>, api: Api, kind: 'pull' | 'verify'): Promise<Response> {
-  const row = await modelOf(c, api)
-  const shelf = await api.parts.shelf()
-  return ndjson((left) => api.transfers.join(kind, row.id, (signal) => shelf[kind](row.id, signal), left))
-}
-
 async function modelOf(c: Context<Env>, api: Api): Promise<ModelRow> {
   const id = c.req.param('id') ?? ''
   const rows = await (await api.parts.shelf()).list()
-  const row = rows.find((candidate) => candidate.id === id)
+  const row = rows.find((candidate) => candidate.id === id) ?? rows.find((candidate) => candidate.aliases?.includes(id))
   if (row === undefined) throw new FaultError(fault('unknown_model', { id, known: rows.map((known) => known.id) }))
   return row
 }

@@ -4,7 +4,7 @@ import type { Context } from 'hono'
 import type { z } from 'zod'
 import type { Env } from './api.ts'
 
-const bodyLimitBytes = 4 * 2 ** 20
+const defaultLimitBytes = 4 * 2 ** 20
 
 /** The parsed value, or FaultError `bad_request` for the first thing that is wrong. `what` names the whole, e.g. 'the job'. */
 export function parse<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
@@ -20,14 +20,14 @@ function lower(sentence: string): string {
   return sentence.charAt(0).toLowerCase() + sentence.slice(1).replace(/\.$/, '')
 }
 
-/** The body as JSON, at most 4 MiB of it. Throws FaultError `bad_request`. */
-export async function bodyOf(c: Context<Env>): Promise<unknown> {
+/** The body as JSON, at most 4 MiB of it if nothing else is said. Throws FaultError `bad_request` or `body_too_large`. */
+export async function bodyOf(c: Context<Env>, limitBytes: number = defaultLimitBytes): Promise<unknown> {
   const parts: Uint8Array[] = []
   let bytes = 0
   // Counted as it comes: a length that a client states proves nothing.
   for await (const part of (c.req.raw.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += part.byteLength
-    if (bytes > bodyLimitBytes) throw new FaultError(fault('bad_request', { where: 'the body', problem: `it is larger than ${bodyLimitBytes / 2 ** 20} MiB` }))
+    if (bytes > limitBytes) throw new FaultError(fault('body_too_large', { limitBytes }))
     parts.push(part)
   }
   try {

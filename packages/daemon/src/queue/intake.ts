@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { access, constants, realpath, stat, statfs } from 'node:fs/promises'
 import { isAbsolute, sep } from 'node:path'
 import { fault, FaultError, JobRequest, Project, type Config, type Job, type Principal, type SubmitReply } from '@hearth/protocol'
+import { lowerClass, mayUse } from '../auth/limits.ts'
 import type { Parts } from '../parts.ts'
 import type { Store } from '../store/store.ts'
 import { parse } from '../http/parse.ts'
@@ -42,10 +43,10 @@ export class Intake {
   async #make(asked: JobRequest, principal: Principal): Promise<Job> {
     await this.#checkDisk()
     const cwd = await usableFolder(asked.cwd, this.#o.guarded)
-    const model = await this.#chooseModel(asked.model)
+    const model = await this.#chooseModel(asked.model, principal)
     const id = newId()
     await this.#o.runner.accept({
-      id, request: { ...asked, cwd }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
+      id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class) }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
     })
     const job = this.#o.store.read.job(id)
     if (job === null) throw new FaultError(fault('internal', { problem: `job ${id} was stored and cannot be read` }))
@@ -58,10 +59,11 @@ export class Intake {
     if (freeBytes < neededBytes) throw new FaultError(fault('disk_low', { path: this.#o.stateDir, freeBytes, neededBytes }))
   }
 
-  async #chooseModel(wanted: string | null): Promise<string> {
+  async #chooseModel(wanted: string | null, principal: Principal): Promise<string> {
     const { parts } = this.#o
     const id = wanted ?? await parts.defaultModel()
     if (id === null) throw new FaultError(fault('engine_unavailable', { why: 'no model is installed' }))
+    if (!mayUse(principal, id)) throw new FaultError(fault('not_allowed', { what: `use the model '${id}' with this key` }))
     const found = await parts.model(id)
     if (!found.ok) throw new FaultError(found.fault)
     return id

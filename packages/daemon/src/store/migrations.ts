@@ -84,6 +84,23 @@ export const migrations: readonly string[] = [
   CREATE TRIGGER egress_keep BEFORE UPDATE ON egress BEGIN SELECT raise(ABORT, 'the egress table is append-only'); END;
   CREATE TRIGGER egress_stay BEFORE DELETE ON egress BEGIN SELECT raise(ABORT, 'the egress table is append-only'); END;
   `,
+  // 2: keys; a revoked one stays, because the ledger names it
+  `
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    class TEXT NOT NULL,
+    models TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    last_used_at INTEGER,
+    revoked_at INTEGER
+  ) STRICT;
+  CREATE TRIGGER keys_stay BEFORE DELETE ON keys BEGIN SELECT raise(ABORT, 'a key is revoked, not deleted'); END;
+  `,
 ]
 
 /** Brings the schema up to date, one transaction a migration. Throws FaultError `database` for a database of a newer Hearth. */

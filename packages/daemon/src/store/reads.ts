@@ -1,5 +1,6 @@
 // Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
-import type { Job, JobEvent, JobState, LiveState, UsageReply } from '@hearth/protocol'
+import type { ApiKey, Job, JobEvent, JobState, LiveState, UsageReply } from '@hearth/protocol'
+import { keyOf, type StoredKey } from './key-rows.ts'
 import { openDb, type Db } from './db.ts'
 import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type Row } from './rows.ts'
 
@@ -72,6 +73,16 @@ export class Reads {
   journal(jobId: string): JobEvent[] {
     const body = "CASE WHEN type IN ('text', 'tool_output') THEN json_set(body, '$.text', '') ELSE body END AS body"
     return this.#all(`SELECT job_id, seq, at, ${body} FROM events WHERE job_id = ? ORDER BY seq`, jobId).map(eventOf)
+  }
+
+  key(id: string): StoredKey | null {
+    const row = this.#one('SELECT * FROM keys WHERE id = ?', id)
+    return row === null ? null : keyOf(row)
+  }
+
+  /** Newest first, also those that were revoked. */
+  keys(): ApiKey[] {
+    return this.#all('SELECT * FROM keys ORDER BY created_at DESC, id').map((row) => keyOf(row).key)
   }
 
   lastSeq(jobId: string): number {

@@ -1,8 +1,9 @@
 // Owns the main thread's side of the database: writes are sent to the writing thread and resolve when they are on disk; reads are direct.
 // Never runs SQL that writes, never invents a number.
 import { Worker } from 'node:worker_threads'
-import type { EgressEntry, JobEvent, LedgerEntry } from '@hearth/protocol'
+import type { ApiKey, EgressEntry, JobEvent, LedgerEntry } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
+import { keyWrite } from './key-rows.ts'
 import { Reads } from './reads.ts'
 import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
 import type { Write, WriterIn, WriterOut } from './statements.ts'
@@ -72,6 +73,19 @@ export class Store {
 
   egress(entry: Omit<EgressEntry, 'id'>): Promise<void> {
     return this.#write([egressWrite(entry)])
+  }
+
+  /** `hash` is the hex SHA-256 of the whole key. */
+  addKey(key: ApiKey, hash: string): Promise<void> {
+    return this.#write([keyWrite(key, hash)])
+  }
+
+  revokeKey(id: string, at: number): Promise<void> {
+    return this.#write([['revokeKey', [at, id]]])
+  }
+
+  usedKey(id: string, at: number): Promise<void> {
+    return this.#write([['useKey', [at, id]]])
   }
 
   /** How many transactions were committed for how many batches. */
