@@ -41,6 +41,7 @@ export const Config = z.strictObject({
     contextTokens: z.int().min(512).nullable().default(null).describe('context window of each sequence; null = the smaller of the trained window and 8192'),
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
     batchTokens: z.int().min(32).max(8192).default(512).describe('tokens in one evaluation'),
+    speculation: z.enum(['off', 'lookup']).default('off').describe('lookup: greedy text that repeats what was there before is guessed ahead and checked in one evaluation, while that is measured to be faster and at most two streams run'),
     idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
     adapters: z.strictObject({
       llamaServer: LlamaServerConfig.prefault({}),

@@ -68,6 +68,10 @@ export const Usage = z.strictObject({
   promptTokens: z.int().min(0),
   reusedTokens: z.int().min(0),
   completionTokens: z.int().min(0),
+  drafts: z.strictObject({
+    draftedTokens: z.int().min(0),
+    acceptedTokens: z.int().min(0),
+  }).optional().describe('tokens guessed ahead and how many of them were right; absent when none were'),
 })
 export type Usage = z.infer<typeof Usage>
 
