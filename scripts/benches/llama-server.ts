@@ -47,11 +47,11 @@ export function llamaServer({ root, cache, say }: Context): string {
 export type Serving = { url: string; stop(): Promise<void> }
 
 /** Starts it on a free loopback port and waits until it has answered one token: its /health alone says too little. */
-export async function serve(program: string, options: { model: string; threads: number; parallel: number; contextTokens: number }): Promise<Serving> {
+export async function serve(program: string, options: { model: string; threads: number; parallel: number; contextTokens: number; extra?: readonly string[] }): Promise<Serving> {
   const port = await freePort()
   const argv = [
     '--model', options.model, '--host', '127.0.0.1', '--port', String(port), '--threads', String(options.threads), '--threads-batch', String(options.threads),
-    '--parallel', String(options.parallel), '--ctx-size', String(options.contextTokens * options.parallel),
+    '--parallel', String(options.parallel), '--ctx-size', String(options.contextTokens * options.parallel), ...(options.extra ?? []),
   ]
   const child = spawn(program, argv, { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''

@@ -183,6 +183,8 @@ class Run {
     this.#id = request.id
     this.#supervisor.run(request, (message) => {
       if (message.type === 'tokens') this.#slot.grew(message.text)
+      // The prompt counts from here on: a run that the end of the daemon cuts short is saved too.
+      if (message.type === 'started') this.#slot.holds(message.promptTokens)
       if (message.type === 'end' || message.type === 'broke') {
         this.#slot.holds(message.figures.promptTokens + message.figures.completionTokens)
         this.#forecast.measured(message.figures, this.#promptChars)
@@ -278,7 +280,8 @@ class Call {
 
   #take(figures: RunFigures): void {
     this.#figures = figures
-    this.#usage = { promptTokens: figures.promptTokens, reusedTokens: figures.reusedTokens, completionTokens: figures.completionTokens }
+    const { promptTokens, reusedTokens, completionTokens, drafts } = figures
+    this.#usage = { promptTokens, reusedTokens, completionTokens, ...(drafts === undefined || drafts.draftedTokens === 0 ? {} : { drafts }) }
   }
 
   /** The worker's own times when it gave them (they hold no channel delay), else ours. */
