@@ -1,5 +1,5 @@
 // Puts the real parts together: agent, engine, sandbox, catalogue, door. Each is imported when it is first needed.
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Config, Paths } from '@hearth/protocol'
 import { createDoor } from './egress/door.ts'
 import type { Log } from './log.ts'
@@ -27,7 +27,10 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
   const sandboxes = once(async () => (await import('@hearth/sandbox')).createSandbox({ config: config.sandbox, stateDir: paths.state, log: line('sandbox') }))
   const models = once(async () => {
     const { ModelStore } = await import('@hearth/engine')
-    return new ModelStore({ catalogPath: join(root, 'models.json'), modelsDir: paths.models, door: await door() })
+    return new ModelStore({
+      catalogPath: join(root, 'models.json'), overlayDir: join(dirname(paths.config), 'models.d'), modelsDir: paths.models, door: await door(),
+      hub: { url: config.models.hubUrl, tokenFile: config.models.hubTokenFile }, connections: config.models.connections,
+    })
   })
   let engineNow: import('@hearth/engine').Engine | null = null
   const engines = once(async () => {

@@ -1,5 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, Fault, ImportRequest, Model, ModelRow, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { AgentEnd, AgentInput, AgentPorts, Fault, FolderImportReply, FolderImportRequest, ImportRequest, Model, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -7,9 +7,12 @@ export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
 /** The models of this box: the catalogue and what was imported. */
 export type Shelf = {
   list(): Promise<ModelRow[]>
-  pull(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
+  /** `id`: of the catalogue, or hf:ORG/REPO:QUANT. */
+  pull(id: string, signal: AbortSignal, options?: { trustFirstUse?: boolean }): AsyncIterable<TransferEvent>
   verify(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
   importFile(request: ImportRequest): Promise<Found<{ model: ModelRow }>>
+  importFolder(request: FolderImportRequest): Promise<Found<{ reply: FolderImportReply }>>
+  prune(options: { apply: boolean }): Promise<PruneReply>
   remove(id: string): Promise<Found<unknown>>
 }
 

@@ -62,6 +62,7 @@ export const ModelRow = z.strictObject({
   path: z.string().nullable(),
   sha256: z.string().nullable(),
   problem: z.string().nullable().describe('why an installed file cannot be used; null when it can'),
+  aliases: z.array(z.string()).optional().describe('other ids for it; absent = none'),
 })
 export type ModelRow = z.infer<typeof ModelRow>
 /** What `models prune` frees: unfinished downloads, folders that no record or catalogue entry explains, files that lie here twice. */

@@ -1,7 +1,9 @@
-// Owns `hearth models ...`: list, fetch, import, remove, verify, reset.
+// Owns `hearth models ...`: list, fetch, import, prune, remove, verify, reset.
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Client } from '@hearth/protocol/client'
-import type { ImportRequest, ModelList, ModelRow } from '@hearth/protocol'
+import type { FolderImportReply, FolderImportRequest, ImportRequest, ModelList, ModelRow, PruneReply } from '@hearth/protocol'
+import { usageFault, type Args } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -50,14 +52,17 @@ export const ls: Command = {
 export const pull: Command = {
   spec: {
     name: 'models pull', operands: 'ID', arity: [1, 1],
-    about: 'Fetches a model of the catalogue and checks its sha256. A broken download goes on where it stopped. Without a daemon one is started for a minute.',
-    flags: {},
-    examples: [['hearth models pull smollm2-135m', 'fetches the starter']],
+    about: 'Fetches a model of the catalogue, or hf:ORG/REPO:QUANT from the model hub, and checks its sha256. A broken download goes on where it stopped. Without a daemon one is started for a minute.',
+    flags: { 'trust-first-use': { type: 'boolean', help: 'fetch a file whose sha256 nobody states; the bytes that come are pinned' } },
+    examples: [
+      ['hearth models pull smollm2-135m', 'fetches the starter'],
+      ['hearth models pull hf:unsloth/Qwen3-8B-GGUF:Q4_K_M', 'any public GGUF, all its parts; @COMMIT at the end pins a revision'],
+    ],
   },
   async run(ctx, args) {
     const json = args.flag('json')
     await daemon(ctx)
-    const { model, downloadedBytes } = await showTransfer(ctx, pathOf(args.operands[0] ?? '', '/pull'), ctx.err, json)
+    const { model, downloadedBytes } = await showTransfer(ctx, pathOf(args.operands[0] ?? '', args.flag('trust-first-use') ? '/pull?trust=1' : '/pull'), ctx.err, json)
     if (!json) ctx.out.line(`${visible(model.id)} is installed${downloadedBytes === 0 ? ' already' : ''}: ${visible(model.path ?? '')}`)
     return 0
   },
@@ -65,18 +70,65 @@ export const pull: Command = {
 
 export const importFile: Command = {
   spec: {
-    name: 'models import', operands: 'FILE', arity: [1, 1],
-    about: 'Makes a GGUF file of this disk usable as a model. The file is linked and stays where it is; with --copy its bytes are copied to the models folder.',
+    name: 'models import', operands: 'PATH', arity: [1, 1],
+    about: 'Makes a GGUF file of this disk usable as a model, or all models of a folder that Ollama, LM Studio, llama.cpp or a hub client filled. Files are linked and stay where they are; with --copy the bytes of one file are copied to the models folder.',
     flags: {
       id: { type: 'string', value: 'ID', help: 'name of the model (default: from the name of the file)' },
       copy: { type: 'boolean', help: 'copy the file' },
+      'dry-run': { type: 'boolean', help: 'of a folder: only list what is in it' },
     },
-    examples: [['hearth models import ~/Downloads/qwen3-30b-a3b-q4_k_m.gguf --id qwen3-30b', 'then: hearth run --model qwen3-30b ...']],
+    examples: [
+      ['hearth models import ~/Downloads/qwen3-30b-a3b-q4_k_m.gguf --id qwen3-30b', 'then: hearth run --model qwen3-30b ...'],
+      ['hearth models import ~/.ollama --dry-run', 'what Ollama has, and what would be refused'],
+    ],
   },
   async run(ctx, args) {
-    const request: ImportRequest = { path: resolve(ctx.cwd, args.operands[0] ?? ''), id: args.text('id'), copy: args.flag('copy') }
+    const path = resolve(ctx.cwd, args.operands[0] ?? '')
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return await importFolder(ctx, args, path)
+    if (args.flag('dry-run')) throw usageFault('--dry-run is for folders.')
+    const request: ImportRequest = { path, id: args.text('id'), copy: args.flag('copy') }
     const model = await (await daemon(ctx)).call<ModelRow>('POST', '/api/models/import', request)
     say(ctx, args.flag('json'), model, `${visible(model.id)} is imported: ${oneLine(model.summary)}`)
+    return 0
+  },
+}
+
+async function importFolder(ctx: Context, args: Args, path: string): Promise<number> {
+  if (args.text('id') !== null || args.flag('copy')) throw usageFault('--id and --copy are for one file.')
+  const dryRun = args.flag('dry-run')
+  const reply = await (await daemon(ctx)).call<FolderImportReply>('POST', '/api/models/import-folder', { path, dryRun } satisfies FolderImportRequest)
+  if (args.flag('json')) {
+    ctx.out.line(jsonLine(reply))
+    return 0
+  }
+  const { ink, width } = ctx.out
+  const words = { new: 'can be imported', imported: 'imported', known: 'is here already', refused: 'refused' }
+  const rows = reply.found.map((each) => [
+    oneLine(each.name), each.state === 'refused' ? { text: words[each.state], ink: ink.red } : { text: words[each.state], ink: ink.green },
+    bytes(each.bytes), oneLine(each.problem ?? (each.id === null ? '' : `as ${each.id}`)),
+  ])
+  if (rows.length === 0) ctx.out.line('There are no GGUF models in it.')
+  else for (const line of table([{ title: 'FOUND' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: '' }], rows, width, ink)) ctx.out.line(line)
+  return 0
+}
+
+export const prune: Command = {
+  spec: {
+    name: 'models prune', operands: '', arity: [0, 0],
+    about: 'Lists what lies in the models folder for nothing and how much it frees: pulls that were never finished, models that left the catalogue, files that lie there twice. Removes it only with --apply.',
+    flags: { apply: { type: 'boolean', help: 'remove it' } },
+    examples: [['hearth models prune', 'only lists'], ['hearth models prune --apply', 'frees the space']],
+  },
+  async run(ctx, args) {
+    const reply = await (await daemon(ctx)).call<PruneReply>('POST', `/api/models/prune${args.flag('apply') ? '?apply=1' : ''}`)
+    if (args.flag('json')) {
+      ctx.out.line(jsonLine(reply))
+      return 0
+    }
+    const { ink, width } = ctx.out
+    const rows = reply.items.map((item) => [item.kind, oneLine(item.model), bytes(item.bytes), oneLine(item.why)])
+    if (rows.length > 0) for (const line of table([{ title: 'KIND' }, { title: 'MODEL' }, { title: 'FREES', side: 'right' as const }, { title: 'WHY' }], rows, width, ink)) ctx.out.line(line)
+    ctx.out.line(rows.length === 0 ? 'Nothing lies here for nothing.' : reply.done ? `${bytes(reply.bytes)} were freed` : `${bytes(reply.bytes)} can be freed; run it with --apply`)
     return 0
   },
 }

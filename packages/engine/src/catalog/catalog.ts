@@ -1,12 +1,15 @@
 // Owns the models of this box as the daemon sees them: list, resolve, pull, import, remove, verify. The only way to change the models folder.
 // One folder per model (its files and hearth.json); unfinished downloads in .downloads/ID. Loads no model.
-import { rm } from 'node:fs/promises'
-import { Config, fault, faultFrom, FaultError, type Door, type Fault, type ImportRequest, type ModelRow, type TransferEvent } from '@hearth/protocol'
+import { realpath, rm } from 'node:fs/promises'
+import { Config, fault, faultFrom, FaultError, type Door, type Fault, type FolderImportReply, type ImportRequest, type ModelRow, type PruneReply, type TransferEvent } from '@hearth/protocol'
 import type { InstalledModel } from '../installed.ts'
 import { codeOf, freeBytesOf, problemOf } from './durable.ts'
+import { findModels, type Found } from './folders.ts'
+import { readGguf } from './gguf.ts'
 import type { Hub } from './hub.ts'
 import { importModel } from './import.ts'
 import { lockModel } from './lock.ts'
+import { prune } from './prune.ts'
 import { defaultPieceBytes } from './ranges.ts'
 import { chooseDefault } from './rows.ts'
 import { Shelf, sizeOf } from './shelf.ts'
@@ -100,6 +103,41 @@ export class ModelStore {
   async importFile(request: ImportRequest): Promise<Ok<{ model: ModelRow }>> {
     return await this.#answered(request.id ?? '', async () =>
       ({ model: await this.#shelf.row(await importModel(this.#shelf, request, (id, work) => this.#locked(id, work))) }))
+  }
+
+  /** Looks for the models of other programs in a folder and imports each by a link, or only lists them. One that is refused says why; the others are taken. */
+  async importFolder(request: { path: string; dryRun?: boolean | undefined }): Promise<Ok<{ reply: FolderImportReply }>> {
+    return await this.#answered('', async () => {
+      const { kind, found } = await findModels(request.path)
+      const rows: FolderImportReply['found'] = []
+      for (const each of found) rows.push(await this.#takeIn(each, request.dryRun ?? false))
+      return { reply: { kind, found: rows } }
+    })
+  }
+
+  async #takeIn({ name, slug, path }: Found, dryRun: boolean): Promise<FolderImportReply['found'][number]> {
+    const row = { name, path, bytes: await sizeOf(path) ?? 0, id: null, problem: null }
+    const twin = row.bytes === 0 ? null : await this.#shelf.twin(null, await realpath(path))
+    if (twin !== null) return { ...row, state: 'known', id: twin.id }
+    const read = await readGguf(path)
+    if (!read.ok) return { ...row, state: 'refused', problem: read.fault.message }
+    if (dryRun) return { ...row, state: 'new' }
+    const blob = path.endsWith('.gguf') ? {} : { fileName: `${slug}.gguf` }
+    const result = await this.#answered(slug, async () => await importModel(this.#shelf, { path, ...blob }, (id, work) => this.#locked(id, work)).then((id) => ({ id })))
+    return result.ok ? { ...row, state: 'imported', id: result.id } : { ...row, state: 'refused', problem: result.fault.message }
+  }
+
+  /** What lies in the models folder for nothing; frees it with `apply`. What another process works on is left out. Throws FaultError `bad_catalog`. */
+  async prune(options: { apply: boolean }): Promise<PruneReply> {
+    return await prune(this.#shelf, options.apply, async (id, work) => {
+      try {
+        await this.#locked(id, work)
+        return true
+      } catch (error) {
+        if (error instanceof FaultError && error.fault.code === 'conflict') return false
+        throw new FaultError(this.#faultOf(id, error))
+      }
+    })
   }
 
   /** Removes a model's files, record and unfinished downloads. A file that was only linked stays where it came from. */

@@ -10,16 +10,17 @@ import type { Shelf } from './shelf.ts'
 import { drain, hashFile } from './verify.ts'
 
 /** A file that passed the header check, with the further parts of a split model. */
-type Candidate = { header: GgufHeader; paths: string[]; bytes: number }
+type Candidate = { header: GgufHeader; paths: string[]; names: string[]; bytes: number }
 
 // A larger file is not hashed when it is imported (minutes); `verify` pins what it finds later.
 const hashUpToBytes = 2 * 2 ** 30
 
 /**
  * Takes a GGUF file of this box into the models; returns its id. Bytes that are here already are not taken twice: without a wished id the model that has
- * them is the answer, with one its file is linked. A file of the catalogue becomes the catalogue's model. Throws FaultError.
+ * them is the answer, with one its file is linked. A file of the catalogue becomes the catalogue's model. `fileName`: what to call a single file whose own name
+ * says nothing (a blob). Throws FaultError.
  */
-export async function importModel(shelf: Shelf, request: ImportRequest, locked: <T>(id: string, work: () => Promise<T>) => Promise<T>): Promise<string> {
+export async function importModel(shelf: Shelf, request: ImportRequest & { fileName?: string }, locked: <T>(id: string, work: () => Promise<T>) => Promise<T>): Promise<string> {
   const catalog = await shelf.catalog()
   const candidate = await inspect(request.path)
   const [path = request.path] = candidate.paths
@@ -31,15 +32,15 @@ export async function importModel(shelf: Shelf, request: ImportRequest, locked: 
   const taken = new Set([...catalog.models.map((model) => model.id), ...await shelf.ids()])
   const asCatalog = known.id !== null && (wished === null || wished === known.id)
   if (!asCatalog && wished !== null && taken.has(wished)) throw new FaultError(fault('conflict', { problem: `There is a model '${wished}' already, with other bytes.` }))
-  const id = asCatalog && known.id !== null ? known.id : wished ?? freeId(candidate.header, path, taken)
+  const id = asCatalog && known.id !== null ? known.id : wished ?? freeId(candidate.header, request.fileName ?? candidate.names[0] ?? path, taken)
   const folder = shelf.folder(id)
   return await locked(id, async () => {
     await makePrivate(shelf.options.modelsDir)
     const files: InstallRecord['files'] = []
     let by: NonNullable<InstallRecord['imported']>['by'] = 'hard link'
     try {
-      for (const from of candidate.paths) {
-        const to = join(folder, asCatalog ? catalog.models.find((model) => model.id === id)?.files[0]?.name ?? basename(from) : basename(from))
+      for (const [part, from] of candidate.paths.entries()) {
+        const to = join(folder, asCatalog ? catalog.models.find((model) => model.id === id)?.files[0]?.name ?? basename(from) : request.fileName ?? candidate.names[part] ?? basename(from))
         if (to !== from) by = await place(twin?.path ?? from, to, (request.copy ?? false) && twin === null, shelf.options.freeBytes)
         files.push(await recordFile(to, known.sha256 ?? (candidate.bytes <= hashUpToBytes ? await sha256Of(to) : null)))
       }
@@ -66,10 +67,13 @@ async function inspect(given: string): Promise<Candidate> {
   }
   const read = await readGguf(path)
   if (!read.ok) throw new FaultError(read.fault)
-  const paths = [path, ...await laterParts(path, read.header)]
+  // A hub cache keeps its bytes in blobs named by their hash: the link's own name and place say what they are.
+  const named = /\.gguf$/i.test(path) || !/\.gguf$/i.test(given) ? path : given
+  const parts = [named, ...await laterParts(named, read.header)]
+  const paths = await Promise.all(parts.map((part) => realpath(part)))
   let bytes = 0
   for (const each of paths) bytes += (await stat(each)).size
-  return { header: read.header, paths, bytes }
+  return { header: read.header, paths, names: parts.map((part) => basename(part)), bytes }
 }
 
 /** llama.cpp names the parts of a split model NAME-00001-of-00003.gguf and finds them by those names. */

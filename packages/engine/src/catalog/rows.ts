@@ -12,6 +12,7 @@ export function catalogRow(model: CatalogModel, installed: Installed | null): Mo
     id: model.id, name: model.name, summary: model.summary, license: model.license, roles: [...model.roles],
     bytes: bytes ?? bytesOf(installed?.record ?? null), contextTokens: model.contextTokens, toolMode: model.profile.toolMode, installed: installed !== null, origin: 'catalog',
     path: installed?.path ?? null, sha256: model.files[0]?.sha256 ?? installed?.record?.files[0]?.sha256 ?? null, problem: installed?.problem ?? null,
+    ...(model.aliases.length === 0 ? {} : { aliases: [...model.aliases] }),
   }
 }
 
