@@ -7,13 +7,14 @@ import { parseArgs } from 'node:util'
 import { decode } from './benches/decode.ts'
 import { drawPage, drawPicture, type Recorded } from './benches/draw.ts'
 import { barText, figures, type Benchmark, type Context, type Row } from './benches/frame.ts'
+import { interactive } from './benches/interactive.ts'
 import { residency } from './benches/residency.ts'
 import { size } from './benches/size.ts'
 import { starter } from './benches/starter.ts'
 import { startup } from './benches/startup.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, residency]
+const all: readonly Benchmark[] = [startup, size, starter, decode, residency, interactive]
 
 const root = join(import.meta.dirname, '..')
 const record = join(root, 'docs/bench.jsonl')

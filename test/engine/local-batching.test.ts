@@ -13,9 +13,9 @@ test('rows go in by the number of their sequence, in whatever order they come ba
   assert.deepEqual(batch(batching, [item(3), item(0), item(63, 1, 1), item(2), item(1, 1, 5)]), [[0, 1], [1, 1], [2, 1], [3, 1], [63, 1]])
 })
 
-test('a prompt of a higher class takes the room first; what is chosen still goes in by sequence', () => {
+test('a prompt of a higher class takes the room first, lower ones go on in small pieces; what is chosen still goes in by sequence', () => {
   const batching = new Batching()
-  assert.deepEqual(batch(batching, [item(0, 300, 1), item(1, 300, 5), item(2, 1, 3)]), [[0, 211], [1, 300], [2, 1]])
+  assert.deepEqual(batch(batching, [item(0, 300, 1), item(1, 300, 5), item(2, 1, 3)]), [[0, 16], [1, 300], [2, 1]])
   assert.deepEqual(batch(batching, [item(0, 600, 1), item(1, 600, 5)]), [[1, 512]])
 })
 

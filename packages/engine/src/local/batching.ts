@@ -13,6 +13,9 @@ const askAgainLimit = 64
 // which sequences happen to come back, eight rows ran as several small ones, 23 % slower on a CPU. The number travels behind the point of the priority.
 const sequencesAtMost = 1024
 
+// What a prompt of a lower class may add to an evaluation in which a higher one is read: a full piece would take the higher one as long as its own.
+const rowsBesideHigher = 16
+
 /** What to give the library as `evaluationPriority`: the class's priority, a whole number, and the sequence. */
 export function rowKey(priority: 1 | 3 | 5, sequence: number): number {
   return priority + sequence / sequencesAtMost
@@ -76,7 +79,8 @@ export class Batching {
   }
 
   /**
-   * The library's `itemPrioritizationStrategy`. Prompts: strictly by class, decoding before prefill inside a class, each all it wants while there is room.
+   * The library's `itemPrioritizationStrategy`. Prompts: strictly by class, decoding before prefill inside a class, each all it wants while there is room; a
+   * prompt of a lower class goes on in small pieces while one of a higher class is read.
    * Rows of generating sequences only: all in one batch, or the one that waits longest alone, whichever was measured to be faster.
    */
   readonly strategy = <T extends Item>({ items, size }: { items: readonly T[]; size: number }): { item: T; processAmount: number }[] => {
@@ -96,10 +100,11 @@ export class Batching {
     }
     this.#asked = 0
     const ordered = items.toSorted((a, b) => classOf(b) - classOf(a) || a.tokens.length - b.tokens.length)
+    const reading = items.reduce((highest, item) => (item.tokens.length > 1 ? Math.max(highest, classOf(item)) : highest), 0)
     const chosen: { item: T; processAmount: number }[] = []
     let room = size
     for (const item of ordered) {
-      const processAmount = Math.min(item.tokens.length, room)
+      const processAmount = Math.min(item.tokens.length, room, classOf(item) < reading ? rowsBesideHigher : Infinity)
       if (processAmount <= 0) break
       chosen.push({ item, processAmount })
       room -= processAmount
