@@ -114,7 +114,7 @@ export class Engine {
     const { config } = this.#options
     const backend = config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend
     return {
-      type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, batchTokens: config.batchTokens,
+      type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, batchTokens: config.batchTokens, speculation: config.speculation,
       // Room for one row of every other sequence beside a full piece of a prompt.
       prefillTokens: Math.max(16, Math.min(config.batchTokens - config.sequences, backend === 'cpu' ? cpuPrefillTokens : Infinity)),
       threads: config.threads ?? defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()),

@@ -25,6 +25,8 @@ export type Load = {
   batchTokens: number
   /** Prompt tokens a sequence hands over at once: the grain of prefill progress and of cancelling. */
   prefillTokens: number
+  /** Guess ahead by prompt lookup (greedy runs only). */
+  speculation?: 'off' | 'lookup'
 }
 
 export type Generate = {
@@ -75,7 +77,7 @@ export type NativeCause = 'out_of_memory' | 'gpu_lost' | 'other'
 export type TokenPiece = { text: string; probability: number; top: { text: string; probability: number }[] }
 
 /** Counts and milliseconds of one run. An end-of-generation token is not counted as a completion token. */
-export type RunFigures = { promptTokens: number; reusedTokens: number; completionTokens: number; prefillMs: number; decodeMs: number }
+export type RunFigures = { promptTokens: number; reusedTokens: number; completionTokens: number; prefillMs: number; decodeMs: number; drafts?: { draftedTokens: number; acceptedTokens: number } }
 
 export type RunReply =
   | { type: 'refused'; id: string; cause: 'context_overflow'; promptTokens: number; contextTokens: number }

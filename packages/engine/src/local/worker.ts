@@ -6,7 +6,9 @@ import {
 } from 'node-llama-cpp'
 import { Batching, rowKey } from './batching.ts'
 import { CompletionText } from './completion-text.ts'
+import { CheckCosts } from './lookup.ts'
 import { nativeCause } from './native-cause.ts'
+import { lookupDraws } from './speculation.ts'
 import { isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
 
 const penalisedTokens = 64
@@ -18,11 +20,15 @@ type Loaded = {
   sequences: LlamaContextSequence[]
   contextTokens: number
   prefillTokens: number
+  lookup: boolean
   controls: Map<string, Token>
 }
 
 let loaded: Loaded | null = null
 const batching = new Batching()
+const checkCosts = new CheckCosts()
+// With more streams every row of a draft takes the place of a sure one.
+const draftingStreams = 2
 const runs = new Map<string, { cancelled: boolean }>()
 const grammars = new Map<string, LlamaGrammar>()
 
@@ -59,7 +65,7 @@ async function load(message: Load): Promise<void> {
   })
   const sequences = Array.from({ length: message.sequences }, () => context.getSequence())
   const controls = controlTokens(model)
-  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, controls }
+  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, lookup: message.speculation === 'lookup', controls }
   send({
     type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : 'cpu', contextTokens, sequences: message.sequences,
     threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama),
@@ -211,10 +217,12 @@ async function evaluate(
     send: (piece, count, pieces) => send({ type: 'tokens', id, text: piece, count, pieces }),
   })
   const options = { ...samplingOf(request, recent), evaluationPriority: keyOf(request), grammarEvaluationState: () => constraint.state }
-  const draws: AsyncGenerator<Draw, void, void> = request.probabilities > 0
+  const limit = Math.min(request.maxTokens, it.contextTokens - tokens.length)
+  const draws: AsyncGenerator<Draw, void, void> = it.lookup && mayDraft(sequence, request)
+    ? drafting(it, sequence, tokens, at, limit, request, figures)
+    : request.probabilities > 0
     ? sequence.evaluateWithMetadata(tokens.slice(at), { probabilities: true, confidence: true }, options)
     : sequence.evaluateWithMetadata(tokens.slice(at), {}, options)
-  const limit = Math.min(request.maxTokens, it.contextTokens - tokens.length)
   let firstAt: number | null = null
   let stop: Stop | null = null
   while (stop === null) {
@@ -246,6 +254,32 @@ async function evaluate(
   await draws.return()
   text.finish(stop === 'end' || stop === 'max_tokens')
   return stop
+}
+
+/** Only greedy runs say the same with and without drafts; a grammar cannot be asked about several rows, and a memory that needs checkpoints cannot be cut back. */
+function mayDraft(sequence: LlamaContextSequence, { sampling, grammar, probabilities }: Generate): boolean {
+  return sampling.temperature === 0 && sampling.repeatPenalty === 1 && grammar === null && probabilities === 0 && !sequence.needsCheckpoints
+}
+
+function drafting(
+  it: Loaded, sequence: LlamaContextSequence, tokens: readonly Token[], at: number, limit: number, request: Generate, figures: RunFigures,
+): AsyncGenerator<Draw, void, void> {
+  const evaluationPriority = keyOf(request)
+  const greedy = { generateNext: { token: true, options: { temperature: 0 } } } as const
+  figures.drafts = { draftedTokens: 0, acceptedTokens: 0 }
+  return lookupDraws({
+    plain: (pending) => sequence.evaluateWithMetadata(pending as Token[], {}, { temperature: 0, evaluationPriority }),
+    check: async (rows) => {
+      const checked = await sequence.controlledEvaluate(rows.map((token) => [token as Token, greedy]), { evaluationPriority })
+      return checked.map((row) => row?.next.token ?? null)
+    },
+    cutTo: (kept) => batching.exclusive(() => sequence.eraseContextTokenRanges([{ start: kept, end: sequence.nextTokenIndex }])),
+    position: () => sequence.nextTokenIndex,
+    // The last place of the window stays free: a full one makes the library drop the beginning.
+    room: () => (batching.active > draftingStreams ? 0 : Math.min(limit - figures.completionTokens, it.contextTokens - sequence.nextTokenIndex - 2)),
+    plainMs: () => batching.costs.ms(1),
+    ends: (token) => it.model.isEogToken(token as Token),
+  }, tokens, at, checkCosts, figures.drafts) as AsyncGenerator<Draw, void, void>
 }
 
 /** The grammar from the start, or from the first token behind a trigger text. */
