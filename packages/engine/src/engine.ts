@@ -8,13 +8,16 @@ import type { InstalledModel } from './installed.ts'
 import { Forecast } from './local/forecast.ts'
 import { Handover } from './local/handover.ts'
 import { LocalModel } from './local/local-model.ts'
-import { launcher } from './local/process.ts'
+import { launcher, type Launch } from './local/process.ts'
 import { Residency } from './local/residency.ts'
 import { Slots } from './local/slots.ts'
 import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
 import { defaultThreads } from './local/threads.ts'
 import type { Load } from './local/wire.ts'
+import { builtProgram } from './server/built.ts'
+import { Probes } from './server/child.ts'
+import { llamaServerLauncher } from './server/llama-server.ts'
 
 export type EngineOptions = {
   config: Config['engine']
@@ -48,6 +51,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #open = new Map<string, Open>()
   readonly #residency = new Residency()
+  readonly #probes = new Probes()
   #states: SavedStates | null = null
 
   constructor(options: EngineOptions) {
@@ -90,10 +94,12 @@ export class Engine {
     const slots = new Slots({ interactive: reserved, job: config.reserved.job, active: config.activeDecodes })
     const forecast = new Forecast()
     const load = this.#load(installed)
-    const states = this.#savedStates()
+    const server = this.#llamaServer(installed, load)
+    // A llama-server keeps what lost its slot by itself.
+    const states = server === null ? this.#savedStates() : null
     const supervisor: Supervisor = new Supervisor({
       model: installed.id, load, log, timing: { idleUnloadMs: config.idleUnloadSeconds * 1000 },
-      launch: (hearing) => this.#launcher(installed, load, open.handover?.launching(identityOf(installed.path)) ?? [])(hearing),
+      launch: server ?? ((hearing) => this.#launcher(installed, load, open.handover?.launching(identityOf(installed.path)) ?? [])(hearing)),
       beforeEnd: async () => await open.handover?.keepAll(),
       onState: (phase) => {
         if (phase === 'starting') slots.forget()
@@ -119,6 +125,23 @@ export class Engine {
       prefillTokens: Math.max(16, Math.min(config.batchTokens - config.sequences, backend === 'cpu' ? cpuPrefillTokens : Infinity)),
       threads: config.threads ?? defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()),
     }
+  }
+
+  /** The way to start a llama-server for this model; null when the built-in worker serves it. */
+  #llamaServer(installed: InstalledModel, load: Load): Launch | null {
+    const { config, confine, env, cacheDir } = this.#options
+    const adapter = config.adapters.llamaServer
+    if (!adapter.models.includes('*') && !adapter.models.includes(installed.id)) return null
+    const program = adapter.path ?? (cacheDir === undefined ? null : builtProgram(cacheDir, load.backend))
+    if (program === null) return () => ({ fault: noProgram(installed.id) })
+    if (config.sandbox !== 'off' && confine === null) return noConfine
+    return llamaServerLauncher({
+      model: installed.id, program, load, config: adapter, probes: this.#probes,
+      confined: {
+        confine: config.sandbox === 'off' ? null : confine, gpu: load.backend !== 'cpu', env: allowed(env ?? {}),
+        readOnly: [...filesOf(installed.path), ...(adapter.draftModel === null ? [] : filesOf(adapter.draftModel)), ...adapter.readOnlyPaths],
+      },
+    })
   }
 
   #savedStates(): SavedStates | null {
@@ -167,6 +190,10 @@ const mounted = ['engine/package.json', 'engine/src', 'protocol/package.json', '
 
 function noConfine() {
   return { fault: fault('sandbox_unavailable', { why: 'the daemon has no way to confine the engine worker', remedy: 'Install bubblewrap, or set "engine": {"sandbox": "off"}.' }) }
+}
+
+function noProgram(model: string) {
+  return fault('engine_unavailable', { why: `engine.adapters.llamaServer serves '${model}', but there is no llama-server: set its path, or run 'hearth engine build'` })
 }
 
 function allowed(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -84,7 +84,7 @@ class Spawned implements WorkerProcess {
   }
 }
 
-function signalKill(pid: number): void {
+export function signalKill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
@@ -93,14 +93,14 @@ function signalKill(pid: number): void {
 }
 
 /** bubblewrap passes a signal of its child on as exit status 128 + n. */
-function howItEnded(code: number | null, signal: NodeJS.Signals | null): string {
+export function howItEnded(code: number | null, signal: NodeJS.Signals | null): string {
   const passedOn: Record<number, string> = { 132: 'SIGILL', 134: 'SIGABRT', 135: 'SIGBUS', 136: 'SIGFPE', 137: 'SIGKILL', 139: 'SIGSEGV', 143: 'SIGTERM' }
   const name = signal ?? passedOn[code ?? -1]
   return name === undefined ? `exit status ${code}` : `signal ${name}`
 }
 
 /** The end of the chain of first children: bwrap, its init, the program. Its own helpers are not followed, because it has no first child when it is ready. */
-function innermost(pid: number): number {
+export function innermost(pid: number): number {
   for (let current = pid, depth = 0; ; depth++) {
     const child = depth < 3 ? firstChild(current) : null
     if (child === null) return current

@@ -64,7 +64,7 @@ export type State = {
 
 export type Event =
   | { type: 'want' } | { type: 'unwant' }
-  | { type: 'booted' } | { type: 'loading' } | { type: 'loaded' } | { type: 'load_failed'; cause: NativeCause; problem: string }
+  | { type: 'booted' } | { type: 'loading' } | { type: 'loaded' } | { type: 'load_failed'; cause: NativeCause; problem: string; fault?: Fault }
   | { type: 'canary_ok' } | { type: 'canary_failed'; problem: string }
   | { type: 'pong' } | { type: 'progress'; forecastMs?: number } | { type: 'run_started' } | { type: 'run_ended' }
   | { type: 'launch_refused'; fault: Fault } | { type: 'exited'; exit: Exit }
@@ -114,7 +114,7 @@ export function decide(model: string, timing: Timing, state: State, event: Event
     case 'canary_failed':
       return alive(state) ? kill(state, fault('load_failed', { model, how: `its first token did not come (${event.problem})` })) : same
     case 'load_failed':
-      return state.phase === 'starting' ? kill(state, nativeFault(model, event.cause, event.problem, 'load_failed')) : same
+      return state.phase === 'starting' ? kill(state, event.fault ?? nativeFault(model, event.cause, event.problem, 'load_failed')) : same
     case 'launch_refused':
       return failed(timing, { ...state, cause: event.fault }, event.fault, now)
     case 'pong':
@@ -244,6 +244,7 @@ export function nativeFault(model: string, cause: NativeCause, how: string, othe
   switch (cause) {
     case 'out_of_memory': return fault('worker_out_of_memory', { model, how })
     case 'gpu_lost': return fault('gpu_lost', { model, how })
+    case 'garbled': return fault('engine_garbled', { model, how })
     case 'other': return otherwise === 'load_failed' ? fault('load_failed', { model, how }) : fault('internal', { problem: `the engine said: ${how}` })
     default: return cause satisfies never
   }

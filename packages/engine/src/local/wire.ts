@@ -7,7 +7,7 @@
 // that sequence. A worker believes the file: who asks has checked that it is whole and of this very model, settings and library.
 // `cancel` makes the run end with `end/cancelled` after the evaluation in flight. `ping` is answered by `pong` at once, also while a model computes.
 // `shutdown`, or a closed channel, ends the process.
-import type { Sampling } from '@hearth/protocol'
+import type { Fault, Sampling } from '@hearth/protocol'
 
 /** A piece of a prompt. `special: false` pieces never become control tokens, whatever they spell. */
 export type Segment = { text: string; special: boolean }
@@ -71,8 +71,8 @@ export type Inspection = {
   controlTexts: string[]
 }
 
-/** Causes that a native message names by itself. */
-export type NativeCause = 'out_of_memory' | 'gpu_lost' | 'other'
+/** Causes that a native message names by itself; `garbled`: a llama-server whose answer is none. */
+export type NativeCause = 'out_of_memory' | 'gpu_lost' | 'garbled' | 'other'
 
 export type TokenPiece = { text: string; probability: number; top: { text: string; probability: number }[] }
 
@@ -91,7 +91,7 @@ export type RunReply =
 
 export type Ready = {
   type: 'ready'
-  backend: 'cpu' | 'vulkan'
+  backend: 'cpu' | 'vulkan' | `llama-server ${string}`
   contextTokens: number
   sequences: number
   threads: number
@@ -104,7 +104,7 @@ export type FromWorker =
   | { type: 'booted' }
   | { type: 'loading'; progress: number }
   | Ready
-  | { type: 'load_failed'; cause: NativeCause; problem: string }
+  | { type: 'load_failed'; cause: NativeCause; problem: string; /** The cause by its own name, when it has one. */ fault?: Fault }
   | { type: 'pong'; n: number }
   | RunReply
   | StateReply

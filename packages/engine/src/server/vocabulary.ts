@@ -1,0 +1,165 @@
+// Owns reading from a GGUF file what its own prompt needs: template, control tokens, kind of tokenizer. Reads the header only; runs without a model.
+// The native worker asks the library for this; a llama-server does not list its vocabulary.
+import { open } from 'node:fs/promises'
+import { BoundedReader, Malformed } from '../catalog/bounded-reader.ts'
+import type { Inspection } from '../local/wire.ts'
+
+export type Vocabulary = {
+  inspection: Inspection
+  /** SentencePiece: it puts a blank before every text it is given. */
+  sentencePiece: boolean
+  /** The file has prediction heads (MTP). */
+  heads: boolean
+}
+
+const headerBytesAtMost = 512 * 2 ** 20
+const arrayAtMost = 4e6
+const stringType = 8
+const arrayType = 9
+const fixedBytes: readonly (number | null)[] = [1, 1, 2, 2, 4, 4, 4, 1, null, null, 8, 8, 8]
+const wanted = /^(general\.architecture|tokenizer\.(chat_template|ggml\.(model|tokens|token_type|bos_token_id|eos_token_id))|[^.]+\.(context_length|nextn_predict_layers))$/
+
+// Values of tokenizer.ggml.token_type in llama.cpp's include/llama.h.
+const unknownType = 2
+const controlType = 3
+/** llama.cpp makes control tokens of these texts whatever the file says (src/llama-vocab.cpp, "control-looking token"). */
+const alwaysControl = new Set([
+  '<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>', '<end_of_turn>', '<|endoftext|>', '</s>', '<|eom_id|>', '<EOT>', '_<EOT>',
+  '[EOT]', '[EOS]', '<|end_of_text|>', '<end_of_utterance>', '<eos>', '<turn|>', '<|tool_response>', '<｜end▁of▁sentence｜>', '[e~[',
+  '<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>', '<|code_prefix|>', '<|prefix|>',
+  '<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>', '<|code_suffix|>', '<|suffix|>',
+  '<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>', '<|code_middle|>', '<|middle|>',
+  '<|fim_pad|>', '<fim-pad>', '<fim_pad>', '<PAD>', '[PAD]', '<|fim_repo|>', '<|repo_name|>', '<fim-repo>', '<REPO>', '<reponame>', '<|file_sep|>',
+])
+
+type Value = string | number | string[] | number[]
+
+/** Throws Malformed when the header is not one; a part of a split model is read as itself. */
+export async function readVocabulary(path: string): Promise<Vocabulary> {
+  const file = await open(path, 'r')
+  try {
+    const { size } = await file.stat()
+    const values = await readHeader(new BoundedReader(file, size, headerBytesAtMost))
+    return vocabularyOf(values)
+  } finally {
+    await file.close()
+  }
+}
+
+async function readHeader(reader: BoundedReader): Promise<Map<string, Value>> {
+  await reader.load(24, 'the header')
+  if (reader.text(4) !== 'GGUF') throw new Malformed('it does not begin with GGUF')
+  reader.u32()
+  reader.u64()
+  const count = Number(reader.u64())
+  const values = new Map<string, Value>()
+  for (let i = 0; i < count; i++) {
+    const key = await text(reader, 256, 'a key')
+    const value = await readValue(reader, wanted.test(key), key)
+    if (value !== null) values.set(key, value)
+  }
+  return values
+}
+
+async function readValue(reader: BoundedReader, keep: boolean, key: string): Promise<Value | null> {
+  if (!reader.has(4)) await reader.load(4, key)
+  const type = reader.u32()
+  if (type === stringType) return keep ? await text(reader, 16 * 2 ** 20, key) : skipText(reader, key)
+  if (type !== arrayType) return await number(reader, type, key)
+  if (!reader.has(12)) await reader.load(12, key)
+  const itemType = reader.u32()
+  const length = Number(reader.u64())
+  if (length > arrayAtMost) throw new Malformed(`'${key}' claims ${length} items`)
+  if (itemType === stringType) {
+    const items: string[] = []
+    for (let i = 0; i < length; i++) {
+      if (!reader.has(8)) await reader.load(8, key)
+      if (!keep) {
+        reader.skip(lengthOf(reader, key), key)
+        continue
+      }
+      const bytes = lengthOf(reader, key)
+      if (!reader.has(bytes)) await reader.load(bytes, key)
+      items.push(reader.text(bytes))
+    }
+    return keep ? items : null
+  }
+  const size = fixedBytes[itemType]
+  if (size === undefined || size === null) throw new Malformed(`'${key}' has items of the unknown type ${itemType}`)
+  if (!keep) {
+    reader.skip(size * length, key)
+    return null
+  }
+  const items: number[] = []
+  for (let i = 0; i < length; i++) items.push(await number(reader, itemType, key))
+  return items
+}
+
+async function number(reader: BoundedReader, type: number, key: string): Promise<number> {
+  const size = fixedBytes[type]
+  if (size === undefined || size === null) throw new Malformed(`'${key}' has the unknown type ${type}`)
+  if (!reader.has(size)) await reader.load(size, key)
+  switch (type) {
+    case 0: case 7: return reader.u8()
+    case 1: return reader.i8()
+    case 2: return reader.u16()
+    case 3: return reader.i16()
+    case 4: return reader.u32()
+    case 5: return reader.i32()
+    case 6: return reader.f32()
+    case 10: return Number(reader.u64())
+    case 11: return Number(reader.i64())
+    default: return reader.f64()
+  }
+}
+
+async function text(reader: BoundedReader, most: number, key: string): Promise<string> {
+  if (!reader.has(8)) await reader.load(8, key)
+  const bytes = lengthOf(reader, key)
+  if (bytes > most) throw new Malformed(`${key} claims ${bytes} bytes`)
+  if (!reader.has(bytes)) await reader.load(bytes, key)
+  return reader.text(bytes)
+}
+
+async function skipText(reader: BoundedReader, key: string): Promise<null> {
+  if (!reader.has(8)) await reader.load(8, key)
+  reader.skip(lengthOf(reader, key), key)
+  return null
+}
+
+function lengthOf(reader: BoundedReader, key: string): number {
+  const bytes = Number(reader.u64())
+  if (bytes > 64 * 2 ** 20) throw new Malformed(`${key} claims a text of ${bytes} bytes`)
+  return bytes
+}
+
+function vocabularyOf(values: ReadonlyMap<string, Value>): Vocabulary {
+  const architecture = String(values.get('general.architecture') ?? 'unknown')
+  const tokens = list(values.get('tokenizer.ggml.tokens'), 'string')
+  const types = list(values.get('tokenizer.ggml.token_type'), 'number')
+  const template = values.get('tokenizer.chat_template')
+  const textOf = (key: string): string | null => {
+    const id = values.get(key)
+    return typeof id === 'number' ? tokens[id] ?? null : null
+  }
+  return {
+    inspection: {
+      architecture, trainedContextTokens: numberOf(values.get(`${architecture}.context_length`)),
+      chatTemplate: typeof template === 'string' ? template : null,
+      bosText: textOf('tokenizer.ggml.bos_token_id'), eosText: textOf('tokenizer.ggml.eos_token_id'),
+      controlTexts: [...new Set(tokens.filter((token, id) => token !== '' && (types[id] === controlType || types[id] === unknownType || alwaysControl.has(token))))],
+    },
+    sentencePiece: values.get('tokenizer.ggml.model') === 'llama',
+    heads: numberOf(values.get(`${architecture}.nextn_predict_layers`)) > 0,
+  }
+}
+
+function list(value: Value | undefined, kind: 'string'): string[]
+function list(value: Value | undefined, kind: 'number'): number[]
+function list(value: Value | undefined, kind: string): (string | number)[] {
+  return Array.isArray(value) ? (value as (string | number)[]).filter((item) => typeof item === kind) : []
+}
+
+function numberOf(value: Value | undefined): number {
+  return typeof value === 'number' ? value : 0
+}
