@@ -205,8 +205,17 @@ async function evaluate(
     figures.prefillMs = performance.now() - startedAt
     send({ type: 'prefill', id, doneTokens: at, totalTokens: tokens.length })
   }
-  // Hybrid and sliding-window memories cannot be cut back; a checkpoint at the end of the prompt is what the next turn starts from.
-  if (sequence.needsCheckpoints && at > figures.reusedTokens) await batching.exclusive(() => sequence.takeCheckpoint())
+  // Hybrid and sliding-window memories cannot be cut back; a checkpoint at the end of the prompt is what the next turn starts from. All but the last token
+  // of the prompt stands before it: a checkpoint in front of the last piece cost up to 128 tokens in each turn.
+  if (sequence.needsCheckpoints) {
+    const last = tokens.length - 1
+    if (last > at) {
+      await batching.pass()
+      await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, last), { evaluationPriority: keyOf(request) })
+      at = last
+    }
+    if (at > figures.reusedTokens) await batching.exclusive(() => sequence.takeCheckpoint())
+  }
 
   const visible = new Set(request.visible.map((text) => it.controls.get(text)))
   const recent = tokens.slice(-penalisedTokens)
