@@ -250,17 +250,27 @@ test('starter: a JSON schema is obeyed', async () => {
   assert.deepEqual(Object.keys(JSON.parse(answer.choices[0]?.message.content ?? '') as object), ['ok'])
 })
 
-test('starter: a client that leaves stops the model, its slot is free and the call is billed as cancelled', async () => {
+test('starter: a client that leaves stops the model before its end, its slot is free and the call is billed as cancelled', async () => {
+  const request = { model: 'tiny', messages: user('Write a very long story.'), max_tokens: 400, temperature: 1, seed: 3 }
+  const begun = performance.now()
+  await client.chat.completions.create(request)
+  const wholeMs = performance.now() - begun
   const leave = new AbortController()
-  const stream = await client.chat.completions.create({ model: 'tiny', messages: user('Write a very long story.'), max_tokens: 400, stream: true, temperature: 1, stop: ['no such words'] }, { signal: leave.signal })
+  const stream = await client.chat.completions.create({ ...request, stream: true }, { signal: leave.signal })
   const before_ = (await entries()).length
   for await (const part of stream) if ((part.choices[0]?.delta.content ?? '') !== '') break
+  const left = performance.now()
   leave.abort()
   await until(async () => (await entries()).length > before_)
   const entry = (await entries())[0]
   assert.equal(entry?.ended, 'cancelled')
   assert.ok((entry?.usage.completionTokens ?? 400) < 400)
   await until(async () => (await daemon.client.call<StatusReply>('GET', '/api/status')).workers[0]?.busy === 0)
+  // What was left would have gone on for all of its 400 tokens; the same prompt again finds in the cache how far it really came.
+  const again = await client.chat.completions.create({ model: 'tiny', messages: user('Write a very long story.'), max_tokens: 1 })
+  assert.ok((again.usage?.prompt_tokens_details?.cached_tokens ?? 0) > 0)
+  const busyMs = performance.now() - left
+  assert.ok(busyMs < wholeMs / 2, `it was busy for ${busyMs} ms more; a whole answer takes ${wholeMs} ms`)
 })
 
 /** Asks again until it is so; the test's own limit ends it. */

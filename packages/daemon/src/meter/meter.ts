@@ -38,12 +38,21 @@ export function metered(inner: Model, account: Account, write: WriteEntry, now: 
         return broken(error)
       }
     }
+    // A generator that said its last word still stands there, with its slot and its run: it is told to leave before anything else is done.
+    const release = async (): Promise<void> => {
+      try {
+        await events.return?.(undefined)
+      } catch {
+        // It ended; how it tidied up changes nothing of its answer.
+      }
+    }
     let billed = false
     try {
       for (;;) {
         const event = await next()
         if (isTerminal(event)) {
           billed = true
+          await release()
           yield await bill(request, event)
           return
         }
@@ -55,6 +64,7 @@ export function metered(inner: Model, account: Account, write: WriteEntry, now: 
         left.abort()
         let event = await next()
         while (!isTerminal(event)) event = await next()
+        await release()
         await bill(request, event)
       }
     }
