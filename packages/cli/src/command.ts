@@ -23,6 +23,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   'models import': { summary: 'use GGUF files that are already here', load: async () => (await import('./commands/models.ts')).importFile },
   'models rm': { summary: 'remove an installed model', load: async () => (await import('./commands/models.ts')).rm },
   'models verify': { summary: 'compare an installed model with its sha256', load: async () => (await import('./commands/models.ts')).verify },
+  'models plan': { summary: 'what loading a model would take, and whether it fits', load: async () => (await import('./commands/plan.ts')).plan },
   'models prune': { summary: 'free what lies in the models folder for nothing', load: async () => (await import('./commands/models.ts')).prune },
   'models reset': { summary: 'let an engine start again that failed too often', load: async () => (await import('./commands/models.ts')).reset },
   'keys add': { summary: 'make a key for programs that speak HTTP', load: async () => (await import('./commands/keys.ts')).add },

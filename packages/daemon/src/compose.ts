@@ -1,6 +1,6 @@
 // Puts the real parts together: agent, engine, sandbox, catalogue, door. Each is imported when it is first needed.
 import { dirname, join } from 'node:path'
-import type { Config, Paths } from '@hearth/protocol'
+import { fault, type Config, type Paths } from '@hearth/protocol'
 import { createDoor } from './egress/door.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
@@ -49,6 +49,12 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
       if (id.startsWith(scripted)) return (await import('@hearth/engine')).loadScript(id.slice(scripted.length))
       const found = await (await models()).resolve(id)
       return found.ok ? { ok: true, model: (await engines()).model(found.model) } : found
+    },
+    async plan(id) {
+      const found = await (await models()).resolve(id)
+      if (!found.ok) return found
+      const plan = await (await engines()).plan(found.model)
+      return plan === null ? { ok: false, fault: fault('bad_file', { path: found.model.path, problem: 'it or one of its parts cannot be read' }) } : { ok: true, plan }
     },
     workers: () => engineNow?.workers() ?? [],
     reset: async (id) => {

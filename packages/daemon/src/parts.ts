@@ -1,5 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, Fault, FolderImportReply, FolderImportRequest, ImportRequest, Model, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { AgentEnd, AgentInput, AgentPorts, Fault, FolderImportReply, FolderImportRequest, ImportRequest, MemoryPlan, Model, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -25,6 +25,8 @@ export type Parts = {
   defaultModel(): Promise<string | null>
   /** The model behind an id or `scripted:FILE`, ready to be asked; loads nothing yet. */
   model(id: string): Promise<Found<{ model: Model }>>
+  /** What loading this model now would take; a fault when it is not installed or its file cannot be read. */
+  plan(id: string): Promise<Found<{ plan: MemoryPlan }>>
   /** Empty while the engine was not needed. */
   workers(): WorkerStatus[]
   /** Closes the circuit of a model's worker again. False when there is no such worker. */

@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { fault, type Config, type Confine, type Model, type WorkerStatus } from '@hearth/protocol'
+import { fault, type Config, type Confine, type Fault, type MemoryPlan, type Model, type WorkerStatus } from '@hearth/protocol'
 import type { InstalledModel } from './installed.ts'
+import { planLoad } from './load-plan.ts'
 import { Forecast } from './local/forecast.ts'
 import { Handover } from './local/handover.ts'
-import { LocalModel } from './local/local-model.ts'
+import { LocalModel, type Hold } from './local/local-model.ts'
 import { launcher, type Launch } from './local/process.ts'
 import { Residency } from './local/residency.ts'
 import { Slots } from './local/slots.ts'
@@ -32,10 +33,12 @@ export type EngineOptions = {
   log: (line: string) => void
   /** Where conversations that lost their sequence are kept over a restart; absent = they are not kept at all. */
   cacheDir?: string
+  /** Where the box is read before a load: `/`, or a captured tree in a test. */
+  hardwareRoot?: string
   onState?: (status: WorkerStatus) => void
 }
 
-type Open = { id: string; supervisor: Supervisor; slots: Slots; forecast: Forecast; handover: Handover | null }
+type Open = { id: string; load: Load; supervisor: Supervisor; slots: Slots; forecast: Forecast; handover: Handover | null }
 
 // A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
 const defaultContextTokens = 8192
@@ -63,8 +66,30 @@ export class Engine {
     const open = this.#of(installed)
     return new LocalModel({
       installed, supervisor: open.supervisor, slots: open.slots, forecast: open.forecast, handover: open.handover, contextTokens: this.#window(installed),
-      hold: (signal) => this.#residency.hold(open.supervisor, signal),
+      hold: (signal) => this.#hold(installed, open, signal),
     })
+  }
+
+  /** What loading this model now would take and whether it fits; null when its file cannot be read. */
+  async plan(installed: InstalledModel): Promise<MemoryPlan | null> {
+    return await planLoad(installed, this.#load(installed), this.#options.config.savedStateBytes, this.#options.hardwareRoot)
+  }
+
+  /** The right to use the model. Before a load the box is asked what it can give: the load is made smaller, or refused with the numbers. */
+  async #hold(installed: InstalledModel, open: Open, signal: AbortSignal): Promise<Hold | 'aborted' | { fault: Fault }> {
+    const held = await this.#residency.hold(open.supervisor, signal)
+    const { phase } = open.supervisor
+    if (held === 'aborted' || phase === 'ready' || phase === 'starting' || phase === 'draining') return held
+    const planned = await this.plan(installed)
+    if (planned === null || open.supervisor.phase !== phase) return held
+    if (planned.verdict === 'refused') {
+      held.release()
+      return { fault: fault('does_not_fit', { said: planned.said, remedy: planned.remedy ?? "Run 'hearth doctor'." }) }
+    }
+    if (planned.verdict === 'smaller') this.#options.log(`${planned.said} ${planned.remedy ?? ''}`)
+    open.load.contextTokens = planned.contextTokens
+    open.load.sequences = planned.sequences
+    return held
   }
 
   /** Every worker that was ever asked for, also stopped ones. */
@@ -107,7 +132,7 @@ export class Engine {
       },
     })
     const handover = states === null ? null : new Handover({ states, slots, supervisor, forecast, load, log })
-    const open: Open = { id: installed.id, supervisor, slots, forecast, handover }
+    const open: Open = { id: installed.id, load, supervisor, slots, forecast, handover }
     this.#open.set(installed.path, open)
     return open
   }
@@ -148,7 +173,7 @@ export class Engine {
     const { cacheDir, config, log } = this.#options
     if (cacheDir === undefined) return null
     this.#states ??= new SavedStates({
-      memoryDir: memoryFolder(cacheDir), diskDir: join(cacheDir, 'states'), memoryBytes: config.savedStateBytes, diskBytes: config.savedStateDiskBytes, log,
+      memoryDir: memoryFolder(cacheDir), diskDir: join(cacheDir, 'states'), memoryBytes: config.savedStateBytes, diskBytes: config.savedStateDiskBytes, owner: cacheDir, log,
     })
     return this.#states
   }

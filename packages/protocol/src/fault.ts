@@ -79,6 +79,7 @@ export const faultTable = {
   gpu_lost: row<{ model: string; how: string }>('engine', 69, 503, (d) => [
     `The GPU was lost while '${d.model}' was working (${d.how}).`, 'Lower engine.batchTokens; on Strix Halo set the kernel parameter amdgpu.lockup_timeout=20000.']),
   load_failed: row<{ model: string; how: string }>('engine', 69, 503, (d) => [`The model '${d.model}' could not be loaded: ${d.how}.`, "Run 'hearth models verify' and 'hearth doctor'."]),
+  does_not_fit: row<{ said: string; remedy: string }>('engine', 69, 503, (d) => [d.said, d.remedy]),
   circuit_open: row<{ model: string; failures: number; minutes: number }>('engine', 69, 503, (d) => [
     `The engine for '${d.model}' failed ${d.failures} times in ${d.minutes} minutes and is not started again by itself.`,
     "Look at 'hearth doctor', then run 'hearth models reset'."]),

@@ -15,6 +15,14 @@ export const modelRoutes: readonly Route[] = [
     },
   },
   {
+    method: 'GET', path: '/api/models/:id/plan', scope: 'infer', about: 'MemoryPlan: what loading it now would take, and whether it fits',
+    async handle(c, api) {
+      const found = await api.parts.plan(c.req.param('id') ?? '')
+      if (!found.ok) throw new FaultError(found.fault)
+      return c.json(found.plan)
+    },
+  },
+  {
     method: 'POST', path: '/api/models/:id/pull', scope: 'admin', about: 'lines of TransferEvent; `:id` may be hf:ORG/REPO:QUANT (escaped); ?trust=1 believes a file without a sha256; a second pull of the same model joins the first',
     async handle(c, api) {
       const name = c.req.param('id') ?? ''
