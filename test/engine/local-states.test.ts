@@ -190,6 +190,8 @@ test('places keep their bounds: memory gives to disk, disk gives up what is wort
   assert.equal(states.find(model, 'f', 'other settings'), null)
   assert.equal(states.find('cd34', 'f', 'settings'), null)
   assert.ok(await states.checked(kept) !== null)
+  const afterKill = open()
+  assert.deepEqual(afterKill.used, states.used, 'a daemon that was killed finds both places as they were')
   await states.close(1000)
   assert.equal(states.used.memory, 0)
 
@@ -202,6 +204,17 @@ test('places keep their bounds: memory gives to disk, disk gives up what is wort
   writeFileSync(join(dir, 'disk', `${model}.json`), '{"version":1,"entries":[{"file":"../../escape"')
   const last = open()
   assert.deepEqual([last.find(model, 'f', 'settings'), files(join(dir, 'disk')).length], [null, 0], 'a broken index means no states')
+})
+
+test('states in memory of a home that is gone are removed by the next daemon', async (t) => {
+  const dir = await folder(t)
+  const shm = (name: string): string => join(dir, `hearth-0-${name.repeat(16)}`)
+  const open = (name: string) => new SavedStates({ memoryDir: shm(name), diskDir: null, memoryBytes: 1000, diskBytes: 0, owner: join(dir, name), log: () => undefined })
+  open('a')
+  open('b')
+  await rm(join(dir, 'a'), { recursive: true })
+  open('b')
+  assert.deepEqual([existsSync(shm('a')), existsSync(shm('b'))], [false, true])
 })
 
 test('saving pays above some length, and less so where prompts are fast', () => {

@@ -80,7 +80,10 @@ export class Engine {
     const held = await this.#residency.hold(open.supervisor, signal)
     const { phase } = open.supervisor
     if (held === 'aborted' || phase === 'ready' || phase === 'starting' || phase === 'draining') return held
-    const planned = await this.plan(installed)
+    const planned = await this.plan(installed).catch((error: unknown) => {
+      held.release()
+      throw error
+    })
     if (planned === null || open.supervisor.phase !== phase) return held
     if (planned.verdict === 'refused') {
       held.release()

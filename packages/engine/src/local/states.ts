@@ -4,13 +4,14 @@ import { createHash, randomBytes } from 'node:crypto'
 import { chmodSync, constants, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { copyFile, open } from 'node:fs/promises'
 import { freemem } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { z } from 'zod'
 
 const MiB = 2 ** 20
 // What a place keeps free for everyone else: memory and disk that fill up hurt more than a prompt that is evaluated again.
 const freeBytes = { memory: 1024 * MiB, disk: 2048 * MiB } as const
+const ownerFile = 'owner'
 const maxAgeMs = 14 * 86_400_000
 const pieceBytes = 4 * MiB
 // F16 memory of a 70B model has 320 KiB a token; the real figure is known after the first save.
@@ -44,6 +45,8 @@ export type StatesOptions = {
   diskDir: string | null
   memoryBytes: number
   diskBytes: number
+  /** The folder that `memoryDir` belongs to: when it is gone, so are its states in memory. Absent = they stay until the next boot. */
+  owner?: string
   log: (line: string) => void
   now?: () => number
 }
@@ -62,13 +65,14 @@ export class SavedStates {
   /** One change of files at a time; a request that only looks does not wait for it. */
   #work: Promise<void> = Promise.resolve()
 
-  constructor({ memoryDir, diskDir, memoryBytes, diskBytes, log, now = Date.now }: StatesOptions) {
+  constructor({ memoryDir, diskDir, memoryBytes, diskBytes, owner, log, now = Date.now }: StatesOptions) {
     this.#log = log
     this.#now = now
     const wanted: Place[] = []
     if (memoryDir !== null && memoryBytes > 0) wanted.push({ kind: 'memory', root: memoryDir, limitBytes: memoryBytes })
     if (diskDir !== null && diskBytes > 0) wanted.push({ kind: 'disk', root: diskDir, limitBytes: diskBytes })
     this.#places = wanted.filter((place) => this.#prepare(place))
+    if (memoryDir !== null && owner !== undefined && this.#places.some((place) => place.root === memoryDir)) claim(memoryDir, owner)
     for (const place of this.#places) this.#read(place)
     for (const place of this.#places) this.#bound(place, 0)
   }
@@ -262,7 +266,7 @@ export class SavedStates {
     for (const found of readdirSync(place.root, { withFileTypes: true })) {
       const model = found.name
       if (!found.isDirectory()) {
-        if (!/^[0-9a-f]+\.json$/.test(model) || !existsSync(join(place.root, basename(model, '.json')))) rmSync(join(place.root, model), { force: true })
+        if (model !== ownerFile && (!/^[0-9a-f]+\.json$/.test(model) || !existsSync(join(place.root, basename(model, '.json'))))) rmSync(join(place.root, model), { force: true })
         continue
       }
       const known = entriesOf(join(place.root, `${model}.json`))
@@ -286,6 +290,21 @@ export class SavedStates {
       renameSync(`${path}.new`, path)
     } catch (error) {
       this.#log(`saved states: ${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+}
+
+/** Says whose folder this is, and removes those beside it whose owner is gone: a killed daemon whose home was deleted would hold memory until the next boot. */
+function claim(memoryDir: string, owner: string): void {
+  mkdirSync(owner, { recursive: true })
+  writeFileSync(join(memoryDir, ownerFile), owner, { mode: 0o600 })
+  for (const name of readdirSync(dirname(memoryDir))) {
+    const folder = join(dirname(memoryDir), name)
+    if (!/^hearth-\d+-[0-9a-f]{16}$/.test(name) || lstatSync(folder, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue
+    try {
+      if (!existsSync(readFileSync(join(folder, ownerFile), 'utf8'))) rmSync(folder, { recursive: true, force: true })
+    } catch {
+      // It is being made or removed by another daemon.
     }
   }
 }
