@@ -45,9 +45,9 @@ const defaultContextTokens = 8192
 // A CPU computes small pieces as fast as large ones, and a small piece makes progress and cancelling fine-grained; a GPU wants the whole batch.
 const cpuPrefillTokens = 128
 // A run in flight ends after its evaluation; a long piece of a prompt on a slow machine takes about this long.
-const settleMs = 3000
-// States in memory are put on disk for this long at the end, the most valuable first.
-const flushMs = 5000
+const settleMs = 2000
+// States in memory are put on disk for this long at the end, the most valuable first; in memory they outlive the daemon, but not the next boot.
+const flushMs = 1000
 const passedOn = /^(GGML_|VK_|HSA_)|^(AMD_VULKAN_ICD|MESA_SHADER_CACHE_DIR|LP_NUM_THREADS)$/
 
 export class Engine {

@@ -23,6 +23,8 @@ export type Restored = { tokens: number; entry: SavedState }
 const fileMs = 20
 const msPerByte = 1e-6
 const leastTokens = 64
+// Longest time in which the last saves of a worker may begin: who stops a daemon or loads another model waits for them.
+const keepAllMs = 3000
 
 /** Whether a state is worth a file: evaluating it again must cost at least twice what writing and reading it do. */
 export function savingPays(tokens: number, prefillMsPerToken: number, bytesPerToken: number): boolean {
@@ -78,7 +80,9 @@ export class Handover {
 
   /** Saves every session that lies in an idle sequence, the last used first. */
   async keepAll(): Promise<void> {
+    const until = performance.now() + keepAllMs
     for (const { sequence, ...held } of this.#options.slots.unsaved()) {
+      if (performance.now() >= until) return
       await this.#save(sequence, held)
       await this.#saving.get(held.sessionKey)
       if (this.#find(held.sessionKey) !== null) this.#options.slots.markSaved(sequence)
