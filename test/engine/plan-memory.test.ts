@@ -8,7 +8,7 @@ import { MemoryPlan } from '../../packages/protocol/src/hardware.ts'
 import { shapeOf, type ModelShape } from '../../packages/engine/src/catalog/gguf-shape.ts'
 import type { MetadataValue } from '../../packages/engine/src/catalog/gguf-metadata.ts'
 import { modelFacts, splitParts } from '../../packages/engine/src/catalog/model-facts.ts'
-import { partsOf, plan, type ModelFacts, type PlanWishes } from '../../packages/engine/src/catalog/plan.ts'
+import { partsOf, plan, withDraft, type ModelFacts, type PlanWishes } from '../../packages/engine/src/catalog/plan.ts'
 import { smallGguf, writeGguf } from '../fixtures/gguf-writer.ts'
 import { boxes, boxSnapshot } from '../fixtures/hardware/box.ts'
 
@@ -67,6 +67,13 @@ test('saved conversations count against system memory and not against a carve-ou
   const names = (result: MemoryPlan): string[] => result.parts.map((part) => part.name)
   assert.ok(names(await planned('strix-halo-128-tuned')).includes('saved'))
   assert.ok(!names(await planned('strix-halo-96-carve-out')).includes('saved'))
+})
+
+test('a draft model counts with its weights and its cache; an unknown one makes the whole unknown', () => {
+  const draft: ModelFacts = { id: 'd', tensorBytes: GiB, repackedBytes: 0, shape: { blockCount: 2, embedding: 64, feedForward: 64, vocabulary: 5, tokenBytes: 1000, windowTokenBytes: 0, windowTokens: null, stateBytes: 7 } }
+  const both = withDraft(oss, draft)
+  assert.deepEqual([both.id, both.tensorBytes - oss.tensorBytes, both.shape?.tokenBytes, both.shape?.windowTokens, both.shape?.stateBytes], ['gpt-oss-120b', GiB, 37_864, 128, 7])
+  assert.equal(withDraft(oss, { ...draft, shape: null }).shape, null)
 })
 
 test('no plan on any box needs more than is free, or shrinks without saying so', async () => {

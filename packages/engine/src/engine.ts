@@ -72,7 +72,10 @@ export class Engine {
 
   /** What loading this model now would take and whether it fits; null when its file cannot be read. */
   async plan(installed: InstalledModel): Promise<MemoryPlan | null> {
-    return await planLoad(installed, this.#load(installed), this.#options.config.savedStateBytes, this.#options.hardwareRoot)
+    const { config, hardwareRoot } = this.#options
+    const { models, draftModel } = config.adapters.llamaServer
+    const served = models.includes('*') || models.includes(installed.id)
+    return await planLoad(installed, this.#load(installed), config.savedStateBytes, served ? draftModel : null, hardwareRoot)
   }
 
   /** The right to use the model. Before a load the box is asked what it can give: the load is made smaller, or refused with the numbers. */

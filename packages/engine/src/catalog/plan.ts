@@ -11,6 +11,16 @@ export type ModelFacts = {
   shape: ModelShape | null
 }
 
+/** A model with its draft beside it: both weights, and for each token and sequence both caches. They compute in turn, so the larger buffers count. */
+export function withDraft(facts: ModelFacts, draft: ModelFacts): ModelFacts {
+  const [a, b] = [facts.shape, draft.shape]
+  const shape = a === null || b === null ? null : {
+    ...a, tokenBytes: a.tokenBytes + b.tokenBytes, windowTokenBytes: a.windowTokenBytes + b.windowTokenBytes, stateBytes: a.stateBytes + b.stateBytes,
+    windowTokens: a.windowTokens === null && b.windowTokens === null ? null : Math.max(a.windowTokens ?? 0, b.windowTokens ?? 0),
+  }
+  return { id: facts.id, tensorBytes: facts.tensorBytes + draft.tensorBytes, repackedBytes: facts.repackedBytes + draft.repackedBytes, shape }
+}
+
 export type PlanWishes = {
   on: 'cpu' | 'gpu'
   contextTokens: number
