@@ -16,7 +16,7 @@ test('every key of the schema stands in the table with its meaning, and no other
 })
 
 test('the documented example and the shipped catalogue are valid', () => {
-  const example = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? ''
+  const example = /\n## Example: [\s\S]*?```json\n([\s\S]*?)```/.exec(text)?.[1] ?? ''
   assert.equal(Catalog.safeParse(JSON.parse(example)).success, true)
   assert.equal(Catalog.safeParse(JSON.parse(readFileSync(join(root, 'models.json'), 'utf8'))).success, true)
 })

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { fitOf, recommend } from '../../packages/engine/src/catalog/fit.ts'
 import { readCatalog } from '../../packages/engine/src/catalog/models-json.ts'
+import type { Budget } from '../../packages/engine/src/hardware/budget.ts'
 import { root } from '../fixtures/starter.ts'
 
 // As written: reading fills in Hearth's own defaults.
@@ -49,4 +51,23 @@ test('native tools only in a format that Hearth reads; every speed names who pub
     for (const one of model.reported) assert.match(one.source, /20\d\d/, model.id)
   }
   assert.deepEqual(models.filter((model) => model.reported.length > 0 && model.id === 'smollm2-135m'), [])
+})
+
+test('what fits, and what is recommended, on a box of 128 GiB, on one of 32 GiB, and on a small one', () => {
+  const GiB = 2 ** 30
+  const box = (place: Budget['place'], gib: number): Budget => ({ place, limitBytes: gib * GiB, freeBytes: gib * GiB, totalBytes: gib * GiB, reserveBytes: 0 })
+  const windows = (budget: Budget) => Object.fromEntries(models.map((model) => [model.id, fitOf(model, budget)?.contextTokens ?? null]))
+  const large = windows(box('gtt', 110))
+  assert.deepEqual([large['gpt-oss-120b'], large['qwen3.6-35b-a3b'], large['qwen3.5-122b-a10b']], [131072, 262144, 262144])
+  // (110 - 1) GiB - 72,975,748,384 bytes, 188,416 bytes a token, whole blocks of 256.
+  assert.equal(large['glm-4.5-air'], 131072)
+  assert.deepEqual([large['llama-3.3-70b'], large['gemma-4-26b-a4b']], [null, null], 'a size or a cache that nobody states')
+  const middle = windows(box('gtt', 24))
+  assert.deepEqual([middle['gpt-oss-120b'], middle['qwen3-coder-30b-a3b'], middle['gpt-oss-20b']], [0, Math.floor((23 * GiB - 18_556_689_568) / 98_304 / 256) * 256, 131072])
+  assert.equal(recommend(models, box('gtt', 110), 'smollm2-135m'), 'qwen3.6-35b-a3b')
+  assert.equal(recommend(models, box('gtt', 24), 'smollm2-135m'), 'qwen3.6-35b-a3b')
+  assert.equal(recommend(models, box('vram', 16), 'smollm2-135m'), 'gpt-oss-20b')
+  assert.equal(recommend(models, box('ram', 24), 'smollm2-135m'), 'qwen3-8b', 'on a CPU nothing that takes minutes to answer')
+  assert.equal(recommend(models, box('ram', 2), 'smollm2-135m'), 'smollm2-135m')
+  assert.equal(recommend(models, null, 'smollm2-135m'), null)
 })

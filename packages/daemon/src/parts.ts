@@ -7,6 +7,8 @@ export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
 /** The models of this box: the catalogue and what was imported. */
 export type Shelf = {
   list(): Promise<ModelRow[]>
+  /** The list with what fits this box, and what is worth fetching. */
+  overview(fallback: string): Promise<{ models: ModelRow[]; recommended: string | null }>
   /** `id`: of the catalogue, or hf:ORG/REPO:QUANT. */
   pull(id: string, signal: AbortSignal, options?: { trustFirstUse?: boolean }): AsyncIterable<TransferEvent>
   verify(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>

@@ -48,6 +48,14 @@ export type StatusReply = z.infer<typeof StatusReply>
 export const JobList = z.strictObject({ jobs: z.array(Job) })
 export type JobList = z.infer<typeof JobList>
 
+/** Whether a catalogue model fits this box when nothing else is loaded, by its published size. */
+export const ModelFit = z.strictObject({
+  place: z.enum(['ram', 'gtt', 'vram']),
+  limitBytes: z.int().describe('what models may have of that place'),
+  contextTokens: z.int().nullable().describe('window of one conversation; 0 = it does not fit; null = it fits, and its cache is not known'),
+})
+export type ModelFit = z.infer<typeof ModelFit>
+
 export const ModelRow = z.strictObject({
   id: z.string(),
   name: z.string(),
@@ -63,6 +71,7 @@ export const ModelRow = z.strictObject({
   sha256: z.string().nullable(),
   problem: z.string().nullable().describe('why an installed file cannot be used; null when it can'),
   aliases: z.array(z.string()).optional().describe('other ids for it; absent = none'),
+  fit: ModelFit.optional().describe('absent: its size or the memory of the box is not known'),
 })
 export type ModelRow = z.infer<typeof ModelRow>
 /** What `models prune` frees: unfinished downloads, folders that no record or catalogue entry explains, files that lie here twice. */
@@ -98,7 +107,11 @@ export const FolderImportReply = z.strictObject({
 })
 export type FolderImportReply = z.infer<typeof FolderImportReply>
 
-export const ModelList = z.strictObject({ models: z.array(ModelRow), default: z.string().nullable() })
+export const ModelList = z.strictObject({
+  models: z.array(ModelRow),
+  default: z.string().nullable(),
+  recommended: z.string().nullable().optional().describe('the model of the catalogue to fetch for this box; null = none fits'),
+})
 export type ModelList = z.infer<typeof ModelList>
 
 /** One line of the stream of a pull or verify. Ends with exactly one `done` or `failed`. */

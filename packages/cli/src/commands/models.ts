@@ -27,7 +27,7 @@ export const ls: Command = {
     name: 'models ls', operands: '', arity: [0, 0],
     about: 'Lists the models of the catalogue and those that were imported. The default has a star; a model that cannot be used says why. Without a daemon one is started for a minute.',
     flags: { installed: { type: 'boolean', help: 'only those on this disk' } },
-    examples: [['hearth models ls', 'id, state, size, context window in tokens, tool mode, what it can do']],
+    examples: [['hearth models ls', 'FITS: the window this box has room for']],
   },
   async run(ctx, args) {
     const list = await ask<ModelList>(await daemon(ctx), '/api/models')
@@ -40,13 +40,22 @@ export const ls: Command = {
     const rows = models.map((model) => [
       model.id === list.default ? { text: `${oneLine(model.id)} *`, ink: ink.bold } : oneLine(model.id),
       model.problem !== null ? { text: 'unusable', ink: ink.red } : model.installed ? { text: model.origin === 'imported' ? 'imported' : 'installed', ink: ink.green } : '-',
-      model.bytes === null ? '?' : bytes(model.bytes), model.contextTokens === null ? '?' : count(model.contextTokens),
+      model.bytes === null ? '?' : bytes(model.bytes), model.contextTokens === null ? '?' : count(model.contextTokens), fitText(model, ink.red),
       oneLine(model.toolMode), oneLine(model.problem ?? model.summary),
     ])
-    const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: 'CONTEXT', side: 'right' as const }, { title: 'MODE' }, { title: 'SUMMARY' }]
+    const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: 'CONTEXT', side: 'right' as const }, { title: 'FITS', side: 'right' as const }, { title: 'MODE' }, { title: 'SUMMARY' }]
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
+    const advice = list.models.find((model) => model.id === list.recommended)
+    if (advice?.installed === false) ctx.out.line(`Recommended for this box: hearth models pull ${oneLine(advice.id)}${advice.bytes === null ? '' : ` (${bytes(advice.bytes)})`}`)
     return 0
   },
+}
+
+/** The window of one conversation that fits this box; 'no' when not even the weights do. */
+function fitText(model: ModelRow, refused: (text: string) => string): string | { text: string; ink: (text: string) => string } {
+  if (model.fit === undefined) return '?'
+  if (model.fit.contextTokens === null) return 'yes'
+  return model.fit.contextTokens < 512 ? { text: 'no', ink: refused } : count(model.fit.contextTokens)
 }
 
 export const pull: Command = {

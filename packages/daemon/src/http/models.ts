@@ -10,7 +10,7 @@ export const modelRoutes: readonly Route[] = [
     method: 'GET', path: '/api/models', scope: 'infer', about: 'ModelList: the catalogue and what was imported',
     async handle(c, api) {
       const shelf = await api.parts.shelf()
-      const reply: ModelList = { models: await shelf.list(), default: await api.parts.defaultModel() }
+      const reply: ModelList = { ...await shelf.overview(api.config.models.default), default: await api.parts.defaultModel() }
       return c.json(reply)
     },
   },

@@ -2,8 +2,11 @@
 // One folder per model (its files and hearth.json); unfinished downloads in .downloads/ID. Loads no model.
 import { realpath, rm } from 'node:fs/promises'
 import { Config, fault, faultFrom, FaultError, type Door, type Fault, type FolderImportReply, type ImportRequest, type ModelRow, type PruneReply, type TransferEvent } from '@hearth/protocol'
+import { budgetOf, type Budget } from '../hardware/budget.ts'
+import { readHardware } from '../hardware/snapshot.ts'
 import type { InstalledModel } from '../installed.ts'
 import { codeOf, freeBytesOf, problemOf } from './durable.ts'
+import { recommend } from './fit.ts'
 import { findModels, type Found } from './folders.ts'
 import { readGguf } from './gguf.ts'
 import type { Hub } from './hub.ts'
@@ -34,6 +37,8 @@ export type ModelStoreOptions = {
   pieceBytes?: number
   /** Folder with the owner's own entries (`*.json`); default: none. */
   overlayDir?: string | null
+  /** What this box can give to models; default: read from the kernel, the GPU's when there is one. */
+  budget?: () => Promise<Budget | null>
 }
 
 type Ok<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -44,13 +49,19 @@ export class ModelStore {
   constructor(options: ModelStoreOptions) {
     this.#shelf = new Shelf({
       freeBytes: freeBytesOf, python: 'python3', retryDelaysMs: [500, 2000, 5000], stallMs: 60_000,
-      hub: { url: Config.parse({}).models.hubUrl, tokenFile: null }, connections: 4, pieceBytes: defaultPieceBytes, overlayDir: null, ...options,
+      hub: { url: Config.parse({}).models.hubUrl, tokenFile: null }, connections: 4, pieceBytes: defaultPieceBytes, overlayDir: null, budget: boxBudget, ...options,
     })
   }
 
   /** All models: the catalogue's in its order, then the imported ones by id. Throws FaultError `bad_catalog`. */
   async list(): Promise<ModelRow[]> {
     return await this.#shelf.rows()
+  }
+
+  /** The same, each with its fit to this box, and the model of the catalogue that is worth fetching here. Throws FaultError `bad_catalog`. */
+  async overview(fallback: string): Promise<{ models: ModelRow[]; recommended: string | null }> {
+    const budget = await this.#shelf.options.budget()
+    return { models: await this.#shelf.rows(budget), recommended: recommend((await this.#shelf.catalog()).models, budget, fallback) }
   }
 
   /** The model with its file, ready to be loaded. Cheap: looks at the file's size, time and inode, not at its bytes. */
@@ -185,4 +196,9 @@ export class ModelStore {
   #faultOf(id: string, error: unknown): Fault {
     return error instanceof FaultError || codeOf(error) === null ? faultFrom(error) : fault('cannot_create', { path: this.#shelf.folder(id), problem: problemOf(error) })
   }
+}
+
+async function boxBudget(): Promise<Budget | null> {
+  const snapshot = await readHardware()
+  return budgetOf(snapshot, 'gpu') ?? budgetOf(snapshot, 'cpu')
 }

@@ -1,11 +1,11 @@
 // Owns a model's row as people and the wire see it, and which model is the default. Pure.
-import type { CatalogModel, ModelRow } from '@hearth/protocol'
+import type { CatalogModel, ModelFit, ModelRow } from '@hearth/protocol'
 import type { InstallRecord } from './records.ts'
 
 /** What lies on this disk under an id. */
 export type Installed = { record: InstallRecord | null; path: string | null; problem: string | null }
 
-export function catalogRow(model: CatalogModel, installed: Installed | null): ModelRow {
+export function catalogRow(model: CatalogModel, installed: Installed | null, fit: ModelFit | null = null): ModelRow {
   const sizes = model.files.map((file) => file.bytes)
   const bytes = sizes.includes(null) ? null : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0)
   return {
@@ -13,6 +13,7 @@ export function catalogRow(model: CatalogModel, installed: Installed | null): Mo
     bytes: bytes ?? bytesOf(installed?.record ?? null), contextTokens: model.contextTokens, toolMode: model.profile.toolMode, installed: installed !== null, origin: 'catalog',
     path: installed?.path ?? null, sha256: model.files[0]?.sha256 ?? installed?.record?.files[0]?.sha256 ?? null, problem: installed?.problem ?? null,
     ...(model.aliases.length === 0 ? {} : { aliases: [...model.aliases] }),
+    ...(fit === null ? {} : { fit }),
   }
 }
 

@@ -2,6 +2,8 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fault, FaultError, type Catalog, type CatalogModel, type Door, type ModelRow } from '@hearth/protocol'
+import type { Budget } from '../hardware/budget.ts'
+import { fitOf } from './fit.ts'
 import type { Hub } from './hub.ts'
 import { readCatalog } from './models-json.ts'
 import { marksOf, pathOf, problemOfInstalled, readRecord, recordedIds } from './records.ts'
@@ -20,6 +22,8 @@ export type ShelfOptions = {
   pieceBytes: number
   /** Folder of the owner's own entries; null = there is none. */
   overlayDir: string | null
+  /** What this box can give to models. */
+  budget: () => Promise<Budget | null>
 }
 
 const idShape = /^[a-z0-9][a-z0-9._-]{0,80}$/
@@ -57,10 +61,10 @@ export class Shelf {
     return { record, path: await pathOf(this.options.modelsDir, record), problem: await problemOfInstalled(this.options.modelsDir, record) }
   }
 
-  /** All models: the catalogue's in its order, then the imported ones by id. */
-  async rows(): Promise<ModelRow[]> {
+  /** All models: the catalogue's in its order, then the imported ones by id. With a budget each row of the catalogue says whether it fits. */
+  async rows(budget: Budget | null = null): Promise<ModelRow[]> {
     const { models } = await this.catalog()
-    const listed = await Promise.all(models.map(async (model) => catalogRow(model, await this.installed(model.id))))
+    const listed = await Promise.all(models.map(async (model) => catalogRow(model, await this.installed(model.id), fitOf(model, budget))))
     const others = (await this.ids()).filter((id) => !models.some((model) => model.id === id))
     const imported = await Promise.all(others.map(async (id) => {
       const installed = await this.installed(id)
