@@ -47,6 +47,11 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
     defaultModel: async () => (await models()).default(config.jobs.model, config.models.default),
     async model(id) {
       if (id.startsWith(scripted)) return (await import('@hearth/engine')).loadScript(id.slice(scripted.length))
+      const endpoint = config.engine.endpoints.find((one) => one.id === id)
+      if (endpoint !== undefined) {
+        const { CompatibleModel } = await import('@hearth/engine')
+        return { ok: true, model: new CompatibleModel({ endpoint, door: await door(), log: line('engine') }) }
+      }
       const found = await (await models()).resolve(id)
       return found.ok ? { ok: true, model: (await engines()).model(found.model) } : found
     },

@@ -206,7 +206,6 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 
 /** Foreign text as it may stand in a sentence. */
 export function shown(text: string): string {
-  // eslint-disable-next-line no-control-regex
   const clean = text.replace(/[\x00-\x1f\x7f]+/g, ' ').trim()
   return clean.length <= 120 ? clean : `${clean.slice(0, 120)}…`
 }
