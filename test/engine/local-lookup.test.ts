@@ -21,15 +21,23 @@ test('a text that repeats itself is guessed to go on', () => {
   assert.deepEqual(new Lookup([7, 1, 2, 3, 1, 2, 3]).next(7), [1, 2, 3, 1, 2, 3, 1])
 })
 
+/** A machine on which one plain token takes so long. */
+function known(plainMs = 10): CheckCosts {
+  const costs = new CheckCosts()
+  assert.equal(costs.plainMs, null)
+  for (let i = 0; i < 8; i++) costs.plain(plainMs)
+  return costs
+}
+
 test('a long match is worth a long draft only where rows are cheap', () => {
-  const cheap = new CheckCosts()
+  const cheap = known()
   for (const rows of [4, 8, 16, 32, 64]) cheap.note(rows, 10 + rows * 0.2)
-  assert.equal(cheap.draftLength(3, 100, 10), 15)
-  assert.equal(cheap.draftLength(60, 100, 10), 63)
-  assert.equal(cheap.draftLength(60, 20, 10), 15, 'never more than may still be said')
-  const dear = new CheckCosts()
+  assert.equal(cheap.draftLength(3, 100), 15)
+  assert.equal(cheap.draftLength(60, 100), 63)
+  assert.equal(cheap.draftLength(60, 20), 15, 'never more than may still be said')
+  const dear = known()
   for (const rows of [4, 8, 16, 32, 64]) dear.note(rows, rows * 10)
-  assert.equal(dear.draftLength(60, 100, 10), 0)
+  assert.equal(dear.draftLength(60, 100), 0)
 })
 
 test('a run in which drafts do not pay stops drafting, for longer each time', () => {
@@ -87,7 +95,6 @@ function player(script: readonly number[], promptTokens: number) {
       },
       position: () => memory.length,
       room: () => 1000 - promptTokens,
-      plainMs: () => 1000,
       ends: (token: number) => token === end,
     },
   }
@@ -100,7 +107,7 @@ test('with drafts, right and wrong ones, the text is the same and the memory hol
   const { greedy, memory, checks } = player(script, prompt.length)
   const figures: DraftFigures = { draftedTokens: 0, acceptedTokens: 0 }
   const said: number[] = []
-  for await (const { token } of lookupDraws(greedy, prompt, 0, new CheckCosts(), figures)) {
+  for await (const { token } of lookupDraws(greedy, prompt, 0, known(1000), figures)) {
     said.push(token)
     assert.ok(memory.every((one, index) => one === script[index]), 'nothing false stays in the memory')
   }

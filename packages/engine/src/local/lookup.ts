@@ -58,38 +58,60 @@ export class Lookup {
 const lengths = [3, 7, 15, 31, 63]
 const leastValue = 1.05
 const keptTimes = 8
+const neededPlain = 4
 // What an evaluation of so many rows costs is forgotten after this many questions, or one bad moment would rule a length out for ever.
 const forgetAfter = 512
 
-/** What is known of this machine: the time of a check of so many rows. Shared by all runs of a worker. */
+/**
+ * What is known of this machine: how many plain tokens a check of so many rows takes. Shared by all runs of a worker. Medians of ratios taken close together,
+ * so that a machine that is slow at the moment is slow on both sides.
+ */
 export class CheckCosts {
-  readonly #times = new Map<number, number[]>()
+  readonly #plain: number[] = []
+  readonly #ratios = new Map<number, number[]>()
   #asked = 0
 
+  /** One plain token took `ms`. */
+  plain(ms: number): void {
+    this.#plain.push(ms)
+    if (this.#plain.length > keptTimes) this.#plain.shift()
+  }
+
+  /** Milliseconds of one plain token; null before enough were seen. */
+  get plainMs(): number | null {
+    return this.#plain.length < neededPlain ? null : median(this.#plain)
+  }
+
+  /** A check of `rows` rows took `ms`. */
   note(rows: number, ms: number): void {
-    const times = this.#times.get(rows) ?? []
-    this.#times.set(rows, times)
-    times.push(ms)
-    if (times.length > keptTimes) times.shift()
+    const plainMs = this.plainMs
+    if (plainMs === null) return
+    const ratios = this.#ratios.get(rows) ?? []
+    this.#ratios.set(rows, ratios)
+    ratios.push(ms / plainMs)
+    if (ratios.length > keptTimes) ratios.shift()
   }
 
   /**
-   * The number of tokens worth drafting behind `matched` equal ones, when one token costs `plainMs`; 0 = none. After n tokens that agreed, the next one agrees
-   * with probability (n + 1/2) / (n + 1) (Krichevsky and Trofimov). Unknown lengths are supposed to cost half a token a row, and are soon known.
+   * The number of tokens worth drafting behind `matched` equal ones; 0 = none. After n tokens that agreed, the next one agrees with probability
+   * (n + 1/2) / (n + 1) (Krichevsky and Trofimov). Unknown lengths are supposed to cost half a token a row, and are soon known.
    */
-  draftLength(matched: number, atMost: number, plainMs: number): number {
-    if (++this.#asked % forgetAfter === 0) this.#times.clear()
+  draftLength(matched: number, atMost: number): number {
+    if (++this.#asked % forgetAfter === 0) this.#ratios.clear()
     const agrees = (matched + 0.5) / (matched + 1)
     let best = { length: 0, value: leastValue }
     for (const length of lengths) {
       if (length > atMost) break
-      const times = this.#times.get(length + 1)
-      const ms = times === undefined ? plainMs * (1 + length / 2) : Math.min(...times)
-      const value = (1 - agrees ** (length + 1)) / (1 - agrees) * plainMs / ms
+      const ratios = this.#ratios.get(length + 1)
+      const value = (1 - agrees ** (length + 1)) / (1 - agrees) / (ratios === undefined ? 1 + length / 2 : median(ratios))
       if (value > best.value) best = { length, value }
     }
     return best.length
   }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN
 }
 
 const firstRest = 64

@@ -1,5 +1,5 @@
 // Owns greedy generation with drafts out of the text so far: draft, check all rows in one evaluation, keep what agrees, erase the rest.
-// The library's own way accepts one prediction a round (a bug) and cannot be told when to stop. Knows the library only by the four functions it is handed.
+// The library's own way accepts one prediction a round (a bug) and cannot be told when to stop. Knows the library only by the functions it is handed.
 import { Balance, Lookup, type CheckCosts } from './lookup.ts'
 
 export type Greedy = {
@@ -13,8 +13,6 @@ export type Greedy = {
   position(): number
   /** Tokens that may still be generated, the next one included; 0 when drafting is not allowed at this moment. */
   room(): number
-  /** Milliseconds of one plain token; null while unknown. */
-  plainMs(): number | null
   ends(token: number): boolean
 }
 
@@ -30,9 +28,9 @@ export async function* lookupDraws(greedy: Greedy, prompt: readonly number[], at
   let first = true
   try {
     for (;;) {
-      const plainMs = greedy.plainMs()
+      const plainMs = costs.plainMs
       const [last] = pending
-      const length = first || balance.resting || plainMs === null || lookup.matched === 0 ? 0 : costs.draftLength(lookup.matched, greedy.room() - 1, plainMs)
+      const length = first || balance.resting || plainMs === null || lookup.matched === 0 ? 0 : costs.draftLength(lookup.matched, greedy.room() - 1)
       if (length > 0 && plainMs !== null && last !== undefined) {
         await plain?.return()
         plain = null
@@ -58,7 +56,10 @@ export async function* lookupDraws(greedy: Greedy, prompt: readonly number[], at
         const startedAt = performance.now()
         const drawn = await plain.next()
         if (drawn.done === true) return
-        balance.plain(performance.now() - startedAt)
+        const ms = performance.now() - startedAt
+        balance.plain(ms)
+        // The first one reads the rest of the prompt.
+        if (!first) costs.plain(ms)
         lookup.push(drawn.value.token)
         pending = [drawn.value.token]
         first = false

@@ -9,7 +9,7 @@ import { CompletionText } from './completion-text.ts'
 import { CheckCosts } from './lookup.ts'
 import { nativeCause } from './native-cause.ts'
 import { lookupDraws } from './speculation.ts'
-import { isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
+import { checkpointsPerSequence, isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
 
 const penalisedTokens = 64
 const keptGrammars = 32
@@ -63,7 +63,7 @@ async function load(message: Load): Promise<void> {
     // The daemon planned this size and reports it; a silently smaller window would be a lie.
     failedCreationRemedy: false,
   })
-  const sequences = Array.from({ length: message.sequences }, () => context.getSequence())
+  const sequences = Array.from({ length: message.sequences }, () => context.getSequence({ checkpoints: { max: checkpointsPerSequence } }))
   const controls = controlTokens(model)
   loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, lookup: message.speculation === 'lookup', controls }
   send({
@@ -286,7 +286,6 @@ function drafting(
     position: () => sequence.nextTokenIndex,
     // The last place of the window stays free: a full one makes the library drop the beginning.
     room: () => (batching.active > draftingStreams ? 0 : Math.min(limit - figures.completionTokens, it.contextTokens - sequence.nextTokenIndex - 2)),
-    plainMs: () => batching.costs.ms(1),
     ends: (token) => it.model.isEogToken(token as Token),
   }, tokens, at, checkCosts, figures.drafts) as AsyncGenerator<Draw, void, void>
 }
