@@ -10,12 +10,13 @@ import { barText, figures, type Benchmark, type Context, type Row } from './benc
 import { interactive } from './benches/interactive.ts'
 import { residency } from './benches/residency.ts'
 import { lookup } from './benches/lookup.ts'
+import { http } from './benches/http.ts'
 import { size } from './benches/size.ts'
 import { starter } from './benches/starter.ts'
 import { startup } from './benches/startup.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, http]
 
 const root = join(import.meta.dirname, '..')
 const record = join(root, 'docs/bench.jsonl')

@@ -8,19 +8,30 @@ const stuckMs = 30_000
 
 export class EventStream {
   readonly #out: ServerResponse
-  readonly #left = new AbortController()
+  readonly #stopped = new AbortController()
   #timer: NodeJS.Timeout | null = null
   #written = true
+  #left = false
 
   constructor(out: ServerResponse) {
     this.#out = out
-    if (out.destroyed) this.#left.abort()
-    else out.once('close', () => this.#gone())
+    if (out.destroyed) this.#leave()
+    else out.once('close', () => this.#leave())
   }
 
-  /** Aborts when the connection is closed, by whomever. */
-  get left(): AbortSignal {
-    return this.#left.signal
+  /** Aborts when nothing more should be made for this reader: the connection is closed, by whomever, or `stop` was called. */
+  get stopped(): AbortSignal {
+    return this.#stopped.signal
+  }
+
+  /** The connection is closed. */
+  get gone(): boolean {
+    return this.#left
+  }
+
+  /** Says that nothing more should be made; what is said now can still be sent. */
+  stop(): void {
+    this.#stopped.abort()
   }
 
   get opened(): boolean {
@@ -29,7 +40,7 @@ export class EventStream {
 
   /** Sends the head, once; from then on a comment is sent when nothing else was for a while. */
   open(): void {
-    if (this.opened || this.#left.signal.aborted) return
+    if (this.opened || this.#left) return
     this.#out.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
     this.#out.flushHeaders()
   }
@@ -47,19 +58,19 @@ export class EventStream {
 
   /** Writes events. Resolves when there is room for more; undefined means at once. A reader who takes nothing for 30 s is cut off. */
   write(text: string): Promise<void> | undefined {
-    if (this.#left.signal.aborted) return undefined
+    if (this.#left) return undefined
     this.#written = true
     return this.#out.write(text) ? undefined : this.#room()
   }
 
   end(): void {
-    this.#stop()
-    if (!this.#left.signal.aborted) this.#out.end()
+    this.#quiet()
+    if (!this.#left) this.#out.end()
   }
 
   /** Gives the connection back unopened: somebody else answers. */
   release(): void {
-    this.#stop()
+    this.#quiet()
   }
 
   #room(): Promise<void> {
@@ -76,12 +87,13 @@ export class EventStream {
     })
   }
 
-  #gone(): void {
-    this.#stop()
-    this.#left.abort()
+  #leave(): void {
+    this.#left = true
+    this.#quiet()
+    this.#stopped.abort()
   }
 
-  #stop(): void {
+  #quiet(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
   }

@@ -27,7 +27,11 @@ export function metered(inner: Model, account: Account, write: WriteEntry, now: 
   async function* generate(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
     const startedAt = now()
     const left = new AbortController()
-    const events = inner.generate(request, AbortSignal.any([signal, left.signal]))[Symbol.asyncIterator]()
+    // By hand: signals made by AbortSignal.any stay until a full collection, and there is one of these for every call.
+    const abort = (): void => left.abort(signal.reason)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    const events = inner.generate(request, left.signal)[Symbol.asyncIterator]()
     const broken = (problem: unknown): Terminal =>
       ({ type: 'failed', fault: faultFrom(problem), usage: noUsage, timings: onlyTotal(now() - startedAt) })
     const next = async (): Promise<ModelEvent> => {
@@ -59,6 +63,7 @@ export function metered(inner: Model, account: Account, write: WriteEntry, now: 
         yield event
       }
     } finally {
+      signal.removeEventListener('abort', abort)
       if (!billed) {
         // The reader left: what was used until then is still used.
         left.abort()

@@ -55,8 +55,9 @@ export async function chatCompletions(c: Context<Env>, api: Api): Promise<Respon
       return answer(c.req.path, refusal.fault, refusal.param)
     }
     const stream = new EventStream(outgoing)
-    const result = await new Answer(model, request.data, chat, chat.stream ? stream : null).run(AbortSignal.any([stream.left, c.get('cut')]))
-    if (stream.left.aborted) return RESPONSE_ALREADY_SENT
+    c.get('cut').addEventListener('abort', () => stream.stop(), { once: true })
+    const result = await new Answer(model, request.data, chat, chat.stream ? stream : null).run(stream.stopped)
+    if (stream.gone) return RESPONSE_ALREADY_SENT
     const cause = c.get('cut').aborted ? c.get('cut').reason as Fault : 'fault' in result ? result.fault : null
     if (cause !== null && !stream.opened) {
       stream.release()
