@@ -28,14 +28,14 @@ const planned = async (box: string, changes: Partial<PlanWishes> = {}, facts = o
 test('on a tuned box the large model fits, and the sentence has the numbers', async () => {
   const { verdict, place, contextTokens, sequences, said, remedy } = await planned('strix-halo-128-tuned')
   assert.deepEqual([verdict, place, contextTokens, sequences, remedy], ['fits', 'gtt', 65_536, 4, null])
-  assert.equal(said, 'gpt-oss-120b needs 69.6 GiB with 4 x 65536 tokens; it fits into GTT (112.4 GiB of 117.0 GiB free).')
+  assert.equal(said, 'gpt-oss-120b needs 70.0 GiB with 4 x 65536 tokens; it fits into GTT (112.4 GiB of 117.0 GiB free).')
 })
 
 test('at the default GTT limit the context shrinks first, and the remedy is the exact kernel parameter', async () => {
   const { verdict, contextTokens, sequences, said, remedy, neededBytes, freeBytes } = await planned('strix-halo-128')
   assert.deepEqual([verdict, sequences], ['smaller', 4])
   assert.ok(neededBytes <= (freeBytes ?? 0) && contextTokens % 256 === 0 && contextTokens >= 4096)
-  assert.equal(said, `gpt-oss-120b would need 69.6 GiB with 4 x 65536 tokens; it fits into GTT (62.3 GiB of 62.5 GiB free) with 4 x ${contextTokens} tokens (62.3 GiB).`)
+  assert.equal(said, `gpt-oss-120b would need 70.0 GiB with 4 x 65536 tokens; it fits into GTT (62.3 GiB of 62.5 GiB free) with 4 x ${contextTokens} tokens (62.3 GiB).`)
   assert.equal(remedy, 'You can use 62.5 GiB of 128.0 GiB; boot with ttm.pages_limit=30670848 (117 GiB).')
 })
 
@@ -56,7 +56,7 @@ test('when the least context does not fit for all, sequences are given up next',
 test('what cannot fit is refused with what it needs, what there is, and what to do', async () => {
   const plain = await planned('plain-cpu', { on: 'cpu' })
   assert.equal(plain.verdict, 'refused')
-  assert.equal(plain.said, 'gpt-oss-120b needs at least 60.4 GiB (1 x 4096 tokens), and memory can give 26.7 GiB of 31.3 GiB.')
+  assert.equal(plain.said, 'gpt-oss-120b needs at least 60.6 GiB (1 x 4096 tokens), and memory can give 26.7 GiB of 31.3 GiB.')
   assert.equal(plain.remedy, 'You can use 29.3 GiB of 31.3 GiB; take a smaller model or quantization, a smaller engine.contextTokens or fewer engine.sequences.')
   const carved = await planned('strix-halo-96-carve-out', {}, { ...oss, id: 'huge', tensorBytes: 100 * GiB })
   assert.equal(carved.verdict, 'refused')

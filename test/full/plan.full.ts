@@ -8,7 +8,7 @@ import { after, test } from 'node:test'
 import { modelFacts } from '../../packages/engine/src/catalog/model-facts.ts'
 import { partsOf } from '../../packages/engine/src/catalog/plan.ts'
 import { launcher } from '../../packages/engine/src/local/process.ts'
-import type { FromWorker, Load } from '../../packages/engine/src/local/wire.ts'
+import { checkpointsPerSequence, type FromWorker, type Load } from '../../packages/engine/src/local/wire.ts'
 import { writeRandomModel, type RandomModel } from '../fixtures/random-model.ts'
 import { nodeBinary, root } from '../fixtures/starter.ts'
 
@@ -34,7 +34,9 @@ for (const [name, model, contextTokens, sequences] of cases) {
     const measured = await residentDifference({
       type: 'load', modelPath: path, backend: 'cpu', contextTokens, sequences, batchTokens: 512, prefillTokens: 512 - sequences, threads: 1,
     })
+    // One prompt was evaluated, so one checkpoint was taken of those that are planned.
     const parts = partsOf({ ...facts, shape: facts.shape }, { contextTokens, sequences }, { batchTokens: 512, savedStateBytes: 0 })
+      .map((part) => (part.name === 'checkpoints' ? { ...part, bytes: part.bytes / checkpointsPerSequence / sequences } : part))
     const predicted = parts.reduce((sum, part) => sum + part.bytes, 0) + facts.repackedBytes
     const error = (predicted - measured) / measured
     context.diagnostic(`${name}: predicted ${mib(predicted)}, measured ${mib(measured)}, ${(error * 100).toFixed(1)} % (${parts.map((part) => `${part.name} ${mib(part.bytes)}`).join(', ')}, mapped beside it ${mib(facts.repackedBytes)})`)

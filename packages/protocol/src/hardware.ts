@@ -67,7 +67,7 @@ export const HardwareSnapshot = z.strictObject({
 })
 export type HardwareSnapshot = z.infer<typeof HardwareSnapshot>
 
-export const planParts = ['weights', 'cache', 'state', 'compute', 'saved', 'program'] as const
+export const planParts = ['weights', 'cache', 'state', 'checkpoints', 'compute', 'saved', 'program'] as const
 
 /** What loading a model would take, against what the box can give. Nothing is reserved by it. */
 export const MemoryPlan = z.strictObject({

@@ -8,8 +8,8 @@ import { jsonLine, oneLine, visible, wrap } from '../text.ts'
 
 const idleExitSeconds = 60
 const barColumns = 60
-const names = { weights: 'weights', cache: 'KV cache', state: 'recurrent state', compute: 'compute buffers', saved: 'saved conversations', program: 'worker program' } as const
-const fills = { weights: '█', cache: '▓', state: '▒', compute: '▚', saved: '░', program: '▪' } as const
+const names = { weights: 'weights', cache: 'KV cache', state: 'recurrent state', checkpoints: 'checkpoints', compute: 'compute buffers', saved: 'saved conversations', program: 'worker program' } as const
+const fills = { weights: '█', cache: '▓', state: '▒', checkpoints: '▞', compute: '▚', saved: '░', program: '▪' } as const
 const places = { ram: 'memory', gtt: 'GTT', vram: 'VRAM' } as const
 
 export const plan: Command = {

@@ -1,6 +1,7 @@
 // Decides whether a model fits this box, whole or smaller, before anything is loaded. Pure: (model facts, hardware snapshot, wishes) -> plan.
 import type { GpuSnapshot, HardwareSnapshot, MemoryPlan } from '@hearth/protocol'
 import { budgetOf, mainGpu, pagesLimitFor, smallCarveOutBytes, totalWithoutCarveOut, type Budget } from '../hardware/budget.ts'
+import { checkpointsPerSequence } from '../local/wire.ts'
 import type { ModelShape } from './gguf-shape.ts'
 
 export type ModelFacts = {
@@ -55,6 +56,7 @@ export function partsOf(facts: ModelFacts & { shape: ModelShape }, size: Size, w
     { name: 'weights', bytes: facts.tensorBytes },
     { name: 'cache', bytes: Math.ceil(size.sequences * (cells * shape.tokenBytes + windowCells * shape.windowTokenBytes)) },
     { name: 'state', bytes: Math.ceil(size.sequences * shape.stateBytes) },
+    { name: 'checkpoints', bytes: Math.ceil(size.sequences * checkpointsPerSequence * (shape.stateBytes + windowCells * shape.windowTokenBytes)) },
     { name: 'compute', bytes: Math.ceil(compute) },
     { name: 'saved', bytes: wishes.savedStateBytes },
     { name: 'program', bytes: programBytes + tokenTableBytes * shape.vocabulary },
