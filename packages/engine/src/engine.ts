@@ -16,7 +16,6 @@ import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
 import { defaultThreads } from './local/threads.ts'
 import type { Load } from './local/wire.ts'
-import { builtProgram } from './server/built.ts'
 import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
 
@@ -160,10 +159,10 @@ export class Engine {
 
   /** The way to start a llama-server for this model; null when the built-in worker serves it. */
   #llamaServer(installed: InstalledModel, load: Load): Launch | null {
-    const { config, confine, env, cacheDir } = this.#options
+    const { config, confine, env } = this.#options
     const adapter = config.adapters.llamaServer
     if (!adapter.models.includes('*') && !adapter.models.includes(installed.id)) return null
-    const program = adapter.path ?? (cacheDir === undefined ? null : builtProgram(cacheDir, load.backend))
+    const program = adapter.path
     if (program === null) return () => ({ fault: noProgram(installed.id) })
     if (config.sandbox !== 'off' && confine === null) return noConfine
     return llamaServerLauncher({
@@ -224,7 +223,7 @@ function noConfine() {
 }
 
 function noProgram(model: string) {
-  return fault('engine_unavailable', { why: `engine.adapters.llamaServer serves '${model}', but there is no llama-server: set its path, or run 'hearth engine build'` })
+  return fault('engine_unavailable', { why: `engine.adapters.llamaServer serves '${model}', but engine.adapters.llamaServer.path names no program` })
 }
 
 function allowed(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -10,7 +10,7 @@ const ownFlags = /^(-m|--model|-mu|--model-url|-hf|-hfr|--hf-repo|--host|--port|
 
 /** A llama-server program that serves some models instead of the built-in library. */
 export const LlamaServerConfig = z.strictObject({
-  path: z.string().startsWith('/').nullable().default(null).describe("the program; null = the one 'hearth engine build' made"),
+  path: z.string().startsWith('/').nullable().default(null).describe('the program; needed when models are named'),
   models: z.array(z.string()).default([]).describe('ids of the models it serves; "*" = all'),
   args: z.array(z.string().refine((arg) => !ownFlags.test(arg), 'the daemon sets this argument itself')).default([]).describe('further arguments, passed as they are'),
   speculation: z.enum(['none', 'mtp', 'ngram']).default('none').describe('mtp: the prediction heads of the model or of draftModel; ngram: copies from the prompt'),

@@ -86,9 +86,6 @@ export const faultTable = {
   engine_garbled: row<{ model: string; how: string }>('engine', 69, 502, (d) => [
     `The llama-server that serves '${d.model}' gave a senseless answer: ${d.how}.`, 'Run it again. If it happens again, use another build of llama-server, or take the model out of engine.adapters.llamaServer.models.']),
   engine_refused: row<{ program: string; why: string; remedy: string }>('engine', 69, 503, (d) => [`The engine ${d.program} is not used: ${d.why}.`, d.remedy]),
-  build_tools_missing: row<{ what: string; missing: readonly string[]; command: string }>('engine', 69, 422, (d) => [
-    `${d.what} cannot be built: ${d.missing.join(', ')} ${d.missing.length === 1 ? 'is' : 'are'} missing.`, `Run as root: ${d.command}`]),
-  build_failed: row<{ what: string; step: string; how: string }>('engine', 69, 500, (d) => [`${d.what} could not be built: ${d.step} failed (${d.how}).`, 'Run the same command again: what was compiled is kept.']),
   endpoint_failed: row<{ endpoint: string; how: string }>('provider', 69, 502, (d) => [`The endpoint '${d.endpoint}' failed: ${d.how}.`, 'Look at that machine; the address is in engine.endpoints.']),
   endpoint_refused: row<{ endpoint: string; how: string }>('provider', 65, 422, (d) => [`The endpoint '${d.endpoint}' refused the request: ${d.how}.`, 'Change the request, or the entry in engine.endpoints.']),
   endpoint_auth: row<{ endpoint: string; how: string }>('provider', 77, 502, (d) => [`The endpoint '${d.endpoint}' does not let us in: ${d.how}.`, 'Put its key into the file that engine.endpoints names, with chmod 600.']),

@@ -45,7 +45,7 @@ const badUntil = 10_900
 /** Why this program may not serve, or null. */
 export function refusal(program: string, probe: ServerProbe): Fault | null {
   if (!probe.unixSocket) {
-    return fault('engine_refused', { program, why: 'it cannot listen on a Unix socket, and an engine has no network here', remedy: "Use a newer llama-server, or run 'hearth engine build'." })
+    return fault('engine_refused', { program, why: 'it cannot listen on a Unix socket, and an engine has no network here', remedy: 'Use a newer llama-server.' })
   }
   if (probe.hip && probe.build !== null && probe.build >= badFrom && probe.build < badUntil) {
     return fault('engine_refused', {

@@ -93,7 +93,7 @@ class LlamaServer implements WorkerProcess {
     const probe = await probes.of(program, confined)
     if (this.#gone) return
     if ('fault' in probe) return this.#refuse(probe.fault.message, probe.fault)
-    if ('problem' in probe) return this.#refuse(probe.problem, fault('engine_refused', { program, why: probe.problem, remedy: "Correct engine.adapters.llamaServer.path, or run 'hearth engine build'." }))
+    if ('problem' in probe) return this.#refuse(probe.problem, fault('engine_refused', { program, why: probe.problem, remedy: 'Correct engine.adapters.llamaServer.path.' }))
     const refused = refusal(program, probe)
     if (refused !== null) return this.#refuse(refused.message, refused)
     this.#vocabulary = await readVocabulary(load.modelPath)
