@@ -10,8 +10,8 @@
 import type { Fault, Sampling } from '@hearth/protocol'
 
 /**
- * Copies of a hybrid or sliding-window memory that a sequence may go back to. The library's own 32 took 7.7 GiB for 8 sequences with a window of
- * 1,024 cells of 30 KiB, beyond any plan; an append-only conversation goes back by one turn.
+ * Copies of a hybrid or sliding-window memory that a sequence may go back to. The library's own 32 can take 7.5 GiB for 8 sequences with a window
+ * of 1,024 cells of 30 KiB (by arithmetic, not measured); an append-only conversation goes back by one turn.
  */
 export const checkpointsPerSequence = 4
 
