@@ -1,6 +1,9 @@
 // Prompt lookup: what is guessed, what is kept, and that the text is the one plain generation gives.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ModelRequestInput } from '@hearth/protocol'
+import { ask } from '../contract/model-contract.ts'
+import { starter, testEngine } from '../fixtures/starter.ts'
 import { Balance, CheckCosts, Lookup } from '../../packages/engine/src/local/lookup.ts'
 import { accept, lookupDraws, type DraftFigures } from '../../packages/engine/src/local/speculation.ts'
 
@@ -114,4 +117,28 @@ test('with drafts, right and wrong ones, the text is the same and the memory hol
   assert.deepEqual(said, script.slice(prompt.length))
   assert.ok(checks.length > 0 && checks.length < 20, `${checks.length} checks`)
   assert.ok(figures.acceptedTokens > 40 && figures.acceptedTokens < figures.draftedTokens, JSON.stringify(figures))
+})
+
+test('the real model says the same with lookup as without, alone and beside another stream, and tells what was guessed', async (t) => {
+  const verse = 'The lamp in the harbour was lit by a man named Joren. A ferry went to the island twice a day. The school had eleven children and one stove.'
+  const copy: ModelRequestInput = {
+    messages: [{ role: 'user', text: `Repeat: ${verse}` }, { role: 'assistant', text: `${verse} ${verse}` }, { role: 'user', text: 'Repeat the same text once more.' }],
+    sampling: { temperature: 0 }, maxTokens: 120,
+  }
+  const story: ModelRequestInput = { messages: [{ role: 'user', text: 'Tell me a story.' }], sampling: { temperature: 0 }, maxTokens: 40 }
+  const said = async (speculation: 'off' | 'lookup') => {
+    const engine = testEngine({ engine: { speculation } })
+    t.after(() => engine.close())
+    const model = engine.model(starter())
+    const alone = await ask(model, copy)
+    const pair = await Promise.all([ask(model, { ...copy, sessionKey: 'a' }), ask(model, { ...story, sessionKey: 'b' })])
+    await engine.close()
+    return { texts: [alone, ...pair].map((answer) => answer.text), usage: alone.end.usage }
+  }
+  const plain = await said('off')
+  const ahead = await said('lookup')
+  assert.deepEqual(ahead.texts, plain.texts)
+  assert.equal(plain.usage.drafts, undefined)
+  const { drafts } = ahead.usage
+  assert.ok(drafts !== undefined && drafts.acceptedTokens > 0 && drafts.acceptedTokens <= drafts.draftedTokens, JSON.stringify(drafts))
 })
