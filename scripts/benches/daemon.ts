@@ -9,7 +9,7 @@ export type Started = { pid: number; readyMs: number; stop(): Promise<void> }
 /** Started as the launcher and the units start it, with kept compiled code. Resolves at the daemon's first line, {"ready":true,...}; rejects with what it said when it ends before. */
 export async function startDaemon(root: string, env: NodeJS.ProcessEnv): Promise<Started> {
   const start = performance.now()
-  const argv = ['--disable-warning=ExperimentalWarning', '--use-system-ca', join(root, 'packages/daemon/src/main.ts'), 'serve']
+  const argv = ['--disable-warning=ExperimentalWarning', '--use-system-ca', '--heap-growing-percent=20', '--min-semi-space-size=8', '--max-semi-space-size=8', join(root, 'packages/daemon/src/main.ts'), 'serve']
   const child = spawn(join(root, 'node_modules/.bin/node'), argv, { env: { NODE_COMPILE_CACHE: join(tmpdir(), 'hearth-bench-compile'), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => { said = (said + text).slice(-4000) })
