@@ -102,6 +102,13 @@ export class CompletionReader {
     this.#end('cancelled', this.#figures(null))
   }
 
+  /** The process ended; whoever watches it says so. What was heard before is passed on. */
+  lost(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#text.finish(false)
+  }
+
   broke(problem: string): void {
     if (this.#over) return
     this.#over = true

@@ -15,6 +15,8 @@ const pollMs = 50
 const askMs = 10_000
 /** After a broken connection a dying process gets this long to be seen dead: its exit says more than the connection. */
 const dyingMs = 1000
+/** After the end of the process its last words are waited for at most so long. */
+const drainMs = 200
 /** A loading server that read or mapped this much more is not hanging. */
 const loadedBytesAtLeast = 2 ** 20
 
@@ -36,6 +38,10 @@ class LlamaServer implements WorkerProcess {
   readonly #options: LlamaServerOptions
   readonly #hearing: Hearing
   readonly #runs = new Map<string, AbortController>()
+  readonly #running = new Set<Promise<void>>()
+  /** The process has ended. */
+  readonly #dead = new AbortController()
+  /** It has ended and all that it wrote is read. */
   readonly #over = new AbortController()
   #server: ServerProcess | null = null
   #vocabulary: Vocabulary | null = null
@@ -59,7 +65,7 @@ class LlamaServer implements WorkerProcess {
         void this.#load().catch((error: unknown) => this.#refuse(problemOf(error)))
         return
       case 'generate':
-        void this.#generate(message)
+        this.#follow(this.#generate(message))
         return
       case 'cancel':
         this.#runs.get(message.id)?.abort()
@@ -183,8 +189,9 @@ class LlamaServer implements WorkerProcess {
   async #brokeOff(request: Generate, reader: CompletionReader | null, cancelled: AbortSignal, error: unknown): Promise<void> {
     const known = reader ?? new CompletionReader(request, 0, (message) => this.#hearing.message(message))
     if (cancelled.aborted) return known.cancelled()
-    if (!this.#gone) await pause(dyingMs, this.#over.signal)
-    if (!this.#gone) known.broke(`it closed the connection after ${known.tokens} tokens (${problemOf(error)})`)
+    if (!this.#gone) await pause(dyingMs, this.#dead.signal)
+    if (this.#gone) known.lost()
+    else known.broke(`it closed the connection after ${known.tokens} tokens (${problemOf(error)})`)
   }
 
   /** Token numbers of a prompt: each segment by itself, control tokens only where the template wrote them. */
@@ -255,8 +262,17 @@ class LlamaServer implements WorkerProcess {
   #exit(exit: Exit): void {
     if (this.#gone) return
     this.#gone = true
-    this.#over.abort()
-    this.#hearing.exit(exit)
+    this.#dead.abort()
+    // What it wrote before its end is still on its way: the kernel has closed the connections, so each run comes to the end of its own by itself.
+    void Promise.race([Promise.allSettled(this.#running), pause(drainMs)]).then(() => {
+      this.#over.abort()
+      this.#hearing.exit(exit)
+    })
+  }
+
+  #follow(run: Promise<void>): void {
+    this.#running.add(run)
+    void run.finally(() => this.#running.delete(run))
   }
 }
 
