@@ -37,7 +37,15 @@ export type EngineOptions = {
   onState?: (status: WorkerStatus) => void
 }
 
-type Open = { id: string; load: Load; supervisor: Supervisor; slots: Slots; forecast: Forecast; handover: Handover | null }
+type Open = {
+  id: string
+  load: Load
+  supervisor: Supervisor
+  slots: Slots
+  forecast: Forecast
+  handover: Handover | null
+  planning: Promise<MemoryPlan | null> | null
+}
 
 // A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
 const defaultContextTokens = 8192
@@ -82,7 +90,9 @@ export class Engine {
     const held = await this.#residency.hold(open.supervisor, signal)
     const { phase } = open.supervisor
     if (held === 'aborted' || phase === 'ready' || phase === 'starting' || phase === 'draining') return held
-    const planned = await this.plan(installed).catch((error: unknown) => {
+    // One plan for all who wait for this load, so that they also go on in the order in which they came.
+    open.planning ??= this.plan(installed).finally(() => { open.planning = null })
+    const planned = await open.planning.catch((error: unknown) => {
       held.release()
       throw error
     })
@@ -137,7 +147,7 @@ export class Engine {
       },
     })
     const handover = states === null ? null : new Handover({ states, slots, supervisor, forecast, load, log })
-    const open: Open = { id: installed.id, load, supervisor, slots, forecast, handover }
+    const open: Open = { id: installed.id, load, supervisor, slots, forecast, handover, planning: null }
     this.#open.set(installed.path, open)
     return open
   }
