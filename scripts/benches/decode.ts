@@ -114,9 +114,10 @@ async function readingRate(model: Model): Promise<number> {
   throw new Error('the stream ended without a token')
 }
 
+// A conversation that comes back to its sequence, as an agent's or a chat's does; a side call would be read anew each time.
 async function askModel(model: Model, index: number): Promise<number> {
   const request = ModelRequest.parse({
-    messages: [{ role: 'user', text: question(index) }], sampling: { temperature: 0 }, maxTokens: tokens, sessionKey: `bench-${index}`, purpose: 'bench',
+    messages: [{ role: 'user', text: question(index) }], sampling: { temperature: 0 }, maxTokens: tokens, sessionKey: `bench-${index}`, purpose: 'chat',
   })
   for await (const event of model.generate(request, new AbortController().signal)) {
     if (event.type === 'failed') throw new Error(event.fault.message)
