@@ -4,7 +4,7 @@ import { fault, faultFrom, noUsage, type Fault, type Model, type ModelEvent, typ
 import type { InstalledModel } from '../installed.ts'
 import type { Forecast } from './forecast.ts'
 import type { Handover, Restored } from './handover.ts'
-import { checkRequest } from '../scripted/request.ts'
+import { checkRequest } from '../request.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Slot, Slots } from './slots.ts'
 import { nativeFault } from './supervision.ts'

@@ -2,7 +2,7 @@
 import { fault, faultFrom, noUsage, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type ToolCall, type Usage } from '@hearth/protocol'
 import { completionText, promptText, Sessions, tokenEnd, tokensOf } from './accounting.ts'
 import { waitUntil } from './pace.ts'
-import { checkRequest } from './request.ts'
+import { checkRequest } from '../request.ts'
 import { checkScript, readScript, scriptedFault, type Script, type ScriptAnswer, type ScriptInput } from './script.ts'
 import { speak, turnFor, unexpected, type Spoken } from './turn.ts'
 
