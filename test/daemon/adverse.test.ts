@@ -5,29 +5,15 @@ import { join } from 'node:path'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { after, afterEach, test } from 'node:test'
+import { test } from 'node:test'
 import { Client } from '@hearth/protocol/client'
 import { JobRequest, type Fault, type JobEventBody, type Principal, type StatusReply } from '@hearth/protocol'
 import { Journal } from '../../packages/daemon/src/queue/journal.ts'
 import { Store } from '../../packages/daemon/src/store/store.ts'
-import { DaemonProcess, makePlace, real, script, type Place } from './process.ts'
+import type { DaemonProcess} from './process.ts';
+import { daemonsOfThisFile, real, script } from './process.ts'
 
-const places: Place[] = []
-const daemons: DaemonProcess[] = []
-const place = (): Place => {
-  const made = makePlace()
-  places.push(made)
-  return made
-}
-const start = async (...args: Parameters<typeof DaemonProcess.start>): Promise<DaemonProcess> => {
-  const daemon = await DaemonProcess.start(...args)
-  daemons.push(daemon)
-  return daemon
-}
-afterEach(async () => {
-  for (const daemon of daemons.splice(0)) await daemon.kill('SIGKILL')
-})
-after(() => places.forEach((one) => one.clear()))
+const { place, start } = daemonsOfThisFile()
 
 const faultOf = (error: unknown): Fault => (error as { fault: Fault }).fault
 

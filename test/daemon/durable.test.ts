@@ -3,27 +3,12 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, afterEach, test } from 'node:test'
+import { test } from 'node:test'
 import { FaultError } from '@hearth/protocol'
 import { Client } from '@hearth/protocol/client'
-import { DaemonProcess, makePlace, numbers, script, upTo, type Place } from './process.ts'
+import { DaemonProcess, daemonsOfThisFile, numbers, script, upTo } from './process.ts'
 
-const places: Place[] = []
-const daemons: DaemonProcess[] = []
-const place = (): Place => {
-  const made = makePlace()
-  places.push(made)
-  return made
-}
-const start = async (...args: Parameters<typeof DaemonProcess.start>): Promise<DaemonProcess> => {
-  const daemon = await DaemonProcess.start(...args)
-  daemons.push(daemon)
-  return daemon
-}
-afterEach(async () => {
-  for (const daemon of daemons.splice(0)) await daemon.kill('SIGKILL')
-})
-after(() => places.forEach((one) => one.clear()))
+const { place, start } = daemonsOfThisFile()
 
 test('a job that was answered 201 is there after kill -9 and runs to its end', async () => {
   const here = place()

@@ -2,26 +2,11 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, afterEach, test } from 'node:test'
+import { test } from 'node:test'
 import { DoctorReport, type Fault, type StatusReply } from '@hearth/protocol'
-import { DaemonProcess, makePlace, real, runToEnd, script, type Place } from './process.ts'
+import { daemonsOfThisFile, real, runToEnd, script } from './process.ts'
 
-const places: Place[] = []
-const daemons: DaemonProcess[] = []
-const place = (): Place => {
-  const made = makePlace()
-  places.push(made)
-  return made
-}
-const start = async (...args: Parameters<typeof DaemonProcess.start>): Promise<DaemonProcess> => {
-  const daemon = await DaemonProcess.start(...args)
-  daemons.push(daemon)
-  return daemon
-}
-afterEach(async () => {
-  for (const daemon of daemons.splice(0)) await daemon.kill('SIGKILL')
-})
-after(() => places.forEach((one) => one.clear()))
+const { place, start } = daemonsOfThisFile()
 
 /** The fault a program ended with: the line `{"error": …}`. */
 function lastWords(stderr: string): Fault {

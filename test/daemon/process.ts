@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { after, afterEach } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Client } from '@hearth/protocol/client'
 import type { Job, JobEvent, JobRequestInput, SubmitReply } from '@hearth/protocol'
@@ -113,4 +114,26 @@ export function numbers(events: readonly JobEvent[]): number[] {
 
 export function upTo(last: number, first = 1): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+}
+
+/** Places and daemons that are cleared away by themselves: a daemon after each test, the places after the file. */
+export function daemonsOfThisFile(): { place: () => Place; start: typeof DaemonProcess.start } {
+  const places: Place[] = []
+  const daemons: DaemonProcess[] = []
+  afterEach(async () => {
+    for (const daemon of daemons.splice(0)) await daemon.kill('SIGKILL')
+  })
+  after(() => places.forEach((one) => one.clear()))
+  return {
+    place: () => {
+      const made = makePlace()
+      places.push(made)
+      return made
+    },
+    start: async (...args) => {
+      const daemon = await DaemonProcess.start(...args)
+      daemons.push(daemon)
+      return daemon
+    },
+  }
 }
