@@ -1,4 +1,5 @@
-// Owns a job's history as the model sees it, rebuilt from events alone: append-only, so every prompt begins with the bytes of the one before.
+// Owns a job's history as the model sees it, rebuilt from events alone: append-only, so every prompt begins with the bytes of the one before. Only a
+// `rewritten` event, which tells its price, takes anything out of it.
 // The one place that turns events into messages; it never looks at a clock, a counter or the folder.
 import type { EventOf, JobEventBody, Message, ToolCall } from '@hearth/protocol'
 import type { Mode } from './modes/mode.ts'
@@ -8,7 +9,10 @@ type Planned = EventOf<'tool_planned'> & { started: boolean }
 export class History {
   readonly events: JobEventBody[] = []
   readonly #mode: Mode
-  readonly #messages: Message[]
+  readonly #task: string
+  readonly #checks: readonly string[]
+  #opening: readonly Message[]
+  #messages: Message[]
   #pending: ToolCall[] = []
   #planned: Planned | null = null
   #unanswered: string | null = null
@@ -18,10 +22,18 @@ export class History {
 
   constructor(mode: Mode, task: string, checks: readonly string[]) {
     this.#mode = mode
-    this.#messages = mode.opening(task, checks)
+    this.#task = task
+    this.#checks = checks
+    this.#opening = mode.opening(task, checks, null)
+    this.#messages = [...this.#opening]
   }
 
-  /** Messages of the next request. The array only ever grows at its end. */
+  /** Messages that every request begins with: the system prompt, examples, the task. */
+  get opening(): readonly Message[] {
+    return this.#opening
+  }
+
+  /** Messages of the next request. The array only ever grows at its end, but for a `rewritten` event. */
   get messages(): readonly Message[] {
     return this.#messages
   }
@@ -86,12 +98,21 @@ export class History {
         this.#pending.shift()
         this.#planned = null
         return
+      case 'opened':
+        this.#opening = this.#mode.opening(this.#task, this.#checks, event)
+        this.#messages = [...this.#opening]
+        return
+      case 'rewritten':
+        this.#messages = [...this.#opening, this.#mode.told(event.text), ...this.#messages.slice(this.#messages.length - event.keptMessages)]
+        return
+      case 'said':
       case 'nudge':
         this.#push(this.#mode.told(event.text))
         this.#unanswered = null
         return
       case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'turn_failed':
       case 'tool_output': case 'check': case 'guard': case 'ended':
+      case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given':
         return
       default:
         event satisfies never

@@ -47,8 +47,47 @@ export function eventLines(event: JobEvent, look: Look): string[] {
       return [`${head}  ${ink.dim([how, duration(event.durationMs)].filter((word) => word !== '').join(', '))}`, ...(event.passed ? [] : card(event.output, look))]
     }
     case 'nudge': return wrapped(`told the model: ${visible(event.text)}`, '→ ', ink.yellow, look)
-    case 'guard': return wrapped(`guard ${oneLine(event.guard)}${event.action === 'stop' ? ' stops the job' : ''}: ${visible(event.evidence)}`, '! ', event.action === 'stop' ? ink.red : ink.yellow, look)
+    case 'guard': return wrapped(`guard ${oneLine(event.guard)}${guardDoes[event.action]}: ${visible(event.evidence)}`, '! ', event.action === 'stop' ? ink.red : ink.yellow, look)
+    case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'rewritten': case 'sub_step': case 'sampled':
+    case 'said': case 'approval_asked': case 'approval_given': return sideLines(event, look)
     case 'ended': return endLines(event, look)
+    default: return unknownLines(event satisfies never)
+  }
+}
+
+const guardDoes = { nudge: '', replan: ' begins anew', sample: ' tries several answers', stop: ' stops the job' } as const
+
+type Side = 'workspace' | 'opened' | 'call_repaired' | 'committed' | 'reverted' | 'delivered' | 'rewritten' | 'sub_step' | 'sampled' | 'said' | 'approval_asked' | 'approval_given'
+
+/** What the harness does beside the turns: mostly one quiet line. */
+function sideLines(event: Extract<JobEvent, { type: Side }>, look: Look): string[] {
+  const { ink } = look
+  const quiet = (text: string): string[] => [ink.dim(cut(text, look.width))]
+  switch (event.type) {
+    case 'workspace': return event.kind === 'in_place' && event.detail === '' ? [] : quiet(`works in ${event.kind === 'in_place' ? 'the folder itself' : `a ${event.kind}, ${oneLine(event.path)}`}${event.detail === '' ? '' : `; ${oneLine(event.detail)}`}`)
+    case 'opened': {
+      const found = [
+        ...event.instructions.map(({ path }) => path), ...(event.skills.length === 0 ? [] : [counted(event.skills.length, 'skill')]),
+        ...event.servers.map(({ name, tools, problem }) => `MCP ${name} (${problem === null ? counted(tools.length, 'tool') : problem})`),
+      ]
+      return [
+        ...(found.length === 0 ? [] : quiet(`knows ${oneLine(found.join(', '))}`)),
+        ...(event.guessedCheck === null ? [] : quiet(`the project's tests seem to be: ${oneLine(event.guessedCheck)}`)),
+      ]
+    }
+    case 'call_repaired': return quiet(`  mended the call (${oneLine([event.format, ...event.changes].join('; '))})`)
+    case 'committed': return quiet(`  kept as ${event.commit.slice(0, 10)}: ${counted(event.files, 'file')}, +${event.added} -${event.removed}`)
+    case 'reverted': return wrapped(`the folder is back at ${event.toStep === 0 ? 'its state before the job' : `step ${event.toStep}`} (${oneLine(event.by)})`, '↶ ', ink.yellow, look)
+    case 'delivered': return quiet(`result: ${counted(event.files, 'file')} ${event.how === 'in_place' ? 'in' : `as a ${event.how},`} ${oneLine(event.to)}`)
+    case 'rewritten': {
+      const price = `${count(event.refillTokens)} tokens are read again${event.refillMs === null ? '' : `, about ${duration(event.refillMs)}`}`
+      return wrapped(`${event.reason === 'replan' ? 'begins anew' : 'shortened the history'}: ${count(event.beforeTokens)} -> ${count(event.afterTokens)} tokens; ${price}`, '≡ ', ink.yellow, look)
+    }
+    case 'sub_step': return quiet(`  ${event.n}  ${oneLine(event.call)}`)
+    case 'sampled': return quiet(`tried ${counted(event.candidates.length, 'answer')}, ${event.candidates.filter(({ passed }) => passed).length} pass; ${event.chosen === null ? 'none is taken' : `number ${event.chosen + 1} goes on`}`)
+    case 'said': return wrapped(visible(event.text), '> ', ink.bold, look)
+    case 'approval_asked': return wrapped(visible(event.question), '? ', ink.yellow, look)
+    case 'approval_given': return quiet(`${event.approved ? 'approved' : 'refused'} by ${oneLine(event.by)}${event.note === '' ? '' : `: ${oneLine(event.note)}`}`)
     default: return unknownLines(event satisfies never)
   }
 }

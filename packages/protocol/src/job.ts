@@ -88,7 +88,41 @@ export const JobEventBody = z.discriminatedUnion('type', [
     exitCode: z.int().nullable(), cause: z.string(), output: z.string(), durationMs: z.number(),
   }),
   z.strictObject({ type: z.literal('nudge'), step: z.int(), text: z.string().describe('appended to the history by the harness') }),
-  z.strictObject({ type: z.literal('guard'), step: z.int(), guard: z.string(), action: z.enum(['nudge', 'stop']), evidence: z.string() }),
+  z.strictObject({ type: z.literal('guard'), step: z.int(), guard: z.string(), action: z.enum(['nudge', 'replan', 'sample', 'stop']), evidence: z.string() }),
+  z.strictObject({
+    type: z.literal('workspace'), kind: z.enum(['in_place', 'worktree', 'copy']), path: z.string().describe('folder that the tools see as /work'),
+    base: z.string().nullable().describe('commit on the shadow ref that holds the folder as it was; null = nothing is kept'), detail: z.string().describe('what was left out of it, or why nothing is kept'),
+  }),
+  z.strictObject({
+    type: z.literal('opened'),
+    instructions: z.array(z.strictObject({ path: z.string().describe('relative to the folder'), sha256: z.string(), text: z.string().describe('made harmless and cut') })),
+    skills: z.array(z.strictObject({ name: z.string(), description: z.string(), path: z.string().describe('folder of the skill, relative to the folder or absolute') })),
+    servers: z.array(z.strictObject({ name: z.string(), tools: z.array(z.strictObject({ name: z.string(), line: z.string() })), problem: z.string().nullable() })).describe('MCP servers'),
+    guessedCheck: z.string().nullable().describe("the project's own test command as it was guessed; it never resolves a job"),
+  }),
+  z.strictObject({
+    type: z.literal('call_repaired'), step: z.int(), callId: z.string(), format: z.string().describe('how the call was written'), changes: z.array(z.string()).describe('what was changed to fit the schema'),
+  }),
+  z.strictObject({
+    type: z.literal('committed'), step: z.int(), commit: z.string().describe('on the shadow ref of the job'), files: z.int(), added: z.int().describe('lines'), removed: z.int().describe('lines'),
+  }),
+  z.strictObject({ type: z.literal('reverted'), step: z.int(), toStep: z.int().describe('0 = as it was before the job'), commit: z.string(), by: z.string() }),
+  z.strictObject({ type: z.literal('delivered'), how: z.enum(['in_place', 'branch', 'diff']), to: z.string().describe('folder, branch or file'), files: z.int() }),
+  z.strictObject({
+    type: z.literal('rewritten'), step: z.int(), reason: z.enum(['compaction', 'replan']), text: z.string().describe('stands in the history for what was left out'),
+    keptMessages: z.int().describe('last messages that stay as they were'), droppedMessages: z.int(), beforeTokens: z.int(), afterTokens: z.int().describe('an estimate'),
+    refillTokens: z.int().describe('prompt tokens to be read again because of it'), refillMs: z.number().nullable().describe('what reading them takes at the speed measured so far; null = not measured'), evidence: z.string(),
+  }),
+  z.strictObject({
+    type: z.literal('sub_step'), step: z.int(), callId: z.string(), n: z.int().describe('turn of the sub-agent'), call: z.string().describe('what it did, in a line'), usage: Usage, timings: Timings,
+  }),
+  z.strictObject({
+    type: z.literal('sampled'), step: z.int(), chosen: z.int().nullable().describe('index of the candidate that goes on; null = none was better'),
+    candidates: z.array(z.strictObject({ seed: z.int(), passed: z.boolean(), files: z.int(), commit: z.string().nullable() })),
+  }),
+  z.strictObject({ type: z.literal('said'), text: z.string(), by: z.string().describe('principal') }),
+  z.strictObject({ type: z.literal('approval_asked'), step: z.int(), callId: z.string(), question: z.string() }),
+  z.strictObject({ type: z.literal('approval_given'), callId: z.string(), approved: z.boolean(), by: z.string(), note: z.string() }),
   z.strictObject({
     type: z.literal('ended'), outcome: z.enum(outcomes as [Outcome, ...Outcome[]]), verified: z.boolean().nullable(),
     summary: z.string().nullable(), fault: FaultShape.nullable(), receipt: Receipt, exitCode: z.int(),

@@ -1,5 +1,5 @@
 // Owns the words of a tool mode: how history becomes messages, what is asked of the model, how an answer becomes calls.
-import type { Message, ModelRequest, ToolCall } from '@hearth/protocol'
+import type { EventOf, Message, ModelRequest, ToolCall } from '@hearth/protocol'
 import type { Tool } from '../tools/tool.ts'
 
 /** The part of a request that a mode decides; the loop adds sampling, seed, limits and the session key. */
@@ -15,8 +15,8 @@ export type Understood =
   | { type: 'malformed'; problem: string }
 
 export type Mode = {
-  /** Messages before the first turn; frozen for the job. */
-  opening(task: string, checks: readonly string[]): Message[]
+  /** Messages before the first turn; frozen for the job. `opened`: what the folder brings with it; null for a job without such an event. */
+  opening(task: string, checks: readonly string[], opened: EventOf<'opened'> | null): Message[]
   asked(): Asked
   understand(answer: Answer, step: number): Understood
   /** The assistant's own turn, word for word. */
