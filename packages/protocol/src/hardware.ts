@@ -86,5 +86,7 @@ export const MemoryPlan = z.strictObject({
   wishedSequences: z.int(),
   said: z.string().describe('one sentence with the numbers'),
   remedy: z.string().nullable(),
+  evicts: z.array(z.strictObject({ model: z.string(), bytes: z.int().nonnegative() })).optional().describe('idle models that are unloaded first, and what that gives; absent = none'),
+  waitsFor: z.array(z.string()).optional().describe('models in the way that answer requests now: the load waits until they are done; absent = none'),
 })
 export type MemoryPlan = z.infer<typeof MemoryPlan>

@@ -93,8 +93,8 @@ export type TokenProbability = { text: string; probability: number; top: { text:
  * `done` or `failed`, after which nothing follows. Text arrives in pieces; their concatenation is the completion.
  */
 export type ModelEvent =
-  /** `etaMs`: forecast of the wait from measured speeds; absent before anything was measured. */
-  | { type: 'queued'; position: number; etaMs?: number }
+  /** `etaMs`: forecast of the wait from measured speeds; absent before anything was measured. `reason`: what is waited for when it is not a sequence of its own model. */
+  | { type: 'queued'; position: number; etaMs?: number; reason?: string }
   | { type: 'started'; promptTokens: number; reusedTokens: number }
   | { type: 'prefill'; doneTokens: number; totalTokens: number }
   | { type: 'text'; text: string; probabilities?: TokenProbability[] }
