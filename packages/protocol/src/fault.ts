@@ -121,6 +121,7 @@ export const faultTable = {
     `${d.inFlight} requests are being answered, the limit is ${d.limit}.`, 'Try again in a moment, or raise http.maxInFlight.']),
   cannot_listen: row<{ address: string; problem: string }>('daemon', 69, 503, (d) => [
     `The daemon cannot listen on ${d.address}: ${d.problem}.`, 'Set http.port to a free one (or null to do without) and start the daemon again; the Unix socket works meanwhile.']),
+  cannot_tune: row<{ why: string }>('daemon', 75, 409, (d) => [`This box cannot be measured now: ${d.why}.`, "Try again when it is done, or let 'hearth tune --wait' wait for it."]),
   shutting_down: row<Record<string, never>>('daemon', 75, 503, () => ['The daemon is shutting down.', 'Try again when it is up.']),
   timed_out: row<{ what: string; seconds: number }>('daemon', 124, 504, (d) => [`${d.what} passed its limit of ${d.seconds} s.`, 'Raise --timeout, or make the job smaller.']),
   internal: row<{ problem: string }>('daemon', 1, 500, (d) => [`Something went wrong inside Hearth: ${d.problem}.`, "Please report it with the output of 'hearth doctor --json'."]),

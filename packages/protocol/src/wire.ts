@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Fault } from './fault.ts'
 import { Job } from './job.ts'
 import { LedgerEntry } from './ledger.ts'
+import { PredictedSpeed } from './profile.ts'
 
 /** Body of every reply whose status is not 2xx. */
 export type ErrorReply = { error: Fault }
@@ -19,6 +20,7 @@ export const WorkerStatus = z.strictObject({
   backend: z.string().nullable().describe('cpu, vulkan; null before the first load'),
   contextTokens: z.int().nullable(),
   sequences: z.int().nullable(),
+  threads: z.int().nullable().optional().describe('CPU threads it computes with; null before the first load'),
   busy: z.int().describe('requests being answered'),
   waiting: z.int().describe('requests waiting for a slot'),
 })
@@ -72,6 +74,7 @@ export const ModelRow = z.strictObject({
   problem: z.string().nullable().describe('why an installed file cannot be used; null when it can'),
   aliases: z.array(z.string()).optional().describe('other ids for it; absent = none'),
   fit: ModelFit.optional().describe('absent: its size or the memory of the box is not known'),
+  speed: PredictedSpeed.optional().describe('absent: nothing was measured on this box that would tell'),
 })
 export type ModelRow = z.infer<typeof ModelRow>
 /** What `models prune` frees: unfinished downloads, folders that no record or catalogue entry explains, files that lie here twice. */
