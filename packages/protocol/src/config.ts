@@ -10,7 +10,7 @@ const ownFlags = /^(-m|--model|-mu|--model-url|-hf|-hfr|--hf-repo|--host|--port|
 
 /** A llama-server program that serves some models instead of the built-in library. */
 export const LlamaServerConfig = z.strictObject({
-  path: z.string().startsWith('/').nullable().default(null).describe('the program; needed when models are named'),
+  path: z.string().startsWith('/').nullable().default(null).describe('the program; null = the newest build of `hearth engine build` that fits engine.backend'),
   models: z.array(z.string()).default([]).describe('ids of the models it serves; "*" = all'),
   args: z.array(z.string().refine((arg) => !ownFlags.test(arg), 'the daemon sets this argument itself')).default([]).describe('further arguments, passed as they are'),
   speculation: z.enum(['none', 'mtp', 'ngram']).default('none').describe('mtp: the prediction heads of the model or of draftModel; ngram: copies from the prompt'),
@@ -36,7 +36,7 @@ export type EndpointConfig = z.infer<typeof EndpointConfig>
 export const Config = z.strictObject({
   engine: z.strictObject({
     sandbox: z.enum(['bwrap', 'off']).default('bwrap').describe('run the engine worker in bubblewrap; off = the owner accepts an unconfined worker'),
-    backend: z.enum(['auto', 'cpu', 'vulkan']).default('auto').describe('which llama.cpp backend to use'),
+    backend: z.enum(['auto', 'cpu', 'vulkan', 'hip']).default('auto').describe('which llama.cpp backend to use; hip needs a build of `hearth engine build`'),
     threads: z.int().min(1).max(512).nullable().default(null).describe('CPU threads for inference; null = measured defaults'),
     contextTokens: z.int().min(512).nullable().default(null).describe('context window of each sequence; null = the smaller of the trained window and 8192'),
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),

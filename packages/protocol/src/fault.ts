@@ -90,7 +90,14 @@ export const faultTable = {
   endpoint_refused: row<{ endpoint: string; how: string }>('provider', 65, 422, (d) => [`The endpoint '${d.endpoint}' refused the request: ${d.how}.`, 'Change the request, or the entry in engine.endpoints.']),
   endpoint_auth: row<{ endpoint: string; how: string }>('provider', 77, 502, (d) => [`The endpoint '${d.endpoint}' does not let us in: ${d.how}.`, 'Put its key into the file that engine.endpoints names, with chmod 600.']),
   endpoint_busy: row<{ endpoint: string; how: string }>('provider', 75, 503, (d) => [`The endpoint '${d.endpoint}' is busy: ${d.how}.`, 'Try again later.']),
-  engine_unavailable: row<{ why: string }>('engine', 69, 503, (d) => [`No engine can serve this: ${d.why}.`, "Run 'hearth doctor'."]),
+  engine_unavailable: row<{ why: string; remedy?: string }>('engine', 69, 503, (d) => [`No engine can serve this: ${d.why}.`, d.remedy ?? "Run 'hearth doctor'."]),
+  // Builds of the engine
+  build_tools: row<{ backend: string; missing: readonly string[]; install: string }>('engine', 69, 424, (d) => [
+    `The ${d.backend} engine cannot be built here: ${d.missing.join('; ')}.`, d.install]),
+  build_refused: row<{ backend: string; why: string; remedy: string }>('engine', 69, 422, (d) => [`The ${d.backend} engine is not built: ${d.why}.`, d.remedy]),
+  build_failed: row<{ backend: string; step: string; how: string; lastLines: readonly string[] }>('engine', 69, 500, (d) => [
+    [`The ${d.backend} engine could not be built: ${d.step} ${d.how}.`, ...d.lastLines].join('\n'),
+    'Nothing of it is left. Mend what the last lines name and build again.']),
   // Downloads
   source_failed: row<{ what: string; tried: readonly string[] }>('engine', 69, 502, (d) => [
     `${d.what} could not be fetched: ${d.tried.join('; ')}.`,

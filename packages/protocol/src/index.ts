@@ -1,5 +1,6 @@
 // The words and the wires. Light modules (client, fault, outcome, paths, version) can also be imported alone: '@hearth/protocol/client'.
 export * from './agent.ts'
+export * from './build.ts'
 export * from './catalog.ts'
 export * from './client.ts'
 export * from './config.ts'
