@@ -8,6 +8,7 @@
 // `cancel` makes the run end with `end/cancelled` after the evaluation in flight. `ping` is answered by `pong` at once, also while a model computes.
 // `shutdown`, or a closed channel, ends the process.
 import type { Fault, Sampling } from '@hearth/protocol'
+import type { OwnBuild } from './own-build.ts'
 
 /**
  * Copies of a hybrid or sliding-window memory that a sequence may go back to. The library's own 32 can take 7.5 GiB for 8 sequences with a window
@@ -22,7 +23,9 @@ export type Load = {
   type: 'load'
   modelPath: string
   /** `auto` tries a GPU first; `cpu` never touches one. */
-  backend: 'auto' | 'cpu' | 'vulkan'
+  backend: 'auto' | 'cpu' | 'vulkan' | 'hip'
+  /** A build of `hearth engine build` to load instead of what came with the library. */
+  build?: OwnBuild | null
   threads: number
   /** Wanted window of each sequence; the worker takes the trained one when that is smaller. */
   contextTokens: number
@@ -97,7 +100,7 @@ export type RunReply =
 
 export type Ready = {
   type: 'ready'
-  backend: 'cpu' | 'vulkan' | `llama-server ${string}`
+  backend: 'cpu' | 'vulkan' | 'hip' | `llama-server ${string}`
   contextTokens: number
   sequences: number
   threads: number

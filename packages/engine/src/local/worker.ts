@@ -8,6 +8,7 @@ import { Batching, rowKey } from './batching.ts'
 import { CompletionText } from './completion-text.ts'
 import { CheckCosts } from './lookup.ts'
 import { nativeCause } from './native-cause.ts'
+import { libraryGpu, useOwnBuild } from './own-build.ts'
 import { lookupDraws } from './speculation.ts'
 import { checkpointsPerSequence, isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
 
@@ -41,9 +42,11 @@ function problemOf(error: unknown): string {
 }
 
 async function load(message: Load): Promise<void> {
+  const own = message.build ?? null
+  if (own !== null) useOwnBuild(own, process.arch)
   const llama = await getLlama({
     build: 'never', skipDownload: true, progressLogs: false, maxThreads: message.threads,
-    gpu: message.backend === 'cpu' ? false : message.backend === 'vulkan' ? 'vulkan' : 'auto',
+    gpu: message.backend === 'auto' && own?.backend !== 'hip' ? 'auto' : libraryGpu(message.backend === 'auto' ? 'hip' : message.backend),
     logLevel: LlamaLogLevel.warn,
     logger: (level, text) => process.stderr.write(`${level}: ${text.trimEnd()}\n`),
   })
@@ -67,15 +70,15 @@ async function load(message: Load): Promise<void> {
   const controls = controlTokens(model)
   loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, lookup: message.speculation === 'lookup', controls }
   send({
-    type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : 'cpu', contextTokens, sequences: message.sequences,
-    threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama),
+    type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : llama.gpu === 'cuda' ? 'hip' : 'cpu', contextTokens, sequences: message.sequences,
+    threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama, own?.name ?? llama.buildType),
   })
 }
 
 /** The addon's own version, and what it was built from and how: all that the layout of a state may depend on. */
-async function libraryName(llama: Llama): Promise<string> {
+async function libraryName(llama: Llama, build: string): Promise<string> {
   const { repo, release } = llama.llamaCppRelease
-  return `node-llama-cpp ${await getModuleVersion()}, ${repo} ${release}, ${llama.buildType}`
+  return `node-llama-cpp ${await getModuleVersion()}, ${repo} ${release}, ${build}`
 }
 
 /** The texts that parse into control or unknown tokens: llama.cpp skips exactly these two kinds when special parsing is off. */
