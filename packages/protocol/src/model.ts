@@ -54,6 +54,8 @@ export const ModelRequest = z.strictObject({
   stop: z.array(z.string().min(1)).max(16).default([]),
   probabilities: z.int().min(0).max(20).default(0).describe('0 = none; n = the n likeliest tokens beside each chosen one'),
   sessionKey: z.string().nullable().default(null).describe('requests with the same key share a prefix; used to find the slot that holds it'),
+  tentative: z.boolean().optional().describe('true: nothing but this request speaks for its session yet, so it gives way to sessions that went on'),
+  owner: z.string().optional().describe('for whom it is: what was read for one owner is never reused for another; absent = nobody in particular'),
   class: z.enum(jobClasses).default('interactive'),
   purpose: z.enum(purposes).default('chat'),
 })
