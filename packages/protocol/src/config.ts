@@ -42,6 +42,7 @@ export const Config = z.strictObject({
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
     batchTokens: z.int().min(32).max(8192).default(512).describe('tokens in one evaluation'),
     speculation: z.enum(['off', 'lookup']).default('off').describe('lookup: greedy text that repeats what was there before is guessed ahead and checked in one evaluation, while that is measured to be faster and at most two streams run'),
+    goldenCheck: z.enum(['on', 'off']).default('on').describe('after a load, texts that every language model continues are tried, once for each file, engine, driver and setting; what gives wrong tokens never serves. off = the owner trusts them all'),
     idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
     adapters: z.strictObject({
       llamaServer: LlamaServerConfig.prefault({}),

@@ -24,6 +24,11 @@ export const WorkerStatus = z.strictObject({
   threads: z.int().nullable().optional().describe('CPU threads it computes with; null before the first load'),
   busy: z.int().describe('requests being answered'),
   waiting: z.int().describe('requests waiting for a slot'),
+  distrusted: z.string().optional().describe('what gave wrong tokens after its load, and what serves instead; absent = nothing did'),
+  memoryBytes: z.int().nullable().optional().describe('resident memory of its process on a CPU, else what the plan of its load counted; null = not in memory'),
+  pinned: z.boolean().optional().describe('never unloaded by itself'),
+  idleSince: z.int().nullable().optional().describe('end of its last request, milliseconds since 1970; null while one is answered, and when it is not in memory'),
+  unloadsAt: z.int().nullable().optional().describe('when it is unloaded if nobody asks, milliseconds since 1970; null = not by itself'),
 })
 export type WorkerStatus = z.infer<typeof WorkerStatus>
 
@@ -125,6 +130,14 @@ export type TransferEvent =
   | { type: 'verifying'; file: string }
   | { type: 'note'; text: string }
   | { type: 'done'; model: ModelRow; downloadedBytes: number }
+  | { type: 'failed'; fault: Fault }
+
+/** One line of the stream of `models load` and `models unload`. Ends with exactly one `done` or `failed`. */
+export type LoadEvent =
+  /** `position` 1 = next. */
+  | { type: 'waiting'; position: number; reason: string }
+  /** `worker`: as it is now; null when it was not in memory and stays so. */
+  | { type: 'done'; worker: WorkerStatus | null }
   | { type: 'failed'; fault: Fault }
 
 export const ImportRequest = z.strictObject({
