@@ -2,11 +2,12 @@
 //
 //   state      what it means                              leaves it by
 //   stopped    no process, nobody asked                   want -> starting
-//   starting   process runs, model loads, canary          canary ok -> ready; exit, refusal, silence -> failed or broken
+//   starting   process runs, model loads, canary, trust   canary ok -> ready; exit, refusal, silence -> failed or broken;
+//                                                         wrong tokens -> starting with another engine; none left -> broken
 //   ready      answers requests                           exit, silence -> failed or broken; unload, idle -> draining
 //   draining   finishes what runs, takes nothing new      exit -> stopped (-> starting when somebody waits)
 //   failed     no process, waits for its back-off         retry -> starting (if it had served or somebody waits), else stopped
-//   broken     five failures in ten minutes               reset -> stopped
+//   broken     five failures in ten minutes, or no trust  reset -> stopped
 import { fault, type Fault, type WorkerState } from '@hearth/protocol'
 import type { Exit } from './process.ts'
 import type { NativeCause } from './wire.ts'
@@ -52,6 +53,8 @@ export type State = {
   restarts: number
   /** Why we killed the process: the first cause wins over how it then ended. */
   cause: Fault | null
+  /** The process that was killed gave wrong tokens: the next one is another engine, so nothing is waited for and nobody is told. */
+  distrusted: boolean
   lastFault: Fault | null
   /** Time of the last event that matters in this phase: start, sign of loading, progress of a run, end of the last run, begin of draining. */
   since: number
@@ -65,6 +68,8 @@ export type State = {
 export type Event =
   | { type: 'want' } | { type: 'unwant' }
   | { type: 'booted' } | { type: 'loading' } | { type: 'loaded' } | { type: 'load_failed'; cause: NativeCause; problem: string; fault?: Fault }
+  /** `canary_ok` at a start: its tokens are also trusted. `distrusted`: they are wrong. `untrusted`: no other engine is left. */
+  | { type: 'distrusted'; fault: Fault } | { type: 'untrusted'; fault: Fault }
   | { type: 'canary_ok' } | { type: 'canary_failed'; problem: string }
   | { type: 'pong' } | { type: 'progress'; forecastMs?: number } | { type: 'run_started' } | { type: 'run_ended' }
   | { type: 'launch_refused'; fault: Fault } | { type: 'exited'; exit: Exit }
@@ -83,7 +88,7 @@ export type Decision = { state: State; effects: Effect[] }
 
 export function initialState(now: number): State {
   return {
-    phase: 'stopped', booted: false, unanswered: 0, wanted: 0, running: 0, failures: [], streak: 0, restarts: 0, cause: null, lastFault: null,
+    phase: 'stopped', booted: false, unanswered: 0, wanted: 0, running: 0, failures: [], streak: 0, restarts: 0, cause: null, distrusted: false, lastFault: null,
     since: now, readyAt: null, forecastMs: 0, checkedAt: now, closing: false,
   }
 }
@@ -96,7 +101,7 @@ export function decide(model: string, timing: Timing, state: State, event: Event
       if (state.closing) return answered(wanting, fault('shutting_down', {}))
       if (state.phase === 'stopped') return launch(wanting, now)
       if (state.phase === 'ready') return serve(wanting, now)
-      if (state.phase === 'broken') return answered(wanting, circuitOpen(model, timing, state))
+      if (state.phase === 'broken') return answered(wanting, state.lastFault?.code === 'wrong_tokens' ? state.lastFault : circuitOpen(model, timing, state))
       return { state: wanting, effects: [] }
     }
     case 'unwant':
@@ -113,6 +118,10 @@ export function decide(model: string, timing: Timing, state: State, event: Event
       return { state: { ...state, checkedAt: now }, effects: [] }
     case 'canary_failed':
       return alive(state) ? kill(state, fault('load_failed', { model, how: `its first token did not come (${event.problem})` })) : same
+    case 'distrusted':
+      return state.phase === 'starting' ? kill({ ...state, distrusted: state.cause === null }, event.fault) : same
+    case 'untrusted':
+      return state.phase === 'starting' ? broken(state, event.fault, now) : same
     case 'load_failed':
       return state.phase === 'starting' ? kill(state, event.fault ?? nativeFault(model, event.cause, event.problem, 'load_failed')) : same
     case 'launch_refused':
@@ -154,7 +163,7 @@ function alive(state: State): boolean {
 }
 
 function launch(state: State, now: number): Decision {
-  return { state: { ...state, phase: 'starting', booted: false, unanswered: 0, cause: null, since: now, readyAt: null }, effects: [{ type: 'launch' }] }
+  return { state: { ...state, phase: 'starting', booted: false, unanswered: 0, cause: null, distrusted: false, since: now, readyAt: null }, effects: [{ type: 'launch' }] }
 }
 
 function serve(state: State, now: number): Decision {
@@ -197,6 +206,10 @@ function exited(model: string, timing: Timing, state: State, exit: Exit, now: nu
     return { state: next.state, effects: [...effects, ...next.effects] }
   }
   if (!alive(state)) return { state, effects: [] }
+  if (state.distrusted && state.cause !== null) {
+    const left = { ...state, lastFault: state.cause, running: 0 }
+    return state.wanted > 0 && !state.closing ? launch(left, now) : { state: { ...left, phase: 'stopped', cause: null, distrusted: false, booted: false }, effects: [] }
+  }
   return failed(timing, state, state.cause ?? (state.phase === 'starting' ? startFault(model, exit) : exitFault(model, exit)), now)
 }
 
@@ -210,6 +223,14 @@ function failed(timing: Timing, state: State, why: Fault, now: number): Decision
   return {
     state: { ...state, phase: broken ? 'broken' : 'failed', booted: false, running: 0, wanted: 0, failures, streak, cause: null, lastFault: why, since: now },
     effects,
+  }
+}
+
+/** Another start would find the same. */
+function broken(state: State, why: Fault, now: number): Decision {
+  return {
+    state: { ...state, phase: 'broken', booted: false, running: 0, wanted: 0, cause: null, lastFault: why, since: now },
+    effects: [{ type: 'fail_runs', fault: why }, { type: 'fail_waiters', fault: why }],
   }
 }
 

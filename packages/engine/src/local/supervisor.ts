@@ -1,6 +1,8 @@
 // Owns one engine worker: performs what supervision.ts decides, carries messages between runs and the process, and is the only one who starts or kills it.
 // Every run it accepts hears exactly one last word: `end`, `broke`, `refused`, or `lost` with the named cause.
-import { fault, type Fault, type WorkerState } from '@hearth/protocol'
+import { fault, faultFrom, type Fault, type WorkerState } from '@hearth/protocol'
+import type { Converse } from '../golden/check.ts'
+import type { Trusted } from '../golden/trust.ts'
 import type { Launch, WorkerProcess } from './process.ts'
 import { decide, defaultTiming, initialState, type Effect, type Event, type State, type Timing } from './supervision.ts'
 import { isRunReply, isStateReply, type FromWorker, type Generate, type Load, type Ready, type RunReply, type StateReply, type StateWork } from './wire.ts'
@@ -18,6 +20,10 @@ export type SupervisorOptions = {
   onState?: (phase: WorkerState) => void
   /** The last thing before an orderly end, while the worker still answers; the end waits for it, at most `drainMs`. */
   beforeEnd?: () => Promise<void>
+  /** Before each start: null at once, or after what a change of engine takes; a fault says that there is none to start. */
+  prepare?: () => Promise<Fault | null> | null
+  /** After each load, before anybody is served: whether its tokens can be trusted. */
+  check?: (ready: Ready, converse: Converse) => Promise<Trusted>
 }
 
 const canaryId = 'canary'
@@ -217,6 +223,16 @@ export class Supervisor {
   }
 
   #launch(): void {
+    const preparing = this.#options.prepare?.() ?? null
+    if (preparing === null) return this.#start()
+    void preparing.catch(faultFrom).then((why) => {
+      if (this.#state.phase !== 'starting' || this.#process !== null) return
+      if (why === null) this.#start()
+      else this.#hear({ type: 'untrusted', fault: why })
+    })
+  }
+
+  #start(): void {
     const launched = this.#options.launch({
       message: (message) => this.#message(message),
       exit: (exit) => {
@@ -289,9 +305,26 @@ export class Supervisor {
   #canaryReply(message: RunReply): void {
     if (message.type === 'end') {
       // A model may answer with the end at once: that too is an evaluation.
-      this.#hear({ type: 'canary_ok' })
+      if (this.#state.phase === 'starting' && this.#options.check !== undefined) void this.#trust(this.#options.check)
+      else this.#hear({ type: 'canary_ok' })
     } else if (message.type === 'broke') this.#hear({ type: 'canary_failed', problem: message.problem })
     else if (message.type === 'refused') this.#hear({ type: 'canary_failed', problem: message.cause })
+  }
+
+  /** What the check asks is no run of anybody: it is not counted, but its progress is. */
+  async #trust(check: NonNullable<SupervisorOptions['check']>): Promise<void> {
+    const asked = this.#process
+    const ready = this.#ready
+    if (asked === null || ready === null) return
+    const trusted = await check(ready, (request, listener) => {
+      if (this.#process !== asked) return listener({ type: 'lost', fault: fault('worker_exited', { model: this.#options.model, how: 'while its first words were checked' }) })
+      this.#runs.set(request.id, listener)
+      asked.send(request)
+    }).catch((error: unknown): Trusted => ({ problem: error instanceof Error ? error.message : String(error) }))
+    if (this.#process !== asked || trusted === 'gone') return
+    if (trusted === 'trusted') this.#hear({ type: 'canary_ok' })
+    else if ('distrusted' in trusted) this.#hear({ type: 'distrusted', fault: trusted.distrusted })
+    else this.#hear({ type: 'canary_failed', problem: trusted.problem })
   }
 
   #runReply(message: RunReply): void {

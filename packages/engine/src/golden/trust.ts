@@ -1,0 +1,138 @@
+// Owns which engine a model is served by as far as trust goes: what passed the golden-prompt check serves, what failed it is left for the next choice.
+// Starts and ends no process; the supervisor asks it before each start and after each load.
+import { fault, type Fault } from '@hearth/protocol'
+import type { Hearing, Launch, WorkerProcess } from '../local/process.ts'
+import type { Load, Ready } from '../local/wire.ts'
+import { check, type Converse } from './check.ts'
+import { keyOf, type Passes } from './passes.ts'
+import { edition } from './prompts.ts'
+
+export type Choice = { engine: 'built-in' | 'llama-server'; backend: Load['backend'] }
+
+export type TrustOptions = {
+  model: string
+  on: boolean
+  /** What may serve the model, best first; at least one. */
+  choices: readonly Choice[]
+  passes: Passes
+  launch(choice: Choice): Launch
+  /** Puts a choice into the order to load. */
+  apply(choice: Choice): void
+  /** Plans the order to load; why it does not fit, or null. Asked when no worker of this model holds memory. */
+  fits(): Promise<string | null>
+  /** All that tells this engine, model and settings from others; read after each load. */
+  identity(choice: Choice, ready: Ready): Promise<{ engine: string; driver: string; model: string; settings: readonly unknown[] }>
+  load: Load
+  log: (line: string) => void
+}
+
+/** `problem`: it could not be found out. */
+export type Trusted = 'trusted' | 'gone' | { distrusted: Fault } | { problem: string }
+
+/** What the owner's settings allow, best first. `server`: a llama-server is configured; `served`: this model is given to it. */
+export function choicesOf(backend: Load['backend'], server: boolean, served: boolean): Choice[] {
+  const backends: Load['backend'][] = backend === 'cpu' ? ['cpu'] : backend === 'hip' ? ['hip', 'vulkan', 'cpu'] : [backend, 'cpu']
+  const builtIn = backends.map((one): Choice => ({ engine: 'built-in', backend: one }))
+  const external: Choice = { engine: 'llama-server', backend }
+  return served ? [external, ...builtIn] : server ? [...builtIn, external] : builtIn
+}
+
+export class Trust {
+  readonly #options: TrustOptions
+  #at = 0
+  /** The choice at `#at` has failed, and no other one was taken yet. */
+  #spent = false
+  /** What a GPU was asked for and ran on the CPU need not be tried there again. */
+  #ranOn = ''
+  #failed: { label: string; said: string }[] = []
+
+  constructor(options: TrustOptions) {
+    this.#options = options
+  }
+
+  /** Starts the choice that serves now. */
+  readonly launch = (hearing: Hearing): WorkerProcess | { fault: Fault } => this.#options.launch(this.#choice)(hearing)
+
+  /** Before a start: null at once when nothing is to be done; else takes the next choice that fits, or says why there is none. */
+  prepare(): Promise<Fault | null> | null {
+    return this.#spent ? this.#next() : null
+  }
+
+  /** After a load and its first token. */
+  async check(ready: Ready, converse: Converse): Promise<Trusted> {
+    const { on, model, passes, identity, load, log } = this.#options
+    if (!on) return 'trusted'
+    const choice = this.#choice
+    const { engine, driver, model: file, settings } = await identity(choice, ready)
+    const key = keyOf([edition, file, engine, driver, settings, load.batchTokens, load.prefillTokens, load.speculation ?? 'off', ready.sequences > 1])
+    if (await passes.find(key) !== null) return 'trusted'
+    const checked = await check(ready, load, converse)
+    if (checked === null) return 'gone'
+    if ('problem' in checked) return checked
+    const { verdict, ms } = checked
+    if (verdict.right) {
+      await passes.keep(key, { model, engine, driver, date: new Date().toISOString(), tookMs: ms, leftOut: verdict.leftOut })
+      log(`'${model}' continues ${verdict.answers.length} known texts rightly on ${labelOf(choice, ready)} (${ms} ms)${verdict.leftOut.map((what) => `; not tried: ${what}`).join('')}`)
+      return 'trusted'
+    }
+    this.#spent = true
+    this.#ranOn = ready.backend
+    this.#failed.push({ label: labelOf(choice, ready), said: verdict.said })
+    log(`'${model}' is not served by ${labelOf(choice, ready)}: ${verdict.said}`)
+    return { distrusted: this.#fault() }
+  }
+
+  /** For the status; null when nothing failed. */
+  get distrusted(): string | null {
+    if (this.#failed.length === 0) return null
+    const what = `${this.#failed.map(({ label }) => label).join(' and ')} gave wrong tokens`
+    return this.#spent ? what : `${what}; ${labelOf(this.#choice, null)} serves instead`
+  }
+
+  /** Believes nothing of before: the first choice is tried again at the next start. True when another one was taken. */
+  reset(): boolean {
+    const fellBack = this.#at > 0
+    this.#at = 0
+    this.#spent = false
+    this.#failed = []
+    if (fellBack) this.#options.apply(this.#choice)
+    return fellBack
+  }
+
+  get #choice(): Choice {
+    const choice = this.#options.choices[this.#at]
+    if (choice === undefined) throw new Error(`nothing can serve '${this.#options.model}'`)
+    return choice
+  }
+
+  async #next(): Promise<Fault | null> {
+    const { choices, apply, fits, log, model } = this.#options
+    const unfit: string[] = []
+    for (let at = this.#at + 1; at < choices.length; at++) {
+      const choice = choices[at]
+      if (choice === undefined || (choice.engine === 'built-in' && choice.backend === this.#ranOn)) continue
+      apply(choice)
+      const problem = await fits()
+      if (problem === null) {
+        this.#at = at
+        this.#spent = false
+        log(`'${model}' is tried on ${labelOf(choice, null)}`)
+        return null
+      }
+      unfit.push(`${labelOf(choice, null)} is no way out: ${problem.replace(/\.$/, '')}`)
+    }
+    apply(this.#choice)
+    return this.#fault(unfit)
+  }
+
+  #fault(unfit: readonly string[] = []): Fault {
+    const said = this.#failed.map(({ label, said: how }) => `on ${label} ${how}`)
+    return fault('wrong_tokens', { model: this.#options.model, said: [...said, ...unfit].join('; ') })
+  }
+}
+
+/** As people call it. What was asked for may differ from what came: `auto` without a usable GPU is the CPU. */
+function labelOf({ engine, backend }: Choice, ready: Ready | null): string {
+  const on = ready?.backend ?? backend
+  return engine === 'llama-server' ? 'the llama-server' : `the built-in engine (${on === 'auto' ? 'GPU if there is one' : on})`
+}
