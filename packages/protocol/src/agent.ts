@@ -4,6 +4,7 @@ import type { JobEventBody, JobRequest } from './job.ts'
 import type { Model } from './model.ts'
 import { outcomeTable, type Outcome } from './outcome.ts'
 import type { Limits, Sandbox } from './sandbox.ts'
+import type { Workspace } from './workspace.ts'
 
 export type AgentInput = {
   jobId: string
@@ -22,6 +23,8 @@ export type AgentInput = {
   past: readonly JobEventBody[]
   /** Existing folder for full outputs; not visible to the tools. */
   outputDir: string
+  /** The owner's skill folders, outside of every workspace. */
+  skillFolders?: readonly string[]
 }
 
 export type AgentPorts = {
@@ -31,6 +34,12 @@ export type AgentPorts = {
   emit(event: JobEventBody): Promise<void>
   /** Milliseconds since 1970. */
   now(): number
+  /** Absent or null: no state of the folder is kept. */
+  workspace?: Workspace | null
+  /** Whether nothing else waits for the model now: only then is time spent on several tries. Absent = never. */
+  idle?: () => boolean
+  /** Tokens per second with so many tokens in the context, from the box profile; null = not measured. */
+  speedAt?: (depthTokens: number) => { prefill: number; decode: number } | null
 }
 
 /** Why a run was aborted; the signal's reason. `suspend` keeps the job for the next start of the daemon. */
