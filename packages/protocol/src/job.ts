@@ -73,6 +73,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('tool_planned'), step: z.int(), call: ToolCall, argsHash: z.string().describe('sha256 of the canonical arguments'),
     idempotency: z.enum(idempotencies), before: z.string().nullable().describe('sha256 of the file a compare call will change; null = absent or not asked'),
+    after: z.string().optional().describe('sha256 that file has when the call is done; absent = not known'),
   }),
   z.strictObject({ type: z.literal('tool_started'), step: z.int(), callId: z.string() }),
   z.strictObject({ type: z.literal('tool_output'), step: z.int(), callId: z.string(), text: z.string().describe('a piece of output while it runs, batched') }),
@@ -81,6 +82,9 @@ export const JobEventBody = z.discriminatedUnion('type', [
     exitCode: z.int().nullable(), cause: z.string(), observation: z.string().describe('what the model sees'),
     totalBytes: z.int(), outputFile: z.string().nullable().describe('full text on this box'), durationMs: z.number(),
     wrote: z.boolean().describe('the call may have changed the workspace'),
+    cwd: z.string().optional().describe('where the next shell command begins, relative to the folder; absent = as before'),
+    file: z.strictObject({ path: z.string(), sha256: z.string() }).optional().describe('the file that was read or written, as the call left it'),
+    processes: z.array(z.string()).optional().describe('background processes that run after the call; absent = as before'),
   }),
   z.strictObject({ type: z.literal('tool_unknown'), step: z.int(), callId: z.string(), name: z.string(), observation: z.string() }),
   z.strictObject({

@@ -28,8 +28,9 @@ export type RunSpec = {
   limits: Limits
   /** Bytes of each stream kept in memory: the first half and the last half of it when there was more. */
   captureBytes: number
-  /** Full output (both streams as they came) is also written here, when given. */
+  /** Full output (both streams as they came, or the one of `outputOf`) is also written here, when given. */
   outputFile?: string
+  outputOf?: 'stdout' | 'stderr'
   /** Called with each piece of output as it comes. */
   onOutput?: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void
 }

@@ -267,7 +267,8 @@ class Output {
       this[name].push(piece)
       if (name === 'stderr' && this.complaint.length < 4096) this.complaint += piece.toString('utf8')
       this.#spec.onOutput?.(name, piece)
-      if (this.#file !== null && !this.#file.write(piece)) this.#readers.forEach((other) => other.pause())
+      const kept = this.#spec.outputOf === undefined || this.#spec.outputOf === name
+      if (kept && this.#file !== null && !this.#file.write(piece)) this.#readers.forEach((other) => other.pause())
       if (chunk.length > room) this.onFull()
     })
   }
