@@ -1,5 +1,6 @@
 // Owns the configuration: every key, its default and its meaning. The daemon reads one JSON file; an unknown key is an error.
 import { z } from 'zod'
+import { jobResults } from './workspace.ts'
 import { AgentProfile } from './model.ts'
 
 const MiB = 2 ** 20
@@ -73,6 +74,15 @@ export const Config = z.strictObject({
     maxSteps: z.int().min(1).default(60),
     maxTokens: z.int().min(1).default(2_000_000),
     timeoutSeconds: z.int().min(1).default(3600),
+    result: z.enum(jobResults).default('in_place').describe('where a job works when it does not say: in_place = in the folder itself, with undo; branch, diff = in a copy, and the folder stays as it is'),
+  }).prefault({}),
+  workspace: z.strictObject({
+    fileBytes: z.int().min(1024).default(20 * MiB).describe('files above this are not kept, so undo does not bring them back'),
+    files: z.int().min(100).default(50_000).describe('new or changed files kept at once; more of them and nothing is kept'),
+    totalBytes: z.int().min(MiB).default(GiB).describe('the same, in bytes'),
+    copyBytes: z.int().min(MiB).default(4 * GiB).describe('a folder without git is copied up to this size (branch, diff)'),
+    keepDays: z.number().min(0).default(14).describe('kept states of a job that is over are removed after so many days'),
+    keepBytes: z.int().min(0).default(4 * GiB).describe('all kept states together; the oldest are removed first'),
   }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),

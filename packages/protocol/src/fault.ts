@@ -118,6 +118,15 @@ export const faultTable = {
   limits_unavailable: row<{ why: string }>('sandbox', 69, 503, (d) => [
     `Memory and process limits cannot be enforced here: ${d.why}.`,
     'Give the daemon a delegated cgroup (systemd: Delegate=memory pids), run it as root on cgroup v1, or accept weaker limits with "sandbox": {"limits": "weak"}.']),
+  // The folder of a job
+  nothing_kept: row<{ id: string; why: string }>('client', 65, 409, (d) => [`No states of the folder are kept for job ${d.id}: ${d.why}.`, 'Nothing was changed.']),
+  job_not_over: row<{ id: string }>('client', 65, 409, (d) => [`Job ${d.id} is not over yet.`, `Wait for it, or stop it with 'hearth cancel ${d.id}'.`]),
+  changed_since: row<{ files: readonly string[]; count: number }>('client', 65, 409, (d) => [
+    `${d.count === 1 ? '1 file that' : `${d.count} files that`} would be put back ${d.count === 1 ? 'was' : 'were'} changed after the job: ${d.files.join(', ')}${d.count > d.files.length ? ', …' : ''}.`,
+    'Nothing was changed. With --force these changes are put away too; they stay in the kept states.']),
+  workspace_failed: row<{ path: string; why: string; remedy?: string }>('daemon', 73, 500, (d) => [
+    `The job cannot have a copy of ${d.path} to work in: ${d.why}.`, d.remedy ?? "Run it with '--result in-place', or make the folder smaller."]),
+  delivery_failed: row<{ what: string; why: string }>('daemon', 73, 500, (d) => [`The ${d.what} could not be made: ${d.why}.`, "'hearth diff' shows the work as a patch."]),
   // The daemon
   daemon_unreachable: row<{ socket: string; why: string }>('daemon', 69, 503, (d) => [`The daemon cannot be reached at ${d.socket}: ${d.why}.`, "Start it with 'hearth up'."]),
   daemon_running: row<{ pid: number; dir: string }>('daemon', 73, 409, (d) => [`Another daemon (pid ${d.pid}) already owns ${d.dir}.`, "Use it, stop it with 'hearth down', or set HEARTH_HOME to another folder."]),

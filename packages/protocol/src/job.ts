@@ -7,6 +7,7 @@ import type { Outcome } from './outcome.ts'
 import { liveStates, outcomes } from './outcome.ts'
 import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
 import { jobClasses, Principal, Project } from './principal.ts'
+import { jobResults } from './workspace.ts'
 
 const noNul = (text: string): boolean => !text.includes('\0')
 const nulProblem = { error: 'it holds a NUL character' }
@@ -21,6 +22,7 @@ export const JobRequest = z.strictObject({
   timeoutSeconds: z.number().positive().max(30 * 86_400).nullable().default(null),
   seed: z.int().min(0).max(2 ** 32 - 1).nullable().default(null),
   class: z.enum(jobClasses).default('job'),
+  result: z.enum(jobResults).nullable().default(null).describe('where it works and what becomes of it: in_place, branch, diff; null = the configured default'),
   tags: z.record(z.string(), z.string()).default({}),
   idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),
 })

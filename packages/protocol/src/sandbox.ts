@@ -20,6 +20,8 @@ export type RunSpec = {
   /** Host folder, seen read-write as /work (read-only when `readOnly`). */
   workspace: string
   readOnly?: boolean
+  /** Further host folders, seen at names of their own outside of /work. Only the daemon's own runs have any; a tool never does, but for objects it may read. */
+  mounts?: readonly { from: string; to: string; writable: boolean }[]
   /** Working directory, relative to the workspace. */
   cwd?: string
   stdin?: string | Uint8Array
