@@ -18,6 +18,7 @@ import { defaultThreads } from './local/threads.ts'
 import type { Load } from './local/wire.ts'
 import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
+import { settingsOf } from './profile/use.ts'
 
 export type EngineOptions = {
   config: Config['engine']
@@ -49,8 +50,6 @@ type Open = {
 
 // A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
 const defaultContextTokens = 8192
-// A CPU computes small pieces as fast as large ones, and a small piece makes progress and cancelling fine-grained; a GPU wants the whole batch.
-const cpuPrefillTokens = 128
 // A run in flight ends after its evaluation; a long piece of a prompt on a slow machine takes about this long.
 const settleMs = 2000
 // States in memory are put on disk for this long at the end, the most valuable first; in memory they outlive the daemon, but not the next boot.
@@ -159,12 +158,8 @@ export class Engine {
   #load(installed: InstalledModel): Load {
     const { config } = this.#options
     const backend = config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend
-    return {
-      type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, batchTokens: config.batchTokens, speculation: config.speculation,
-      // Room for one row of every other sequence beside a full piece of a prompt.
-      prefillTokens: Math.max(16, Math.min(config.batchTokens - config.sequences, backend === 'cpu' ? cpuPrefillTokens : Infinity)),
-      threads: config.threads ?? defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()),
-    }
+    const { threads, batchTokens, prefillTokens, speculation } = settingsOf(config, installed.id, backend, null, defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()))
+    return { type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, threads, batchTokens, prefillTokens, speculation }
   }
 
   /** The way to start a llama-server for this model; null when the built-in worker serves it. */

@@ -12,7 +12,7 @@ const ownFlags = /^(-m|--model|-mu|--model-url|-hf|-hfr|--hf-repo|--host|--port|
 /** A llama-server program that serves some models instead of the built-in library. */
 export const LlamaServerConfig = z.strictObject({
   path: z.string().startsWith('/').nullable().default(null).describe('the program; null = the newest build of `hearth engine build` that fits engine.backend'),
-  models: z.array(z.string()).default([]).describe('ids of the models it serves; "*" = all'),
+  models: z.array(z.string()).default([]).describe('ids of the models it serves; "*" = all, "auto" = those that `hearth tune` measured as faster with it'),
   args: z.array(z.string().refine((arg) => !ownFlags.test(arg), 'the daemon sets this argument itself')).default([]).describe('further arguments, passed as they are'),
   speculation: z.enum(['none', 'mtp', 'ngram']).default('none').describe('mtp: the prediction heads of the model or of draftModel; ngram: copies from the prompt'),
   draftModel: z.string().startsWith('/').nullable().default(null).describe('a GGUF file with prediction heads of its own'),
@@ -38,11 +38,11 @@ export const Config = z.strictObject({
   engine: z.strictObject({
     sandbox: z.enum(['bwrap', 'off']).default('bwrap').describe('run the engine worker in bubblewrap; off = the owner accepts an unconfined worker'),
     backend: z.enum(['auto', 'cpu', 'vulkan', 'hip']).default('auto').describe('which llama.cpp backend to use; hip needs a build of `hearth engine build`'),
-    threads: z.int().min(1).max(512).nullable().default(null).describe('CPU threads for inference; null = measured defaults'),
+    threads: z.int().min(1).max(512).nullable().default(null).describe('CPU threads for inference; null = as `hearth tune` measured, else one for each physical core (1 on a machine with two CPUs)'),
     contextTokens: z.int().min(512).nullable().default(null).describe('context window of each sequence; null = the smaller of the trained window and 8192'),
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
-    batchTokens: z.int().min(32).max(8192).default(512).describe('tokens in one evaluation'),
-    speculation: z.enum(['off', 'lookup']).default('off').describe('lookup: greedy text that repeats what was there before is guessed ahead and checked in one evaluation, while that is measured to be faster and at most two streams run'),
+    batchTokens: z.int().min(32).max(8192).nullable().default(null).describe('tokens in one evaluation; null = as `hearth tune` measured, else 512'),
+    speculation: z.enum(['off', 'lookup']).nullable().default(null).describe('null = as `hearth tune` measured, else off; lookup: greedy text that repeats what was there before is guessed ahead and checked in one evaluation, while that is measured to be faster and at most two streams run'),
     goldenCheck: z.enum(['on', 'off']).default('on').describe('after a load, texts that every language model continues are tried, once for each file, engine, driver and setting; what gives wrong tokens never serves. off = the owner trusts them all'),
     idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
     adapters: z.strictObject({
@@ -55,7 +55,7 @@ export const Config = z.strictObject({
       interactive: z.int().min(0).nullable().default(null).describe('sequences that jobs and batches leave free; null = 1 when there are at least 3'),
       job: z.int().min(0).default(0).describe('further sequences that batches leave free'),
     }).prefault({}),
-    activeDecodes: z.int().min(1).nullable().default(null).describe('requests computed at the same time; null = as many as there are sequences'),
+    activeDecodes: z.int().min(1).nullable().default(null).describe('requests computed at the same time; null = the knee that `hearth tune` measured, else as many as there are sequences'),
   }).prefault({}),
   sandbox: z.strictObject({
     limits: z.enum(['strict', 'weak']).default('strict').describe('strict: kernel-enforced limits or refusal; weak: rlimits and a watching parent'),

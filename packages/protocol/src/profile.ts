@@ -5,11 +5,16 @@ import type { Fault } from './fault.ts'
 export const adapters = ['built-in', 'llama-server'] as const
 export type Adapter = (typeof adapters)[number]
 
+/** Comparisons: rows of one run were taken in turns and may be compared with each other. */
+export const tuneRuns = ['threads', 'threads-fine', 'pieces', 'streams', 'depth', 'speculation'] as const
+export type TuneRun = (typeof tuneRuns)[number]
+
 export const SpeedSpread = z.strictObject({ min: z.number().nonnegative(), median: z.number().nonnegative(), max: z.number().nonnegative() })
 export type SpeedSpread = z.infer<typeof SpeedSpread>
 
 /** One row of what was measured: these settings, so many streams, so deep a context. */
 export const MeasuredPoint = z.strictObject({
+  run: z.enum(tuneRuns).describe('the comparison it was taken for; its rows were taken in turns'),
   adapter: z.enum(adapters).describe('who computed: the library of Hearth, or the llama-server of the configuration'),
   threads: z.int().min(1),
   batchTokens: z.int().min(1).describe('tokens in one evaluation at most'),

@@ -35,6 +35,10 @@ export type GgufHeader = {
   tensorBytes: number
   /** Of them in formats that llama.cpp copies into another layout for a CPU, beside the mapped file. */
   repackedBytes: number
+  /** Of the tensors those that hold all experts of a mixture; a token reads `usedExperts` of `experts` of them. */
+  expertBytes: number
+  /** Experts of a mixture and how many a token passes; null when it is none, and in the later parts of a split model. */
+  experts: { count: number; used: number } | null
   /** What tokens and sequences cost; null when the header does not say, and in the later parts of a split model. */
   shape: ModelShape | null
 }
@@ -98,14 +102,14 @@ async function parse(reader: BoundedReader, fileBytes: number): Promise<GgufHead
   }
   const header = describe(metadata)
   if (tensorCount === 0 && header.splitCount === 1) throw new Malformed('it has no tensors')
-  return { version, fileBytes, headerBytes, tensorCount, parameters: tensors.parameters, tensorBytes: tensors.endBytes, repackedBytes: tensors.repackedBytes, ...header }
+  return { version, fileBytes, headerBytes, tensorCount, parameters: tensors.parameters, tensorBytes: tensors.endBytes, repackedBytes: tensors.repackedBytes, expertBytes: tensors.expertBytes, ...header }
 }
 
 function hex(word: number): string {
   return [0, 8, 16, 24].map((shift) => ((word >>> shift) & 0xff).toString(16).padStart(2, '0')).join(' ')
 }
 
-type TensorSummary = { parameters: number; endBytes: number; repackedBytes: number; last: string | null }
+type TensorSummary = { parameters: number; endBytes: number; repackedBytes: number; expertBytes: number; last: string | null }
 
 // Q4_0, Q2_K, Q4_K, IQ4_NL, MXFP4 (ggml-cpu/repack.cpp on x86); embeddings are looked up and stay as they are.
 const repackedTypes = new Set([2, 10, 12, 20, 39])
@@ -113,7 +117,7 @@ const repackedTypes = new Set([2, 10, 12, 20, 39])
 /** Checks every tensor as llama.cpp does: known type, whole blocks, data laid out one after the other, aligned, without a gap or an overlap. */
 async function readTensors(reader: BoundedReader, tensorCount: number, alignment: number): Promise<TensorSummary> {
   const names = new Set<string>()
-  const summary: TensorSummary = { parameters: 0, endBytes: 0, repackedBytes: 0, last: null }
+  const summary: TensorSummary = { parameters: 0, endBytes: 0, repackedBytes: 0, expertBytes: 0, last: null }
   let nextOffset = 0
   for (let i = 0; i < tensorCount; i++) {
     const where = `the entry of tensor ${i + 1} of ${tensorCount}`
@@ -141,13 +145,14 @@ async function readTensors(reader: BoundedReader, tensorCount: number, alignment
     summary.endBytes = nextOffset + bytes
     summary.last = name
     if (repackedTypes.has(typeId) && dimensions > 1 && name !== 'token_embd.weight') summary.repackedBytes += bytes
+    if (/_exps\./.test(name)) summary.expertBytes += bytes
     nextOffset = Math.ceil(summary.endBytes / alignment) * alignment
     if (nextOffset > Number.MAX_SAFE_INTEGER) throw new Malformed(`tensor '${name}' ends beyond any file`)
   }
   return summary
 }
 
-type Described = Omit<GgufHeader, 'version' | 'fileBytes' | 'headerBytes' | 'tensorCount' | 'parameters' | 'tensorBytes' | 'repackedBytes'>
+type Described = Omit<GgufHeader, 'version' | 'fileBytes' | 'headerBytes' | 'tensorCount' | 'parameters' | 'tensorBytes' | 'repackedBytes' | 'expertBytes'>
 
 function describe(metadata: Map<string, MetadataValue>): Described {
   const splitCount = metadata.get('split.count')
@@ -173,8 +178,13 @@ function describe(metadata: Map<string, MetadataValue>): Described {
     fileType: number('general.file_type'),
     kvBytesPerToken: kvBytesPerToken(architecture, metadata, number),
     splitCount: number('split.count') ?? 1,
+    experts: expertsOf(number(`${architecture}.expert_count`), number(`${architecture}.expert_used_count`)),
     shape: shapeOf(architecture, metadata),
   }
+}
+
+function expertsOf(count: number | null, used: number | null): GgufHeader['experts'] {
+  return count === null || used === null || used > count ? null : { count, used }
 }
 
 /**
