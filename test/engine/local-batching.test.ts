@@ -30,6 +30,52 @@ test('an evaluation waits until every active run has queued its row, but not for
   assert.equal(asked, 65)
 })
 
+/** A machine on which rows are best evaluated one by one, and knows it. */
+function apart(runs: readonly (1 | 3 | 5)[]): Batching {
+  const batching = new Batching()
+  for (const priority of runs) batching.enter(priority)
+  for (let i = 0; i < 8; i++) batching.costs.note(1, 1)
+  for (let i = 0; i < 8; i++) batching.costs.note(runs.length, 100)
+  return batching
+}
+
+/** What each of `runs` is given in `evaluations`: who was served comes back behind the others, and later than the question after it. */
+function served(batching: Batching, runs: readonly (1 | 3 | 5)[], evaluations: number): number[] {
+  const counts = runs.map(() => 0)
+  const queue = runs.map((_, sequence) => sequence)
+  let away: number | null = null
+  for (let done = 0; done < evaluations;) {
+    const chosen = batch(batching, queue.map((sequence) => item(sequence, 1, runs[sequence])))
+    if (away !== null) queue.push(away)
+    away = null
+    const [first] = chosen
+    if (first === undefined) continue
+    assert.deepEqual(chosen.length, 1)
+    done++
+    away = first[0]
+    counts[away] = (counts[away] ?? 0) + 1
+    queue.splice(queue.indexOf(away), 1)
+  }
+  return counts
+}
+
+test('one by one, a chat goes before jobs and batches, which get one evaluation in eight between them', () => {
+  const runs = [1, 3, 5, 1] as const
+  const [batchA = 0, job = 0, chat = 0, batchB = 0] = served(apart(runs), runs, 800)
+  assert.equal(chat, 700)
+  assert.equal(batchA + job + batchB, 100)
+  for (const lower of [batchA, job, batchB]) assert.ok(lower >= 32 && lower <= 35, `${lower} of 100`)
+})
+
+test('one by one, runs of one class take turns, and nobody waits for a class that has no run', () => {
+  const runs = [3, 3, 3] as const
+  assert.deepEqual(served(apart(runs), runs, 300), [100, 100, 100])
+  const left = apart([1, 1, 5])
+  left.leave(5)
+  left.enter(1)
+  assert.deepEqual(served(left, [1, 1, 1], 300), [100, 100, 100])
+})
+
 /** Plays `evaluations` on a machine where an evaluation of n rows takes cost(n); the parts of tokens that came from batches of all rows. */
 function play(costs: RowCosts, sequences: number, evaluations: number, cost: (rows: number) => number): { together: number; ms: number; tokens: number } {
   let together = 0

@@ -5,7 +5,7 @@ import type { ModelRequestInput } from '@hearth/protocol'
 import { ask } from '../contract/model-contract.ts'
 import { starter, testEngine } from '../fixtures/starter.ts'
 import { Balance, CheckCosts, Lookup } from '../../packages/engine/src/local/lookup.ts'
-import { accept, lookupDraws, type DraftFigures } from '../../packages/engine/src/local/speculation.ts'
+import { accept, draftedDraws, LookupDrafter, type DraftFigures } from '../../packages/engine/src/local/speculation.ts'
 
 test('what followed the same three tokens is next, the latest place first, and a match grows while the copy goes on', () => {
   const lookup = new Lookup([1, 2, 3, 4, 5, 6, 9, 1, 2, 3])
@@ -110,7 +110,8 @@ test('with drafts, right and wrong ones, the text is the same and the memory hol
   const { greedy, memory, checks } = player(script, prompt.length)
   const figures: DraftFigures = { draftedTokens: 0, acceptedTokens: 0 }
   const said: number[] = []
-  for await (const { token } of lookupDraws(greedy, prompt, 0, known(1000), figures)) {
+  const costs = known(1000)
+  for await (const { token } of draftedDraws(greedy, new LookupDrafter(prompt, costs), prompt, 0, costs, figures)) {
     said.push(token)
     assert.ok(memory.every((one, index) => one === script[index]), 'nothing false stays in the memory')
   }

@@ -41,6 +41,49 @@ test('a short common beginning does not cost another session its memory', () => 
   assert.equal(take(all, 'same system prompt. new talk', 'new').sequence, 1, 'an unused sequence is taken before half a memory is thrown away')
 })
 
+test('requests that come once take each other\'s sequences, never that of a session that went on', () => {
+  const all = slots(2)
+  const ask = (prompt: string, sessionKey: string, tentative: boolean): Slot => {
+    let taken: Slot | null = null
+    all.ask({ prompt, sessionKey, tentative, class: 'interactive' }, (slot) => { taken = slot }, () => assert.fail('it had to wait'))
+    return taken ?? assert.fail('no slot')
+  }
+  const talk = ask('a talk', 'talk', true)
+  talk.free()
+  for (const prompt of ['a talk', 'a talk that goes on']) {
+    const again = ask(prompt, 'talk', prompt === 'a talk')
+    assert.equal(again.sequence, talk.sequence)
+    again.holds(100)
+    again.free()
+  }
+  for (let i = 0; i < 12; i++) {
+    const once = ask(`title ${i}`, `once ${i}`, true)
+    assert.notEqual(once.sequence, talk.sequence)
+    once.free()
+  }
+  const other = ask('another talk', 'other', false)
+  assert.notEqual(other.sequence, talk.sequence, 'a session that goes on also displaces those that come once first')
+  const last = ask('title', 'once', true)
+  assert.deepEqual([last.sequence, last.displaced?.sessionKey], [talk.sequence, 'talk'], 'when nothing else is idle')
+})
+
+test('what was read for one owner is neither sought nor reused for another', () => {
+  const all = slots(2)
+  const ask = (owner: string, prompt: string): Slot => {
+    let taken: Slot | null = null
+    all.ask({ prompt, sessionKey: null, owner, class: 'interactive' }, (slot) => { taken = slot }, () => assert.fail('it had to wait'))
+    return taken ?? assert.fail('no slot')
+  }
+  const first = ask('a', 'a secret of a')
+  first.free()
+  const guess = ask('b', 'a secret of a')
+  assert.deepEqual([guess.sequence, guess.foreign], [1, false], 'the empty one')
+  guess.free()
+  const back = ask('a', 'a secret of a, and more')
+  assert.deepEqual([back.sequence, back.foreign], [0, false])
+  assert.deepEqual([ask('c', 'a secret of a').foreign], [true])
+})
+
 test('after the worker is gone nothing is taken for held', () => {
   const all = slots(2)
   take(all, 'first', 'a').free()

@@ -9,6 +9,7 @@ import { makeApp, type Who } from './http/app.ts'
 import { listen } from './http/listen.ts'
 import { Loopback } from './http/loopback.ts'
 import { Chats } from './http/openai/chat.ts'
+import { Conversations } from './http/openai/conversations.ts'
 import { Transfers } from './http/transfers.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
@@ -61,6 +62,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }
     const keys = new Keys({ store, log })
     const chats = new Chats(config.http.maxInFlight)
+    const conversations = new Conversations()
     // On the socket a request without a key is its owner's; one with a key is the key's, there as on the loopback listener.
     const whoOn = (owner: Principal | null): Who => (request) => {
       const credential = credentialOf((name) => request.headers.get(name), request.url)
@@ -72,7 +74,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       }
     }
     const api: Api = {
-      keys, chats, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
+      keys, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),

@@ -10,6 +10,7 @@ import type { Runner } from '../queue/runner.ts'
 import type { Store } from '../store/store.ts'
 import type { LoopbackState } from './loopback.ts'
 import type { Chats } from './openai/chat.ts'
+import type { Conversations } from './openai/conversations.ts'
 import type { Transfers } from './transfers.ts'
 
 export type Scope = (typeof scopes)[number]
@@ -23,6 +24,7 @@ export type Api = {
   transfers: Transfers
   keys: Keys
   chats: Chats
+  conversations: Conversations
   /** The loopback listener; `settled` resolves when it is as it was last wanted. */
   listener: { readonly state: LoopbackState; settled(): Promise<void> }
   config: Config

@@ -31,7 +31,7 @@ export function metered(inner: Model, account: Account, write: WriteEntry, now: 
     const abort = (): void => left.abort(signal.reason)
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort, { once: true })
-    const events = inner.generate(request, left.signal)[Symbol.asyncIterator]()
+    const events = inner.generate({ ...request, owner: account.principal.id }, left.signal)[Symbol.asyncIterator]()
     const broken = (problem: unknown): Terminal =>
       ({ type: 'failed', fault: faultFrom(problem), usage: noUsage, timings: onlyTotal(now() - startedAt) })
     const next = async (): Promise<ModelEvent> => {

@@ -16,6 +16,9 @@ const sequencesAtMost = 1024
 // What a prompt of a lower class may add to an evaluation in which a higher one is read: a full piece would take the higher one as long as its own.
 const rowsBesideHigher = 16
 
+// One at a time, a class may take all evaluations but this part of them, as long as a lower one waits too: its clients must not time out.
+const oneInLower = 8
+
 /** What to give the library as `evaluationPriority`: the class's priority, a whole number, and the sequence. */
 export function rowKey(priority: 1 | 3 | 5, sequence: number): number {
   return priority + sequence / sequencesAtMost
@@ -24,20 +27,28 @@ export function rowKey(priority: 1 | 3 | 5, sequence: number): number {
 export class Batching {
   readonly costs = new RowCosts()
   #running: { rows: number; at: number } | null = null
+  /** Runs that queue rows, by class. */
+  readonly #runs = new Map<number, number>()
   #expected = 0
+  #overLower = 0
   #asked = 0
   #apart = false
   #exclusives = 0
   #opened: PromiseWithResolvers<void> | null = null
 
   /** A run is about to queue rows, and after each evaluation will queue more at once. */
-  enter(): void {
-    this.#expected++
-    this.#running = null
+  enter(priority: 1 | 3 | 5 = 3): void {
+    this.#count(priority, 1)
   }
 
-  leave(): void {
-    this.#expected--
+  /** It queues no more; `priority` as it entered. */
+  leave(priority: 1 | 3 | 5 = 3): void {
+    this.#count(priority, -1)
+  }
+
+  #count(priority: number, change: 1 | -1): void {
+    this.#expected += change
+    this.#runs.set(priority, (this.#runs.get(priority) ?? 0) + change)
     this.#running = null
   }
 
@@ -52,11 +63,11 @@ export class Batching {
   }
 
   /** Parks a run (that has entered) until the memory is free again. */
-  async pass(): Promise<void> {
+  async pass(priority: 1 | 3 | 5 = 3): Promise<void> {
     while (this.#opened !== null) {
-      this.leave()
+      this.leave(priority)
       await this.#opened.promise
-      this.enter()
+      this.enter(priority)
     }
   }
 
@@ -81,7 +92,7 @@ export class Batching {
   /**
    * The library's `itemPrioritizationStrategy`. Prompts: strictly by class, decoding before prefill inside a class, each all it wants while there is room; a
    * prompt of a lower class goes on in small pieces while one of a higher class is read.
-   * Rows of generating sequences only: all in one batch, or the one that waits longest alone, whichever was measured to be faster.
+   * Rows of generating sequences only: all in one batch, or one alone, whichever was measured to be faster.
    */
   readonly strategy = <T extends Item>({ items, size }: { items: readonly T[]; size: number }): { item: T; processAmount: number }[] => {
     const now = performance.now()
@@ -91,8 +102,14 @@ export class Batching {
     const [oldest] = items
     if (generating && oldest !== undefined && this.#asked === 0) this.#apart = this.costs.apart(this.#expected)
     if (generating && oldest !== undefined && this.#apart) {
-      this.#running = { rows: 1, at: now }
-      return [{ item: oldest, processAmount: 1 }]
+      // The run that was just served comes back some microtasks later; without waiting for it every second evaluation would go to a lower class.
+      if (this.#asked < askAgainLimit && this.#higherAwaited(items)) {
+        this.#asked++
+        return []
+      }
+      this.#asked = 0
+      this.#running = { rows: 1, at: performance.now() }
+      return [{ item: this.#alone(items, oldest), processAmount: 1 }]
     }
     if (items.length < this.#expected && this.#asked < askAgainLimit) {
       this.#asked++
@@ -111,6 +128,24 @@ export class Batching {
     }
     if (generating) this.#running = { rows: chosen.length, at: performance.now() }
     return chosen.toSorted((a, b) => sequenceOf(a.item) - sequenceOf(b.item))
+  }
+
+  /** The one row of the next evaluation: of the highest class the one that waits longest (the library queues in order of arrival); one in eight of those below it. */
+  #alone<T extends Item>(items: readonly T[], oldest: T): T {
+    const highest = items.reduce((best, item) => (classOf(item) > classOf(best) ? item : best), oldest)
+    const lower = items.find((item) => classOf(item) < classOf(highest))
+    if (lower === undefined || ++this.#overLower < oneInLower) {
+      if (lower === undefined) this.#overLower = 0
+      return highest
+    }
+    this.#overLower = 0
+    return lower
+  }
+
+  /** Whether a run of a higher class than any of these is active and not back yet. */
+  #higherAwaited(items: readonly Item[]): boolean {
+    const highest = items.reduce((most, item) => Math.max(most, classOf(item)), 0)
+    return this.#runs.entries().some(([priority, count]) => priority > highest && count > 0)
   }
 }
 

@@ -91,7 +91,7 @@ export class LocalModel implements Model {
     signal.addEventListener('abort', abort, { once: true })
     const side = isSide(request)
     const leave = slots.ask({
-      sessionKey: request.sessionKey, class: request.class, prompt: plan.prompt.text, side,
+      sessionKey: request.sessionKey, class: request.class, prompt: plan.prompt.text, side, tentative: request.tentative === true, owner: request.owner ?? null,
       saved: !side && request.sessionKey !== null && handover?.has(request.sessionKey) === true, expectedMs: forecast.runMs(plan.prompt.text.length, request.maxTokens),
     }, (slot) => heard.push({ type: 'slot', slot }), (position, etaMs) => heard.push({ type: 'position', position, etaMs }))
     let run: Run | null = null
@@ -113,7 +113,7 @@ export class LocalModel implements Model {
           run.prepare(handover?.prepare(slot, side ? null : request.sessionKey) ?? Promise.resolve(null), (restored) => heard.push({ type: 'prepared', restored }))
         } else if (message.type === 'prepared') {
           restored = message.restored
-          run?.begin((slot) => generateOf(request, plan, slot), installed.id, (reply) => heard.push(reply))
+          run?.begin((slot) => generateOf(request, plan, slot, slot.foreign && restored === null), installed.id, (reply) => heard.push(reply))
         } else {
           if (message.type === 'started' && restored !== null) handover?.judge(restored, message.reusedTokens)
           for (const event of call.hear(message, plan, installed.id)) yield event
@@ -140,12 +140,12 @@ function isSide(request: ModelRequest): boolean {
   return request.sessionKey === null || (request.purpose !== 'agent' && request.purpose !== 'chat')
 }
 
-function generateOf(request: ModelRequest, plan: Plan, slot: Slot): Generate {
+function generateOf(request: ModelRequest, plan: Plan, slot: Slot, fresh: boolean): Generate {
   return {
     type: 'generate', id: randomBytes(8).toString('hex'), sequence: slot.sequence, segments: plan.prompt.segments,
     sampling: { ...request.sampling, seed: request.sampling.seed ?? randomInt(2 ** 32) },
     maxTokens: request.maxTokens, stop: request.stop, grammar: plan.grammar, stopAtJson: plan.stopAtJson,
-    probabilities: request.probabilities, visible: plan.visible, priority: priority[request.class],
+    probabilities: request.probabilities, visible: plan.visible, priority: priority[request.class], ...(fresh ? { fresh } : {}),
   }
 }
 

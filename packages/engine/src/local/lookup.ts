@@ -55,7 +55,7 @@ export class Lookup {
 }
 
 /** Draft lengths that are tried. One row more is evaluated: the token before the draft. */
-const lengths = [3, 7, 15, 31, 63]
+export const lengths = [3, 7, 15, 31, 63]
 const leastValue = 1.05
 const keptTimes = 8
 const neededPlain = 4
@@ -94,19 +94,33 @@ export class CheckCosts {
 
   /**
    * The number of tokens worth drafting behind `matched` equal ones; 0 = none. After n tokens that agreed, the next one agrees with probability
-   * (n + 1/2) / (n + 1) (Krichevsky and Trofimov). Unknown lengths are supposed to cost half a token a row, and are soon known.
+   * (n + 1/2) / (n + 1) (Krichevsky and Trofimov).
    */
   draftLength(matched: number, atMost: number): number {
+    return this.bestLength((matched + 0.5) / (matched + 1), atMost)
+  }
+
+  /** The number of tokens worth drafting when each agrees with probability `agrees` and costs `guessRatio` of a plain token to guess; 0 = none. */
+  bestLength(agrees: number, atMost: number, guessRatio = 0): number {
     if (++this.#asked % forgetAfter === 0) this.#ratios.clear()
-    const agrees = (matched + 0.5) / (matched + 1)
     let best = { length: 0, value: leastValue }
     for (const length of lengths) {
       if (length > atMost) break
-      const ratios = this.#ratios.get(length + 1)
-      const value = (1 - agrees ** (length + 1)) / (1 - agrees) / (ratios === undefined ? 1 + length / 2 : median(ratios))
+      const expected = agrees >= 1 ? length + 1 : (1 - agrees ** (length + 1)) / (1 - agrees)
+      const value = expected / (this.#ratio(length + 1) + length * guessRatio)
       if (value > best.value) best = { length, value }
     }
     return best.length
+  }
+
+  /** Plain tokens that a check of `rows` rows takes: measured, else guessed from the next smaller number that was; half a token a row when nothing was. */
+  #ratio(rows: number): number {
+    const known = this.#ratios.get(rows)
+    if (known !== undefined) return median(known)
+    let below: [rows: number, ratio: number] = [1, 1]
+    for (const [other, ratios] of this.#ratios) if (other < rows && other > below[0]) below = [other, median(ratios)]
+    const slope = below[0] === 1 ? 0.5 : Math.min(0.5, (below[1] - 1) / (below[0] - 1))
+    return below[1] + (rows - below[0]) * slope
   }
 }
 

@@ -8,6 +8,10 @@ export type SlotRequest = {
   prompt: string
   /** A title, a summary, a call without a session: it never takes a session's memory when there is other room. */
   side?: boolean
+  /** Nothing but this request speaks for its session yet: it keeps its memory, but takes and leaves it before sessions that went on. */
+  tentative?: boolean
+  /** For whom: memory of another owner is neither looked at nor reused. */
+  owner?: string | null
   /** The memory of its session lies on disk or in a file: it need not borrow the beginning of another session's. */
   saved?: boolean
   /** How long it will hold the sequence; null = nothing was measured yet. */
@@ -24,13 +28,15 @@ export type Slot = {
   readonly displaced: Displaced | null
   /** It still holds what this very session left in it. */
   readonly own: boolean
+  /** What it holds was read for another owner. */
+  readonly foreign: boolean
   grew(text: string): void
   holds(tokens: number): void
   free(): void
 }
 
 type Held = {
-  busy: boolean; sessionKey: string | null; class: JobClass; text: string; usedAt: number
+  busy: boolean; sessionKey: string | null; class: JobClass; text: string; usedAt: number; tentative: boolean; owner: string | null
   /** Tokens at the end of the last run; 0 = none, or a run is going on. */
   tokens: number
   /** A saved state holds all of it. */
@@ -40,7 +46,7 @@ type Held = {
 }
 type Waiter = { request: SlotRequest; arrived: number; position: number; take: (slot: Slot) => void; queued: (position: number, etaMs: number | null) => void }
 
-const empty: Omit<Held, 'startedMs'> = { busy: false, sessionKey: null, class: 'interactive', text: '', usedAt: 0, tokens: 0, saved: false, expectedMs: null }
+const empty: Omit<Held, 'startedMs'> = { busy: false, sessionKey: null, class: 'interactive', text: '', usedAt: 0, tentative: false, owner: null, tokens: 0, saved: false, expectedMs: null }
 
 export class Slots {
   readonly #limits: Limits
@@ -139,14 +145,16 @@ export class Slots {
     const own = before !== undefined && before.tokens > 0 && before.sessionKey !== null && before.sessionKey === request.sessionKey
     const displaced = before === undefined || own || before.sessionKey === null || before.saved || before.tokens === 0 ? null
       : { sessionKey: before.sessionKey, tokens: before.tokens }
+    const owner = request.owner ?? null
+    const foreign = before !== undefined && before.text !== '' && before.owner !== owner
     const held: Held = {
-      busy: true, sessionKey: request.side === true ? null : request.sessionKey, class: request.class, text: request.prompt, usedAt: ++this.#uses,
+      busy: true, tentative: request.tentative === true, owner, sessionKey: request.side === true ? null : request.sessionKey, class: request.class, text: request.prompt, usedAt: ++this.#uses,
       tokens: 0, saved: false, startedMs: performance.now(), expectedMs: request.expectedMs ?? null,
     }
     this.#held[sequence] = held
     let taken = true
     return {
-      sequence, displaced, own,
+      sequence, displaced, own, foreign,
       grew: (text) => {
         if (taken) held.text += text
       },
@@ -165,21 +173,24 @@ export class Slots {
 }
 
 /**
- * The idle sequence for a request: the one of the same session; else the one with the longest common beginning, if taking it throws away less than it
- * saves (another session with the same system prompt must not lose its memory); else one without a session; else the session of least value
- * (its length, worth less the longer it was not used). A side call takes a session's memory only when nothing else is idle, and then the one that
- * loses least. Null when none is idle. `now` counts uses.
+ * The idle sequence for a request: the one of the same session; else the one with the longest common beginning of the same owner, if taking it throws away less than
+ * it saves (another session with the same system prompt must not lose its memory); else one without a session; else a tentative session's, the one unused for
+ * longest; else the session of least value (its length, worth less the longer it was not used). A side call or a tentative request takes the memory of a
+ * session that went on only when nothing else is idle. Null when none is idle. `now` counts uses.
  */
 export function choose(held: readonly Readonly<Held>[], request: SlotRequest, now = 0): number | null {
   const idle = held.map((slot, sequence) => ({ ...slot, sequence })).filter((slot) => !slot.busy)
   const own = request.sessionKey === null || request.side === true ? undefined : idle.find((slot) => slot.sessionKey === request.sessionKey)
   if (own !== undefined) return own.sequence
   const free = idle.filter((slot) => slot.sessionKey === null)
-  const open = request.side === true && free.length > 0 ? free : idle
-  const shared = request.saved === true ? [] : open.map((slot) => ({ sequence: slot.sequence, common: commonLength(slot.text, request.prompt), length: slot.text.length }))
+  const tentative = idle.filter((slot) => slot.sessionKey !== null && slot.tentative)
+  const yielding = request.side === true && free.length > 0 ? free : request.side === true || request.tentative === true ? [...free, ...tentative] : idle
+  const open = yielding.length > 0 ? yielding : idle
+  const shared = request.saved === true ? [] : open.filter((slot) => slot.owner === (request.owner ?? null))
+    .map((slot) => ({ sequence: slot.sequence, common: commonLength(slot.text, request.prompt), length: slot.text.length }))
     .filter((slot) => slot.common > 0 && slot.common * 2 >= slot.length)
   if (shared.length > 0) return shared.reduce((best, slot) => (slot.common > best.common ? slot : best)).sequence
-  if (free.length > 0) return free.reduce((best, slot) => (slot.usedAt < best.usedAt ? slot : best)).sequence
+  const oldest = (slots: typeof idle): number | null => (slots.length === 0 ? null : slots.reduce((best, slot) => (slot.usedAt < best.usedAt ? slot : best)).sequence)
   const worth = (slot: Held): number => slot.text.length / (now - slot.usedAt + 1)
-  return idle.length === 0 ? null : idle.reduce((best, slot) => (worth(slot) < worth(best) ? slot : best)).sequence
+  return oldest(free) ?? oldest(tentative) ?? (idle.length === 0 ? null : idle.reduce((best, slot) => (worth(slot) < worth(best) ? slot : best)).sequence)
 }

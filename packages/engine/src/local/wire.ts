@@ -34,8 +34,10 @@ export type Load = {
   batchTokens: number
   /** Prompt tokens a sequence hands over at once: the grain of prefill progress and of cancelling. */
   prefillTokens: number
-  /** Guess ahead by prompt lookup (greedy runs only). */
-  speculation?: 'off' | 'lookup'
+  /** Guess ahead, by prompt lookup or by a second model (greedy runs only). */
+  speculation?: 'off' | 'lookup' | 'draft'
+  /** The second model; it gets as many sequences and the same window as the first. */
+  draft?: { id: string; path: string } | null
 }
 
 export type Generate = {
@@ -56,6 +58,8 @@ export type Generate = {
   visible: string[]
   /** 1..5, larger first; strict inside a batch. */
   priority: 1 | 3 | 5
+  /** Nothing of what the sequence holds may be reused: it was read for somebody else. */
+  fresh?: boolean
 }
 
 /** `operation` names it in the reply; `path` lies in a folder the worker may write to. */
@@ -104,6 +108,8 @@ export type Ready = {
   contextTokens: number
   sequences: number
   threads: number
+  /** Which model guesses ahead, or why it does not; absent = none was wanted. */
+  draft?: { id: string; refused: string | null }
   /** Name and version of what computes: saved states of another one may crash it. Absent = it cannot save states. */
   library?: string
   inspection: Inspection

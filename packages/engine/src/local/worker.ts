@@ -1,16 +1,16 @@
 // The engine worker's entry program: one model, one context, N sequences, told what to do over IPC (see wire.ts). The only importer of node-llama-cpp.
 // Holds no secret, opens no connection, reads no environment of its own; a native abort here ends this process and nothing else.
 import {
-  getLlama, getModuleVersion, LlamaGrammarEvaluationState, LlamaLogLevel, LlamaVocabularyType,
+  getLlama, getModuleVersion, LlamaGrammarEvaluationState, LlamaLogLevel,
   type EvaluationPriority, type Llama, type LlamaContextSequence, type LlamaGrammar, type LlamaModel, type SequenceEvaluateOptions, type Token,
 } from 'node-llama-cpp'
 import { Batching, rowKey } from './batching.ts'
 import { CompletionText } from './completion-text.ts'
-import { CheckCosts } from './lookup.ts'
+import { Drafts, type DraftModel } from './drafting.ts'
 import { nativeCause } from './native-cause.ts'
 import { libraryGpu, useOwnBuild } from './own-build.ts'
-import { lookupDraws } from './speculation.ts'
-import { checkpointsPerSequence, isToWorker, type FromWorker, type Generate, type Inspection, type Load, type RunFigures, type Segment, type StateWork, type TokenPiece } from './wire.ts'
+import { controlTokens, inspect, tokenise, vocabularyMismatch } from './vocabulary.ts'
+import { checkpointsPerSequence, isToWorker, type FromWorker, type Generate, type Load, type RunFigures, type StateWork, type TokenPiece } from './wire.ts'
 
 const penalisedTokens = 64
 const keptGrammars = 32
@@ -21,15 +21,12 @@ type Loaded = {
   sequences: LlamaContextSequence[]
   contextTokens: number
   prefillTokens: number
-  lookup: boolean
+  drafts: Drafts<Token, EvaluationPriority> | null
   controls: Map<string, Token>
 }
 
 let loaded: Loaded | null = null
 const batching = new Batching()
-const checkCosts = new CheckCosts()
-// With more streams every row of a draft takes the place of a sure one.
-const draftingStreams = 2
 const runs = new Map<string, { cancelled: boolean }>()
 const grammars = new Map<string, LlamaGrammar>()
 
@@ -68,53 +65,45 @@ async function load(message: Load): Promise<void> {
   })
   const sequences = Array.from({ length: message.sequences }, () => context.getSequence({ checkpoints: { max: checkpointsPerSequence } }))
   const controls = controlTokens(model)
-  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, lookup: message.speculation === 'lookup', controls }
+  const draft = message.speculation === 'draft' && message.draft ? await loadDraft(llama, message, message.draft, model, sequences) : null
+  const drafts = draft?.model ? new Drafts<Token, EvaluationPriority>({ kind: 'draft', model: draft.model }, batching)
+    : message.speculation === 'lookup' ? new Drafts<Token, EvaluationPriority>({ kind: 'lookup' }, batching) : null
+  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, drafts, controls }
   send({
     type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : llama.gpu === 'cuda' ? 'hip' : 'cpu', contextTokens, sequences: message.sequences,
     threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama, own?.name ?? llama.buildType),
+    ...(draft === null ? {} : { draft: { id: draft.id, refused: draft.refused } }),
   })
+}
+
+type LoadedDraft = { id: string; model: DraftModel<Token, EvaluationPriority> | null; refused: string | null }
+
+/** The model that guesses, beside the one that is served; whatever is wrong with it, that one is served without. */
+async function loadDraft(llama: Llama, message: Load, { id, path }: { id: string; path: string }, model: LlamaModel, sequences: readonly LlamaContextSequence[]): Promise<LoadedDraft> {
+  const without = (refused: string): LoadedDraft => ({ id, model: null, refused })
+  if (sequences.some((one) => one.needsCheckpoints)) return without("the model's own memory cannot be cut back when a guess is wrong")
+  let draft: LlamaModel | null = null
+  try {
+    draft = await llama.loadModel({ modelPath: path })
+    const mismatch = vocabularyMismatch(model, draft)
+    if (mismatch === null) {
+      const contextTokens = Math.min(message.contextTokens, draft.trainContextSize)
+      const context = await draft.createContext({ contextSize: contextTokens, sequences: message.sequences, batchSize: message.batchTokens, threads: message.threads, failedCreationRemedy: false })
+      const guessing = Array.from({ length: message.sequences }, () => context.getSequence())
+      if (!guessing.some((one) => one.needsCheckpoints)) return { id, model: { sequences: guessing, contextTokens, vocabulary: [...model.iterateAllTokens()].length }, refused: null }
+    }
+    await draft.dispose()
+    return without(mismatch ?? 'its memory cannot be cut back when a guess is wrong')
+  } catch (error) {
+    await draft?.dispose()
+    return without(`it could not be loaded (${problemOf(error)})`)
+  }
 }
 
 /** The addon's own version, and what it was built from and how: all that the layout of a state may depend on. */
 async function libraryName(llama: Llama, build: string): Promise<string> {
   const { repo, release } = llama.llamaCppRelease
   return `node-llama-cpp ${await getModuleVersion()}, ${repo} ${release}, ${build}`
-}
-
-/** The texts that parse into control or unknown tokens: llama.cpp skips exactly these two kinds when special parsing is off. */
-function controlTokens(model: LlamaModel): Map<string, Token> {
-  const found = new Map<string, Token>()
-  for (const token of model.iterateAllTokens()) {
-    const attributes = model.getTokenAttributes(token)
-    if (!attributes.control && !attributes.unknown) continue
-    const text = model.detokenize([token], true)
-    if (text !== '') found.set(text, token)
-  }
-  return found
-}
-
-function inspect(model: LlamaModel, controls: ReadonlyMap<string, Token>): Inspection {
-  const template: unknown = model.fileInfo.metadata.tokenizer?.chat_template
-  return {
-    architecture: String(model.architecture),
-    trainedContextTokens: model.trainContextSize,
-    chatTemplate: typeof template === 'string' ? template : null,
-    bosText: model.tokens.bosString,
-    eosText: model.tokens.eosString,
-    controlTexts: [...controls.keys()],
-  }
-}
-
-function tokenise(model: LlamaModel, segments: readonly Segment[]): Token[] {
-  const tokens: Token[] = []
-  // SentencePiece puts a blank before every piece it is given; only the first one may keep it.
-  const trims = model.vocabularyType === LlamaVocabularyType.spm
-  for (const [index, { text, special }] of segments.entries()) {
-    tokens.push(...(trims && index > 0 ? model.tokenize(text, special, 'trimLeadingSpace') : model.tokenize(text, special)))
-  }
-  const bos = model.tokens.bos
-  if (model.tokens.shouldPrependBosToken && bos !== null && tokens[0] !== bos) tokens.unshift(bos)
-  return tokens
 }
 
 async function compiled(llama: Llama, gbnf: string): Promise<LlamaGrammar> {
@@ -147,18 +136,18 @@ async function generate(it: Loaded, request: Generate, run: { cancelled: boolean
   const figures: RunFigures = { promptTokens: tokens.length, reusedTokens: 0, completionTokens: 0, prefillMs: 0, decodeMs: 0 }
   try {
     // At least one token is evaluated, because only an evaluation gives the probabilities of the next one.
-    const reusable = tokens.slice(0, -1)
+    const reusable = request.fresh === true ? [] : tokens.slice(0, -1)
     if (sequence.compareContextTokens(reusable).firstDifferentIndex < sequence.nextTokenIndex) {
       await batching.exclusive(() => sequence.adaptStateToTokens(reusable, false))
     }
     figures.reusedTokens = sequence.nextTokenIndex
     send({ type: 'started', id, promptTokens: tokens.length, reusedTokens: figures.reusedTokens })
-    batching.enter()
+    batching.enter(request.priority)
     try {
       const stop = await evaluate(it, sequence, tokens, grammar, request, run, figures, startedAt)
       send({ type: 'end', id, stop, figures })
     } finally {
-      batching.leave()
+      batching.leave(request.priority)
     }
   } catch (error) {
     const problem = problemOf(error)
@@ -201,7 +190,7 @@ async function evaluate(
   const { id } = request
   let at = figures.reusedTokens
   while (tokens.length - at > it.prefillTokens) {
-    await batching.pass()
+    await batching.pass(request.priority)
     if (run.cancelled) return 'cancelled'
     await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, at + it.prefillTokens), { evaluationPriority: keyOf(request) })
     at += it.prefillTokens
@@ -213,7 +202,7 @@ async function evaluate(
   if (sequence.needsCheckpoints) {
     const last = tokens.length - 1
     if (last > at) {
-      await batching.pass()
+      await batching.pass(request.priority)
       await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, last), { evaluationPriority: keyOf(request) })
       at = last
     }
@@ -230,15 +219,18 @@ async function evaluate(
   })
   const options = { ...samplingOf(request, recent), evaluationPriority: keyOf(request), grammarEvaluationState: () => constraint.state }
   const limit = Math.min(request.maxTokens, it.contextTokens - tokens.length)
-  const draws: AsyncGenerator<Draw, void, void> = it.lookup && mayDraft(sequence, request)
-    ? drafting(it, sequence, tokens, at, limit, request, figures)
+  const draws: AsyncGenerator<Draw, void, void> = it.drafts?.may(sequence, request) === true
+    ? it.drafts.draws({
+      sequence, request, priority: keyOf(request), tokens, at, limit, contextTokens: it.contextTokens, figures,
+      ends: (token) => it.model.isEogToken(token), over: () => run.cancelled,
+    })
     : request.probabilities > 0
     ? sequence.evaluateWithMetadata(tokens.slice(at), { probabilities: true, confidence: true }, options)
     : sequence.evaluateWithMetadata(tokens.slice(at), {}, options)
   let firstAt: number | null = null
   let stop: Stop | null = null
   while (stop === null) {
-    if (batching.closed) await batching.pass()
+    if (batching.closed) await batching.pass(request.priority)
     if (run.cancelled) stop = 'cancelled'
     else {
       const drawn = await draws.next()
@@ -266,31 +258,6 @@ async function evaluate(
   await draws.return()
   text.finish(stop === 'end' || stop === 'max_tokens')
   return stop
-}
-
-/** Only greedy runs say the same with and without drafts; a grammar cannot be asked about several rows, and a memory that needs checkpoints cannot be cut back. */
-function mayDraft(sequence: LlamaContextSequence, { sampling, grammar, probabilities }: Generate): boolean {
-  return sampling.temperature === 0 && sampling.repeatPenalty === 1 && grammar === null && probabilities === 0 && !sequence.needsCheckpoints
-}
-
-function drafting(
-  it: Loaded, sequence: LlamaContextSequence, tokens: readonly Token[], at: number, limit: number, request: Generate, figures: RunFigures,
-): AsyncGenerator<Draw, void, void> {
-  const evaluationPriority = keyOf(request)
-  const greedy = { generateNext: { token: true, options: { temperature: 0 } } } as const
-  figures.drafts = { draftedTokens: 0, acceptedTokens: 0 }
-  return lookupDraws({
-    plain: (pending) => sequence.evaluateWithMetadata(pending as Token[], {}, { temperature: 0, evaluationPriority }),
-    check: async (rows) => {
-      const checked = await sequence.controlledEvaluate(rows.map((token) => [token as Token, greedy]), { evaluationPriority })
-      return checked.map((row) => row?.next.token ?? null)
-    },
-    cutTo: (kept) => batching.exclusive(() => sequence.eraseContextTokenRanges([{ start: kept, end: sequence.nextTokenIndex }])),
-    position: () => sequence.nextTokenIndex,
-    // The last place of the window stays free: a full one makes the library drop the beginning.
-    room: () => (batching.active > draftingStreams ? 0 : Math.min(limit - figures.completionTokens, it.contextTokens - sequence.nextTokenIndex - 2)),
-    ends: (token) => it.model.isEogToken(token as Token),
-  }, tokens, at, checkCosts, figures.drafts) as AsyncGenerator<Draw, void, void>
 }
 
 /** The grammar from the start, or from the first token behind a trigger text. */

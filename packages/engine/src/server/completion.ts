@@ -8,7 +8,7 @@ import { literal } from '../local/template/grammar.ts'
 export function completionBody(request: Generate, tokens: readonly number[], contextTokens: number): Record<string, unknown> {
   const { temperature, topK, topP, minP, repeatPenalty, seed } = request.sampling
   return {
-    prompt: tokens, id_slot: request.sequence, cache_prompt: true, stream: true, return_progress: true,
+    prompt: tokens, id_slot: request.sequence, cache_prompt: request.fresh !== true, stream: true, return_progress: true,
     n_predict: Math.min(request.maxTokens, contextTokens - tokens.length), n_probs: request.probabilities,
     // Whatever the owner's arguments set as defaults, a request means the same everywhere.
     samplers: ['penalties', 'top_k', 'top_p', 'min_p', 'temperature'],

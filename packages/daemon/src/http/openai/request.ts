@@ -18,8 +18,10 @@ export type Chat = {
   topLogprobs: number | null
   /** The answer ends after its first tool call. */
   oneCall: boolean
-  /** Requests with the same hint share a prefix. */
+  /** The client's own name of the conversation; null = it says none. */
   cacheKey: string | null
+  /** Whose conversations are told apart by it. */
+  user: string | null
 }
 
 export type Read = { ok: true; chat: Chat } | Refusal
@@ -66,11 +68,13 @@ const honoured = {
   parallel_tool_calls: z.boolean().nullish(),
   response_format: ResponseFormat.nullish(),
   prompt_cache_key: z.string().max(512).nullish(),
+  user: z.string().max(512).nullish(),
+  metadata: z.looseObject({ session: z.string().max(512).nullish() }).nullish(),
 }
 
 /** Fields that ask for nothing that could be missed in the answer: hints, bookkeeping of a service we are not. */
 const harmless = {
-  user: z.unknown().optional(), safety_identifier: z.unknown().optional(), metadata: z.unknown().optional(), service_tier: z.unknown().optional(), prompt_cache_retention: z.unknown().optional(),
+  safety_identifier: z.unknown().optional(), service_tier: z.unknown().optional(), prompt_cache_retention: z.unknown().optional(),
   prediction: z.unknown().optional(), reasoning_effort: z.unknown().optional(), verbosity: z.unknown().optional(),
 }
 
@@ -116,7 +120,8 @@ export function readChat(value: unknown): Read {
     ok: true,
     chat: {
       model: body.model, stream: body.stream === true, includeUsage: body.stream_options?.include_usage === true, choices: body.n ?? 1,
-      maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null, topLogprobs, oneCall: body.parallel_tool_calls === false, cacheKey: body.prompt_cache_key ?? null,
+      maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null, topLogprobs, oneCall: body.parallel_tool_calls === false,
+      cacheKey: body.prompt_cache_key ?? body.metadata?.session ?? null, user: body.user ?? null,
       request: {
         messages: messages.messages, tools, toolChoice, sampling, stop: [body.stop ?? []].flat(), purpose: 'chat',
         responseFormat: formatOf(body.response_format), probabilities: topLogprobs === null ? 0 : Math.max(1, topLogprobs),
