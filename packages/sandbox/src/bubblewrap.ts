@@ -89,6 +89,8 @@ export type SandboxMounts = {
   chdir: string
   /** Binds inside the workspace that keep git from running foreign programs (see git-guard.ts). */
   guards: readonly string[]
+  /** Further host folders at names of their own (see RunSpec). */
+  mounts: readonly { from: string; to: string; writable: boolean }[]
   /** Real paths that must not be seen although they may lie below a bound folder. */
   hidden: readonly string[]
   readOnlyPaths: readonly string[]
@@ -123,6 +125,7 @@ export function sandboxArgs(mounts: SandboxMounts): string[] {
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')
   args.push(...pathArgs(mounts.readOnlyPaths))
   args.push(mounts.readOnly ? '--ro-bind' : '--bind', mounts.workspace, '/work', ...mounts.guards)
+  for (const { from, to, writable } of mounts.mounts) args.push(writable ? '--bind' : '--ro-bind', from, to)
   for (const path of mounts.hidden) {
     if (isWithin(path, mounts.workspace)) args.push(...cover(`/work${path.slice(mounts.workspace.length)}`))
     for (const folder of mounts.readOnlyPaths) if (existsSync(folder) && isWithin(path, realpathSync(folder))) args.push(...cover(path))

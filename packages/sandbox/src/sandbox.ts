@@ -130,7 +130,7 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   const group = ready.limiter.open(spec.limits)
   try {
     const args = sandboxArgs({
-      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, hidden: [ready.stateDir],
+      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, mounts: spec.mounts ?? [], hidden: [ready.stateDir],
       readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: spec.env ?? {},
     })
     const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: spec.argv })
@@ -166,10 +166,16 @@ function checkPlace(spec: RunSpec, stateDir: string): { workspace: string; chdir
   return { workspace, chdir, runAs }
 }
 
+const takenNames: ReadonlySet<string> = new Set(['/work', '/usr', '/bin', '/sbin', '/lib', '/proc', '/dev', '/etc', '/tmp', '/sys', '/run', '/var', '/root', '/home'])
+
 function badArguments(spec: RunSpec): Fault | null {
   const bad = (where: string, problem: string): Fault => fault('bad_request', { where, problem })
   if (spec.argv.length === 0 || spec.argv[0] === '') return bad('argv', 'it names no program')
   if (spec.argv.some((word) => word.includes('\0'))) return bad('argv', 'it holds a NUL character')
+  for (const { to } of spec.mounts ?? []) {
+    // Anywhere else it would cover what every program inside relies on.
+    if (!/^\/[a-z][a-z-]*$/.test(to) || takenNames.has(to)) return bad('mounts', `'${to}' is not a free name at the root`)
+  }
   for (const [name, value] of Object.entries(spec.env ?? {})) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || value.includes('\0')) return bad('env', `'${name}' is not a usable variable`)
   }
