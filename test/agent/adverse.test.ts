@@ -93,12 +93,12 @@ describe('arguments that no program can be given', () => {
   it('are told to the model, and the job goes on', async () => {
     const { end: how, requests } = await bench.run({
       profile: { maxCallTokens: 1_000_000 },
-      script: { contextTokens: 1_000_000, turns: [call('bash', { command: 'echo a\0b' }), call('bash', { command: `: ${'x'.repeat(140_000)}` }), call('read', { path: 'a\0b' }), call('grep', { pattern: '\0' }), finish()] },
+      script: { contextTokens: 1_000_000, turns: [call('bash', { command: 'echo a\0b' }), call('bash', { command: `: ${'x'.repeat(140_000)}` }), call('bash', { command: 'true' }), call('read', { path: 'a\0b' }), call('grep', { pattern: '\0' }), finish()] },
     })
     const said = requests.slice(1).map((request) => request.messages.at(-1)?.text)
     assert.deepEqual(said, [
       'bash was not run: command: it holds a NUL character',
-      'bash was not run: command: it is longer than 100000 bytes; write a file and run that',
+      'bash was not run: command: it is longer than 100000 bytes; write a file and run that', '',
       'read was not run: path: it holds a NUL character',
       'grep was not run: pattern: it holds a NUL character',
     ])

@@ -17,7 +17,7 @@ describe('a job', () => {
       })
       assert.deepEqual(end, { type: 'ended', outcome: 'resolved', verified: true, summary: 'copied', fault: null })
       assert.deepEqual(events.filter((event) => event.type !== 'text').map((event) => event.type),
-        ['step', 'turn', 'tool_planned', 'tool_started', 'tool_result', 'step', 'turn', 'check'])
+        ['opened', 'step', 'turn', 'tool_planned', 'tool_started', 'tool_result', 'step', 'turn', 'check'])
       assert.equal(await readFile(join(bench.workspace, 'b.txt'), 'utf8'), 'hello\n')
     })
   }
@@ -59,7 +59,7 @@ describe('a job', () => {
       const { end, events } = await bench.run({ script: { turns: [finish()] }, checks: [check] })
       assert.equal(end.type === 'ended' && end.outcome, 'bad_input')
       assert.equal(end.type === 'ended' && end.fault?.message, message)
-      assert.equal(events.length, 0)
+      assert.equal(ofType(events, 'step').length, 0)
     }
     const { end } = await bench.run({ script: { turns: [finish()] }, checks: ['if true; then'] })
     assert.equal(end.type === 'ended' && end.fault?.code, 'check_cannot_start')
@@ -95,22 +95,25 @@ describe('a call that cannot be run', () => {
 
   it('is answered with one clear error, and nothing runs', async () => {
     const { requests, events } = await bench.run({
-      script: { turns: [call('shell', { command: 'touch x' }), call('bash', { cmd: 'touch x' }), call('read', { path: 'a', limit: 'ten' }), finish()] },
+      script: { turns: [call('shell', { command: 'touch x' }), call('bash', { cmd: 'touch x' }), call('bash', { command: 'true' }), call('read', { path: 'a', limit: 'ten' }), finish()] },
     })
     assert.deepEqual(requests.slice(1).map((request) => request.messages.at(-1)?.text), [
       'there is no tool shell; use one of bash, edit, finish, glob, grep, read, write',
-      'bash was not run: command: Invalid input: expected string, received undefined',
+      'bash was not run: command: Invalid input: expected string, received undefined', '',
       'read was not run: limit: Invalid input: expected number, received string',
     ])
-    assert.equal(ofType(events, 'tool_started').length, 0)
+    assert.equal(ofType(events, 'tool_started').length, 1)
   })
 
-  it('that is no call at all is told so; the third in a row stops the job', async () => {
+  it('that is no call at all is told so; the third in a row begins the history anew, the sixth stops the job', async () => {
     const malformed = { malformed: '{"tool": "bash", "comm' }
     const good = await bench.run({ script: { turns: [malformed, malformed, finish()] } })
     assert.equal(good.end.type === 'ended' && good.end.outcome, 'done_unverified')
     assert.equal(ofType(good.events, 'call_rejected').length, 2)
-    const bad = await bench.run({ script: { turns: [malformed, malformed, malformed, finish()] } })
+    const bad = await bench.run({ script: { loop: true, turns: [malformed] } })
+    assert.equal(bad.requests.length, 6)
+    assert.deepEqual(ofType(bad.events, 'guard').map(({ guard, action }) => [guard, action]), [['malformed', 'replan'], ['malformed', 'stop']])
+    assert.deepEqual(bad.requests[3]?.messages.map(({ role }) => role), ['system', 'user', 'user'])
     assert.deepEqual(bad.end, { type: 'ended', outcome: 'stuck', verified: false, summary: 'Stopped (malformed): 3 answers in a row were no tool call.', fault: null })
   })
 
@@ -138,12 +141,17 @@ describe('guards and limits', () => {
   after(() => bench.close())
   const same = call('bash', { command: 'true' })
 
-  it('the same call three times is nudged, then stopped', async () => {
+  it('the same call three times is nudged; then the history begins anew; then it is over', async () => {
     const { end, events, requests } = await bench.run({ script: { loop: true, turns: [same] } })
-    assert.equal(requests.length, 4)
+    assert.equal(requests.length, 8)
     assert.deepEqual(ofType(events, 'guard').map((guard) => [guard.guard, guard.action, guard.evidence]), [
+      ['repeat', 'nudge', 'the same bash call 3 times in the last 3'], ['repeat', 'replan', 'the same bash call 4 times in the last 4'],
       ['repeat', 'nudge', 'the same bash call 3 times in the last 3'], ['repeat', 'stop', 'the same bash call 4 times in the last 4'],
     ])
+    assert.equal(requests[4]?.messages.at(-1)?.text, [
+      'You were stuck: the same bash call 4 times in the last 4.', 'The files are as you left them.', 'Files changed: none with write or edit',
+      'Calls:', ...Array.from({ length: 4 }, () => '- bash true: ok'), 'Do not do again: bash true', 'Begin again and take another way than before. Look at the files first.',
+    ].join('\n'))
     assert.equal(end.type === 'ended' && end.outcome, 'stuck')
   })
 

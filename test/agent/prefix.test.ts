@@ -21,7 +21,7 @@ for (const toolMode of ['native', 'json'] as const) {
     ]
 
     it('only ever appends', async () => {
-      const { requests, end } = await bench.run({ script: { toolMode, turns }, checks: [`cmp a.txt b.${toolMode}`], maxSteps: 60 })
+      const { requests, end } = await bench.run({ script: { toolMode, turns, contextTokens: 200_000 }, checks: [`cmp a.txt b.${toolMode}`], maxSteps: 60 })
       assert.equal(end.type === 'ended' && end.outcome, 'resolved')
       assert.equal(requests.length, turns.length)
       for (const [index, request] of requests.entries()) {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runAgent } from '@hearth/agent'
 import { scriptedModel, type ScriptInput } from '@hearth/engine'
-import { type AbortCause, type AgentEnd, Config, JobEventBody, JobRequest, type Limits, type Model, type ModelRequest, type Sandbox } from '@hearth/protocol'
+import { type AbortCause, type AgentEnd, Config, JobEventBody, JobRequest, type AgentPorts, type Limits, type Model, type ModelRequest, type Sandbox, type Workspace } from '@hearth/protocol'
 import { createSandbox } from '@hearth/sandbox'
 
 export const limits: Limits = { memoryBytes: 512 * 2 ** 20, pids: 64, wallMs: 20_000, outputBytes: 16 * 2 ** 20, tmpBytes: 16 * 2 ** 20, fileBytes: 64 * 2 ** 20 }
@@ -24,6 +24,10 @@ export type Options = {
   abortAt?: { when: (event: JobEventBody) => boolean; cause: AbortCause }
   profile?: Partial<Model['info']['profile']>
   model?: Model
+  skillFolders?: string[]
+  workspace?: Workspace
+  idle?: () => boolean
+  speedAt?: AgentPorts['speedAt']
 }
 
 export class Workbench {
@@ -55,8 +59,10 @@ export class Workbench {
     const end = await runAgent({
       jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [] }),
       maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits,
-      past: options.past ?? [], outputDir: this.outputs,
+      past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [],
     }, {
+      ...(options.workspace === undefined ? {} : { workspace: options.workspace }), ...(options.idle === undefined ? {} : { idle: options.idle }),
+      ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }),
       model: remembering(options.model ?? scripted(options), requests), sandbox: this.#sandbox, now: Date.now,
       emit: (event) => {
         // What the daemon would store must be what the schema says.

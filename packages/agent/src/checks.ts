@@ -1,5 +1,5 @@
 // Owns the job's checks: whether they can start, what they say. A job is resolved by a check that passed and by nothing else.
-import type { EventOf, Fault, Limits, Sandbox } from '@hearth/protocol'
+import type { EventOf, Fault, JobEventBody, Limits, Sandbox } from '@hearth/protocol'
 import { fault } from '@hearth/protocol'
 import { harmless, observe } from './observe.ts'
 
@@ -43,6 +43,24 @@ export async function runCheck(command: string, when: 'final' | 'after_edit', st
     type: 'check', step, command, when, passed: result.cause === 'exited' && result.exitCode === 0,
     exitCode: result.exitCode, cause: result.cause, output: text, durationMs: result.durationMs,
   }
+}
+
+/** A check that takes longer is no check for after an edit. */
+export const fastCheckMs = 10_000
+
+/** Whether this check has not shown itself to be slow. */
+export function isFast(command: string, events: readonly JobEventBody[]): boolean {
+  return !events.some((event) => event.type === 'check' && event.command === command && (event.cause === 'timeout' || event.durationMs > fastCheckMs))
+}
+
+/** What the model is told of a check that ran after its edit; `before`: the same check's run before this one. */
+export function afterEditText(check: EventOf<'check'>, before: EventOf<'check'> | null): string | null {
+  // A check that is slow after edits is simply not run there any more.
+  if (check.cause === 'timeout') return null
+  if (check.passed) return 'The check passes now. If the whole task is done, call finish.'
+  const how = check.cause === 'exited' ? `exit ${check.exitCode}` : check.cause
+  if (before !== null && !before.passed && before.output === check.output) return `The check fails as before (${how}).`
+  return `After this change the check fails (${how}).\n${check.command}\n${check.output}`.trimEnd()
 }
 
 /** What the model is told after a "done" that a check contradicts. */

@@ -1,7 +1,8 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
 import { faultEnd, type AgentEnd, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
-import { type CheckPlace, failedText, finalAttempts, notDone, runCheck } from './checks.ts'
+import { type CheckPlace, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
 import { aborted, ended } from './ends.ts'
+import { sinceFresh } from './guards.ts'
 import { put, type Run } from './run.ts'
 
 /** The model calls `finish`. Null = it was refused with the reason, and the model goes on. */
@@ -19,10 +20,23 @@ export async function claimedDone(run: Run, words: string): Promise<AgentEnd | n
   return null
 }
 
+/** The verdict of several tries, once one of them is taken or all are used. */
+async function tellSamples(run: Run, passed: boolean): Promise<void> {
+  const { events, step } = run.history
+  const starts = events.flatMap((event, index) => (event.type === 'guard' && event.action === 'sample' ? [index] : []))
+  if (starts.length === 0 || events.some((event) => event.type === 'sampled')) return
+  const tries = starts.map((start, index) => {
+    const part = events.slice(start, starts[index + 1] ?? events.length)
+    const kept = part.filter((event) => event.type === 'committed')
+    return { seed: run.input.seed + index, passed: passed && index === starts.length - 1, files: kept.reduce((sum, { files }) => sum + files, 0), commit: kept.at(-1)?.commit ?? null }
+  })
+  await put(run, { type: 'sampled', step, chosen: passed ? starts.length - 1 : null, candidates: tries })
+}
+
 /** Is it done? `refuse` tells the model why it is not; after so many times the job ends. */
 async function judge(run: Run, answer: string, refuse: (reason: string) => Promise<void>): Promise<AgentEnd | null> {
   const { events } = run.history
-  const last = 1 + events.filter(isRefusal).length >= finalAttempts
+  const last = 1 + sinceFresh(events).filter(isRefusal).length >= finalAttempts
   if (run.input.request.checks.length === 0) {
     const failed = lastFailure(events)
     if (failed === null) return ended('done_unverified', answer)
@@ -32,7 +46,10 @@ async function judge(run: Run, answer: string, refuse: (reason: string) => Promi
   }
   const checks = await runChecks(run)
   if (checks.type === 'end') return checks.end
-  if (checks.failed === null) return ended('resolved', answer)
+  if (checks.failed === null) {
+    await tellSamples(run, true)
+    return ended('resolved', answer)
+  }
   if (last) return ended('check_failed', answer)
   await refuse(failedText(checks.failed))
   return null
@@ -47,6 +64,7 @@ export async function stopped(run: Run, outcome: 'stuck' | 'over_budget', guard:
   if (run.input.request.checks.length > 0) {
     const checks = await runChecks(run)
     if (checks.type === 'end') return checks.end
+    await tellSamples(run, checks.failed === null)
     if (checks.failed === null) return ended('resolved', null)
   }
   return { type: 'ended', outcome, verified: false, summary: `Stopped (${guard}): ${evidence}.`, fault: null }
@@ -61,6 +79,22 @@ export function modelFailed(run: Run, problem: Fault): AgentEnd {
 
 export function checkPlace(run: Run): CheckPlace {
   return { sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient }
+}
+
+/** After a turn that edited: the job's first checks, as long as they are fast. The model reads the first that fails, or that all pass. */
+export async function checkAfterEdit(run: Run): Promise<void> {
+  const { events } = run.history
+  const turn = events.findLastIndex((event) => event.type === 'turn')
+  const edited = events.slice(turn + 1).some((event) => event.type === 'tool_result' && event.ok && event.wrote && (event.name === 'edit' || event.name === 'write'))
+  if (!edited || run.ports.model.info.profile.checkAfterEdit === false) return
+  const place = checkPlace(run)
+  for (const [index, command] of run.input.request.checks.entries()) {
+    if (!isFast(command, events)) return
+    const check = await runCheck(command, 'after_edit', run.history.step, { ...place, limits: { ...place.limits, wallMs: Math.min(place.limits.wallMs, fastCheckMs) } })
+    // The job's end will meet the same sandbox; here it only means that nothing is told.
+    if ('code' in check || check.cause === 'cancelled') return
+    if (!check.passed || index === run.input.request.checks.length - 1) return put(run, check)
+  }
 }
 
 type Checked = { type: 'ran'; failed: EventOf<'check'> | null } | { type: 'end'; end: AgentEnd }

@@ -1,52 +1,163 @@
-// Owns the guards: pure functions from events to evidence. They decide nothing; the loop nudges first, then stops.
-import type { JobEventBody } from '@hearth/protocol'
+// Owns the guards: pure functions from events to evidence that the model is stuck. They decide nothing; ladder.ts says what follows.
+import { createHash } from 'node:crypto'
+import type { EventOf, JobEventBody } from '@hearth/protocol'
 
-export type Evidence = { guard: 'repeat' | 'malformed'; evidence: string; nudge: string }
+export type GuardName = 'repeat' | 'ping_pong' | 'same_error' | 'refused' | 'no_progress' | 'malformed' | 'candidate'
+export type Evidence = { guard: GuardName; evidence: string; nudge: string }
 
+// The same thresholds as most agent harnesses use.
 const repeatWindow = 6
 const repeatLimit = 3
+const pingPongRounds = 3
+const sameErrorLimit = 3
 const malformedLimit = 3
+const refusedLimit = 3
+/** Turns in which nothing was written, nothing new was looked at and no check changed. */
+const idleTurns = 8
+/** Turns without a single write, however much was read: small models spend every step exploring. */
+const readingTurns = 15
 
-/**
- * The newest call three times in the last six. The same threshold as most agent harnesses use.
- * Asked after each result; `finish` has its own count (see checks.ts).
- */
-export function repeatedCall(events: readonly JobEventBody[]): Evidence | null {
-  const calls: string[] = []
-  for (const event of events) if (event.type === 'tool_planned') calls.push(`${event.call.name} ${event.argsHash}`)
+// A tool that is made for asking again: its repetition says nothing.
+const pollers = new Set(['process'])
+
+/** The first guard that sees something in the events since the history was last begun anew. Asked after the results of a turn. */
+export function watch(all: readonly JobEventBody[]): Evidence | null {
+  const events = sinceFresh(all)
+  // Where states are kept, `committed` says what a command changed; elsewhere any command may have changed something.
+  const kept = all.some((event) => event.type === 'workspace' && event.base !== null)
+  return repeatedCall(events) ?? pingPong(events) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
+}
+
+/** Events since the last re-plan: what was seen before it belongs to a history that the model no longer has. */
+export function sinceFresh(events: readonly JobEventBody[]): readonly JobEventBody[] {
+  const at = events.findLastIndex((event) => event.type === 'rewritten' && event.reason === 'replan')
+  return at < 0 ? events : events.slice(at + 1)
+}
+
+function sinceGuard(events: readonly JobEventBody[], guard: GuardName): readonly JobEventBody[] {
+  const at = events.findLastIndex((event) => event.type === 'guard' && event.guard === guard)
+  return at < 0 ? events : events.slice(at + 1)
+}
+
+/** The newest call three times in the last six. `finish` has its own count (see done.ts). */
+function repeatedCall(events: readonly JobEventBody[]): Evidence | null {
+  const calls = callsOf(events)
   const newest = calls.at(-1)
-  if (newest === undefined) return null
-  const same = calls.slice(-repeatWindow).filter((call) => call === newest).length
+  if (newest === undefined || pollers.has(newest.name)) return null
+  const same = calls.slice(-repeatWindow).filter(({ hash }) => hash === newest.hash).length
   if (same < repeatLimit) return null
-  const name = newest.split(' ')[0] ?? ''
   return {
     guard: 'repeat',
-    evidence: `the same ${name} call ${same} times in the last ${Math.min(calls.length, repeatWindow)}`,
-    nudge: `You made the same ${name} call ${same} times. It will not help again. Do something else, or call finish.`,
+    evidence: `the same ${newest.name} call ${same} times in the last ${Math.min(calls.length, repeatWindow)}`,
+    nudge: `You made the same ${newest.name} call ${same} times. It will not help again. Do something else, or call finish.`,
+  }
+}
+
+/** Two calls in turn, three times. */
+function pingPong(events: readonly JobEventBody[]): Evidence | null {
+  const calls = callsOf(events).slice(-2 * pingPongRounds)
+  const [a, b] = calls
+  if (a === undefined || b === undefined || calls.length < 2 * pingPongRounds || a.hash === b.hash || pollers.has(a.name) || pollers.has(b.name)) return null
+  if (!calls.every(({ hash }, index) => hash === (index % 2 === 0 ? a : b).hash)) return null
+  return {
+    guard: 'ping_pong', evidence: `${a.name} and ${b.name} in turn, ${pingPongRounds} times with the same arguments`,
+    nudge: `You go back and forth between two calls. Nothing changes by it. Do something else, or call finish.`,
+  }
+}
+
+/** Calls that were no calls: an unknown tool, arguments that do not fit, an edit that found no place. */
+function refusedCalls(events: readonly JobEventBody[]): Evidence | null {
+  const results = events.filter((event) => event.type === 'tool_result' && event.name !== 'finish').slice(-refusedLimit) as EventOf<'tool_result'>[]
+  if (results.length < refusedLimit || !results.every(({ cause }) => cause === 'refused')) return null
+  const edits = results.every(({ name }) => name === 'edit')
+  return {
+    guard: 'refused', evidence: `${refusedLimit} calls in a row were refused: ${results.at(-1)?.observation.split('\n')[0]?.slice(0, 200) ?? ''}`,
+    nudge: edits ? 'Three edits in a row found no place. Read the file again, then write it whole or edit a shorter piece of it.' : 'Three calls in a row were refused. Read the last answer: it says what is missing.',
+  }
+}
+
+/** The newest failure three times, whatever was done in between. */
+function sameError(events: readonly JobEventBody[]): Evidence | null {
+  const failures = events.flatMap((event) => {
+    const print = fingerprint(event)
+    return print === null ? [] : [print]
+  })
+  const newest = failures.at(-1)
+  const lastRun = events.findLast((event) => event.type === 'check' || (event.type === 'tool_result' && event.name === 'bash'))
+  if (newest === undefined || lastRun === undefined || fingerprint(lastRun) !== newest) return null
+  const same = failures.filter((print) => print === newest).length
+  if (same < sameErrorLimit) return null
+  const text = lastRun.type === 'check' ? lastRun.output : lastRun.type === 'tool_result' ? lastRun.observation : ''
+  return {
+    guard: 'same_error', evidence: `the same error ${same} times: ${text.trimEnd().split('\n').findLast((line) => line.trim() !== '' && !line.startsWith('(exit'))?.trim().slice(0, 200) ?? ''}`,
+    nudge: `The same error came ${same} times. What you change does not touch its cause. Read the error word by word, look at the place it names, and try something different.`,
+  }
+}
+
+/** What makes two failures the same: the last lines without numbers, addresses, times and paths. Null for what did not fail. */
+export function fingerprint(event: JobEventBody): string | null {
+  const text = event.type === 'check' && !event.passed ? event.output
+    : event.type === 'tool_result' && event.name === 'bash' && !event.ok && event.cause !== 'refused' ? event.observation : null
+  if (text === null) return null
+  const lines = text.trimEnd().split('\n').filter((line) => line.trim() !== '' && !/^\(exit \d+\)$/.test(line)).slice(-6)
+    .map((line) => line.replace(/0x[0-9a-f]+/gi, '#').replace(/(\/[\w.@-]+)+/g, '/').replace(/\d+([.,:]\d+)*/g, '#').replace(/\s+/g, ' ').trim())
+  return createHash('sha256').update(lines.join('\n')).digest('hex')
+}
+
+/** Reading without end: nothing written, nothing new, no check that changed for some turns; or no write at all for many. */
+function noProgress(events: readonly JobEventBody[], kept: boolean): Evidence | null {
+  let [turns, idle, reading] = [0, 0, 0]
+  const seen = new Set<string>()
+  let verdict = ''
+  let moved = false
+  let wrote = false
+  for (const event of events) {
+    if (event.type === 'turn') {
+      turns += 1
+      idle = moved ? 1 : idle + 1
+      reading = wrote ? 1 : reading + 1
+      moved = false
+      wrote = false
+    }
+    if (event.type === 'committed' || (event.type === 'tool_result' && event.ok && (kept ? event.name === 'write' || event.name === 'edit' : event.wrote))) moved = wrote = true
+    if (event.type === 'tool_planned' && !seen.has(event.argsHash)) {
+      seen.add(event.argsHash)
+      moved = true
+    }
+    if (event.type === 'check') {
+      const now = `${event.passed} ${fingerprint(event) ?? ''}`
+      if (now !== verdict) moved = true
+      verdict = now
+    }
+  }
+  if (moved) idle = 0
+  if (wrote) reading = 0
+  if (idle < idleTurns && reading < readingTurns) return null
+  return {
+    guard: 'no_progress', evidence: idle >= idleTurns ? `${idle} turns without a change, a new look or a check that changed` : `${reading} turns without a change to any file, of ${turns}`,
+    nudge: 'You have looked for long enough. If the task is to change something, change it now. If it is a question, call finish with the answer.',
   }
 }
 
 /** Three answers in a row that were no call. */
-export function malformedTurns(events: readonly JobEventBody[]): Evidence | null {
+export function malformedTurns(all: readonly JobEventBody[]): Evidence | null {
   let row = 0
-  for (const event of events) {
+  for (const event of sinceFresh(all)) {
     if (event.type === 'call_rejected') row += 1
     if (event.type === 'tool_planned') row = 0
   }
-  return row < malformedLimit ? null
-    : { guard: 'malformed', evidence: `${row} answers in a row were no tool call`, nudge: '' }
+  return row < malformedLimit ? null : { guard: 'malformed', evidence: `${row} answers in a row were no tool call`, nudge: '' }
 }
 
-/** How often this guard has nudged. */
-export function nudgesOf(events: readonly JobEventBody[], guard: Evidence['guard']): number {
-  return events.filter((event) => event.type === 'guard' && event.guard === guard && event.action === 'nudge').length
+function callsOf(events: readonly JobEventBody[]): { name: string; hash: string }[] {
+  return events.flatMap((event) => (event.type === 'tool_planned' ? [{ name: event.call.name, hash: `${event.call.name} ${event.argsHash}` }] : []))
 }
 
-/** Prompt tokens that were evaluated plus completion tokens, over all turns, failed ones included. */
+/** Prompt tokens that were evaluated plus completion tokens, over all turns, failed ones and those of sub-agents included. */
 export function spentTokens(events: readonly JobEventBody[]): number {
   let sum = 0
   for (const event of events) {
-    if (event.type === 'turn' || event.type === 'turn_failed') sum += event.usage.promptTokens - event.usage.reusedTokens + event.usage.completionTokens
+    if (event.type === 'turn' || event.type === 'turn_failed' || event.type === 'sub_step') sum += event.usage.promptTokens - event.usage.reusedTokens + event.usage.completionTokens
   }
   return sum
 }

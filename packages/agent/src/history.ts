@@ -2,6 +2,7 @@
 // `rewritten` event, which tells its price, takes anything out of it.
 // The one place that turns events into messages; it never looks at a clock, a counter or the folder.
 import type { EventOf, JobEventBody, Message, ToolCall } from '@hearth/protocol'
+import { afterEditText } from './checks.ts'
 import type { Mode } from './modes/mode.ts'
 
 type Planned = EventOf<'tool_planned'> & { started: boolean }
@@ -98,6 +99,9 @@ export class History {
         this.#pending.shift()
         this.#planned = null
         return
+      case 'check':
+        if (event.when === 'after_edit') this.#checkedAfterEdit(event)
+        return
       case 'opened':
         this.#opening = this.#mode.opening(this.#task, this.#checks, event)
         this.#messages = [...this.#opening]
@@ -111,12 +115,18 @@ export class History {
         this.#unanswered = null
         return
       case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'turn_failed':
-      case 'tool_output': case 'check': case 'guard': case 'ended':
+      case 'tool_output': case 'guard': case 'ended':
       case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given':
         return
       default:
         event satisfies never
     }
+  }
+
+  #checkedAfterEdit(event: EventOf<'check'>): void {
+    const before = this.events.slice(0, -1).findLast((one) => one.type === 'check' && one.command === event.command)
+    const text = afterEditText(event, before?.type === 'check' ? before : null)
+    if (text !== null) this.#push(this.#mode.told(text))
   }
 
   #push(message: Message): void {

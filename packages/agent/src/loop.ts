@@ -2,16 +2,25 @@
 // The next move is read off the history alone, so a resumed job goes on exactly where its events end.
 import { faultEnd, type AgentEnd, type AgentInput, type AgentPorts, type ToolCall } from '@hearth/protocol'
 import { act } from './act.ts'
+import { beginAnew, goodState } from './anew.ts'
 import { checkStarts } from './checks.ts'
-import { checkPlace, claimedDone, finish, modelFailed, stopped } from './done.ts'
+import { compaction } from './context/compact.ts'
+import { openingOf } from './context/opening.ts'
+import { checkAfterEdit, checkPlace, claimedDone, finish, modelFailed, stopped } from './done.ts'
 import { aborted } from './ends.ts'
-import { type Evidence, malformedTurns, nudgesOf, repeatedCall, spentTokens } from './guards.ts'
+import { type Evidence, malformedTurns, spentTokens, watch } from './guards.ts'
+import { candidates, longCandidate, rungFor } from './ladder.ts'
 import { beginRun, put, type Run } from './run.ts'
 import { think } from './think.ts'
 
 /** Runs a job to its end or to a suspension. Never throws for anything a model, a tool or a person does. */
 export async function runAgent(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Promise<AgentEnd> {
-  const run = beginRun(input, ports, signal)
+  const report = input.past.some((event) => event.type === 'step') ? null : await ports.sandbox.report()
+  if (report !== null && report.fault !== null) return aborted(signal) ?? faultEnd(report.fault)
+  const opening = await openingOf(input, ports, signal)
+  if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)
+  const run = beginRun(input, ports, signal, opening.opened)
+  if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
   const refusal = run.history.step === 0 ? await cannotStart(run) : null
   if (refusal !== null) return aborted(signal) ?? refusal
   for (;;) {
@@ -27,7 +36,10 @@ async function nextMove(run: Run): Promise<AgentEnd | null> {
   if (unanswered !== null) return claimedDone(run, unanswered)
   const limit = limitReached(run)
   if (limit !== null) return stopped(run, limit.outcome, limit.guard, limit.evidence)
-  if (!stepOpen) await put(run, { type: 'step', step: step + 1 })
+  if (!stepOpen) {
+    await compactIfWorth(run)
+    await put(run, { type: 'step', step: step + 1 })
+  }
   return thinkOnce(run)
 }
 
@@ -37,17 +49,17 @@ async function thinkOnce(run: Run): Promise<AgentEnd | null> {
   if (thought.type === 'aborted') return aborted(run.signal)
   if (thought.type === 'failed') return modelFailed(run, thought.fault)
   const { step, events } = history
-  const { turn, understood } = thought
+  const { turn, understood, repairs } = thought
   switch (understood.type) {
     case 'calls':
     case 'said':
-      await put(run, turn)
+      await Promise.all([put(run, turn), ...repairs.map((repair) => put(run, repair))])
       return null
     case 'malformed': {
       // Stored together: why a turn was refused cannot be read off the turn alone.
       await Promise.all([put(run, turn), put(run, { type: 'call_rejected', step, text: turn.text.slice(0, 2000), problem: `Error: ${understood.problem}` })])
       const evidence = malformedTurns(events)
-      return evidence === null ? null : guardStops(run, evidence)
+      return evidence === null ? null : climb(run, evidence)
     }
     default: return understood satisfies never
   }
@@ -59,19 +71,51 @@ async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   if ('fault' in result) return faultEnd(result.fault)
   // Nothing may stand between the results of one turn: templates refuse it.
   if (history.pending !== null) return null
-  const evidence = repeatedCall(history.events)
-  if (evidence === null) return null
-  if (nudgesOf(history.events, evidence.guard) > 0) return guardStops(run, evidence)
-  await Promise.all([
-    put(run, { type: 'guard', step: history.step, guard: evidence.guard, action: 'nudge', evidence: evidence.evidence }),
-    put(run, { type: 'nudge', step: history.step, text: evidence.nudge }),
-  ])
-  return null
+  const kept = await run.ports.workspace?.keep(history.step, call.name)
+  if (kept != null) await put(run, kept)
+  await checkAfterEdit(run)
+  const evidence = watch(history.events) ?? longCandidate(history.events)
+  return evidence === null ? null : climb(run, evidence)
+}
+
+/** The next rung of the ladder for what a guard saw. */
+async function climb(run: Run, evidence: Evidence): Promise<AgentEnd | null> {
+  const { history, ports, input } = run
+  const state = goodState(history.events)
+  const start = state ?? ports.workspace?.base ?? null
+  const rung = rungFor(history.events, evidence, {
+    canSample: input.request.checks.length > 0 && start !== null, idle: ports.idle?.() ?? false, stepsLeft: input.maxSteps - history.step,
+  })
+  const guard = { type: 'guard', step: history.step, guard: evidence.guard } as const
+  switch (rung.action) {
+    case 'nudge':
+      await Promise.all([put(run, { ...guard, action: 'nudge', evidence: evidence.evidence }), put(run, { type: 'nudge', step: history.step, text: evidence.nudge })])
+      return null
+    case 'replan':
+      await put(run, { ...guard, action: 'replan', evidence: evidence.evidence })
+      if (!(await beginAnew(run, evidence, state))) await beginAnew(run, evidence, null)
+      return null
+    case 'sample':
+      await put(run, { ...guard, action: 'sample', evidence: `try ${rung.candidate} of ${candidates}; ${evidence.evidence}` })
+      return await beginAnew(run, evidence, start) ? null : guardStops(run, evidence)
+    case 'stop': return guardStops(run, evidence)
+    default: return rung satisfies never
+  }
 }
 
 async function guardStops(run: Run, { guard, evidence }: Evidence): Promise<AgentEnd> {
   await put(run, { type: 'guard', step: run.history.step, guard, action: 'stop', evidence })
   return stopped(run, 'stuck', guard, evidence)
+}
+
+async function compactIfWorth(run: Run): Promise<void> {
+  const { history, ports, input } = run
+  const { contextTokens, profile } = ports.model.info
+  const rewritten = compaction({
+    step: history.step, messages: history.messages, openingMessages: history.opening.length, events: history.events, contextTokens,
+    maxCallTokens: profile.maxCallTokens, stepsLeft: input.maxSteps - history.step, speedAt: ports.speedAt ?? null,
+  })
+  if (rewritten !== null) await put(run, rewritten)
 }
 
 function limitReached({ history, input }: Run): { outcome: 'stuck' | 'over_budget'; guard: string; evidence: string } | null {
@@ -81,10 +125,8 @@ function limitReached({ history, input }: Run): { outcome: 'stuck' | 'over_budge
   return null
 }
 
-/** Before any work: is there a sandbox, and is every check a command? */
+/** Before any work: is every check a command? */
 async function cannotStart(run: Run): Promise<AgentEnd | null> {
-  const report = await run.ports.sandbox.report()
-  if (report.fault !== null) return faultEnd(report.fault)
   for (const command of run.input.request.checks) {
     const problem = await checkStarts(command, checkPlace(run))
     if (problem !== null) return faultEnd(problem)

@@ -1,5 +1,5 @@
 // Owns what one run of a job is made of: its input, its ports, its history. Everything else in this package is a function of it.
-import type { AgentInput, AgentPorts, JobEventBody, Model } from '@hearth/protocol'
+import type { AgentInput, AgentPorts, EventOf, JobEventBody, Model } from '@hearth/protocol'
 import { exampleMessagesFor } from './banks/bank.ts'
 import { patientSignal } from './ends.ts'
 import { History } from './history.ts'
@@ -7,6 +7,7 @@ import { jsonMode } from './modes/json.ts'
 import type { Mode } from './modes/mode.ts'
 import { nativeMode } from './modes/native.ts'
 import { toolsOf } from './tools/registry.ts'
+import { skillTool } from './tools/skill.ts'
 import type { Tool } from './tools/tool.ts'
 
 export type Run = {
@@ -21,8 +22,10 @@ export type Run = {
   patient: AbortSignal
 }
 
-export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Run {
-  const tools = toolsOf(ports.model.info.profile.tools)
+/** `opened` decides which tools there are, so it is known before the first prompt is made; a stored one is also among the past events. */
+export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null): Run {
+  const skills = opened === null || opened.skills.length === 0 ? [] : [skillTool(opened.skills)]
+  const tools = [...toolsOf(ports.model.info.profile.tools), ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const mode = modeOf(ports.model, tools, input.request.prompt)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)

@@ -117,6 +117,7 @@ export const AgentProfile = z.strictObject({
   }).nullable().default(null).describe('example episodes put before the task, chosen by likeness'),
   sampling: Sampling.partial().default({}).describe('values that differ from the defaults'),
   maxCallTokens: z.int().min(16).default(1024).describe('completion tokens at most for one step'),
+  checkAfterEdit: z.boolean().optional().describe("run the job's fast checks after each edit and tell the model; absent = true"),
 })
 export type AgentProfile = z.infer<typeof AgentProfile>
 

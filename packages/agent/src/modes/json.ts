@@ -1,5 +1,6 @@
 // Owns json mode, for models whose template has no tools: one grammar-constrained JSON object a step, after a few worked examples.
 import type { JsonSchema, Message } from '@hearth/protocol'
+import { briefing } from '../context/briefing.ts'
 import { parametersOf } from '../tools/registry.ts'
 import type { Tool } from '../tools/tool.ts'
 import type { Mode, ModeOptions } from './mode.ts'
@@ -15,7 +16,7 @@ export function jsonMode({ tools, examples }: ModeOptions): Mode {
   const system = `You do tasks in a folder. Reply with one JSON tool call: ${listOf(names.filter((name) => name !== 'finish'))} or finish. After the task is done, call finish.`
   const schema = callSchema(tools)
   return {
-    opening: (task) => [{ role: 'system', text: system }, ...examples, { role: 'user', text: taskText(task) }],
+    opening: (task, _checks, opened) => [{ role: 'system', text: system + briefing(opened) }, ...examples, { role: 'user', text: taskText(task) }],
     asked: () => ({ tools: [], toolChoice: 'none', responseFormat: { type: 'json_schema', schema } }),
     understand(answer, step) {
       if (answer.cut) return { type: 'malformed', problem: 'the answer was cut off; give one short JSON tool call' }

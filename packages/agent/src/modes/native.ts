@@ -1,4 +1,5 @@
 // Owns native mode, for models whose template has tools: the template renders tools, calls and results; we write only the words.
+import { briefing } from '../context/briefing.ts'
 import type { Mode, ModeOptions } from './mode.ts'
 import { specsOf } from '../tools/registry.ts'
 
@@ -10,7 +11,7 @@ When the task is done and you have checked it, call finish with a short summary.
 export function nativeMode({ tools, examples }: ModeOptions): Mode {
   const specs = specsOf(tools)
   return {
-    opening: (task, checks) => [{ role: 'system', text: system }, ...examples, { role: 'user', text: withChecks(task, checks) }],
+    opening: (task, checks, opened) => [{ role: 'system', text: system + briefing(opened) }, ...examples, { role: 'user', text: withChecks(task, checks) }],
     asked: () => ({ tools: specs, toolChoice: 'auto', responseFormat: { type: 'text' } }),
     understand(answer) {
       if (answer.calls.length > 0) return { type: 'calls', calls: answer.calls }
