@@ -27,7 +27,8 @@ export function bar(part: number, size: number): string {
   return ('█'.repeat(full) + last).padEnd(size, '░')
 }
 
-class Meter {
+/** One line that is drawn again and again on a terminal, and now and then in a pipe. */
+export class Meter {
   readonly #out: Out
   readonly #live: boolean
   #tenth = -1
@@ -43,10 +44,14 @@ class Meter {
   }
 
   progress(event: Progress): void {
-    const text = progressText(event)
     const part = event.totalBytes === null || event.totalBytes === 0 ? null : event.doneBytes / event.totalBytes
+    this.part(part, progressText(event), Math.floor(event.doneBytes / (64 * 2 ** 20)))
+  }
+
+  /** `part` of 1, or null when the whole is not known; then a pipe gets a line for each new `count`. */
+  part(part: number | null, text: string, count = 0): void {
     if (!this.#live) {
-      const tenth = part === null ? Math.floor(event.doneBytes / (64 * 2 ** 20)) : Math.floor(part * 10)
+      const tenth = part === null ? count : Math.floor(part * 10)
       if (tenth === this.#tenth) return
       this.#tenth = tenth
       this.#out.line(text.trim())

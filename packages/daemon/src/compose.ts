@@ -40,10 +40,17 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
     return engineNow
   })
 
+  const builds = once(async () => {
+    const { BuildStore } = await import('@hearth/engine')
+    const confine = config.engine.sandbox === 'off' ? null : (await import('@hearth/sandbox')).createConfine({})
+    return new BuildStore({ cacheDir: paths.cache, root, confine, node, env, workers: () => engineNow?.workers() ?? [] })
+  })
+
   return {
     agent: async () => (await import('@hearth/agent')).runAgent,
     sandbox: sandboxes,
     shelf: models,
+    builds,
     defaultModel: async () => (await models()).default(config.jobs.model, config.models.default),
     async model(id) {
       if (id.startsWith(scripted)) return (await import('@hearth/engine')).loadScript(id.slice(scripted.length))

@@ -1,5 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, Fault, FolderImportReply, FolderImportRequest, ImportRequest, MemoryPlan, Model, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, Fault, FolderImportReply, FolderImportRequest, ImportRequest, MemoryPlan, Model, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -18,11 +18,20 @@ export type Shelf = {
   remove(id: string): Promise<Found<unknown>>
 }
 
+/** The engines that were built on this box. */
+export type BuildShelf = {
+  list(): BuildList
+  build(request: BuildRequest, signal: AbortSignal): AsyncIterable<BuildEvent>
+  /** Throws FaultError when there is none of that name, or a worker runs it. */
+  remove(name: string): Promise<void>
+}
+
 /** Each is loaded at first use: an idle daemon holds none of them. */
 export type Parts = {
   agent(): Promise<RunAgent>
   sandbox(): Promise<Sandbox>
   shelf(): Promise<Shelf>
+  builds(): Promise<BuildShelf>
   /** The id a job without a wish gets; null when nothing is installed and nothing is configured. */
   defaultModel(): Promise<string | null>
   /** The model behind an id or `scripted:FILE`, ready to be asked; loads nothing yet. */

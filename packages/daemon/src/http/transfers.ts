@@ -1,16 +1,18 @@
-// Owns pulls and verifications that are under way: one a model, however many ask. A reader gets the latest progress, never a backlog of it.
-import { faultFrom, type TransferEvent } from '@hearth/protocol'
+// Owns pulls, verifications and builds that are under way: one a model, however many ask. A reader gets the latest progress, never a backlog of it.
+import { faultFrom, type BuildEvent, type TransferEvent } from '@hearth/protocol'
+
+type Event = TransferEvent | BuildEvent
 
 type Transfer = {
   abort: AbortController
   readers: Set<Reader>
   /** What a late reader is told first: the lines that are not progress, and the last progress. */
-  story: TransferEvent[]
-  progress: TransferEvent | null
+  story: Event[]
+  progress: Event | null
   over: Promise<void>
 }
 
-type Reader = { waiting: TransferEvent[]; wake: () => void }
+type Reader = { waiting: Event[]; wake: () => void }
 
 const storyLimit = 200
 
@@ -26,7 +28,9 @@ export class Transfers {
   }
 
   /** Joins the transfer of this kind and model, or begins it. When the last reader leaves, it is aborted; what it fetched stays for the next. */
-  async *join(kind: 'pull' | 'verify', model: string, begin: (signal: AbortSignal) => AsyncIterable<TransferEvent>, signal: AbortSignal): AsyncGenerator<readonly TransferEvent[]> {
+  join(kind: 'pull' | 'verify', model: string, begin: (signal: AbortSignal) => AsyncIterable<TransferEvent>, signal: AbortSignal): AsyncGenerator<readonly TransferEvent[]>
+  join(kind: 'build', name: string, begin: (signal: AbortSignal) => AsyncIterable<BuildEvent>, signal: AbortSignal): AsyncGenerator<readonly BuildEvent[]>
+  async *join(kind: string, model: string, begin: (signal: AbortSignal) => AsyncIterable<Event>, signal: AbortSignal): AsyncGenerator<readonly Event[]> {
     const key = `${kind} ${model}`
     // One that is being given up is waited for: two at once would write the same file.
     for (let known = this.#underWay.get(key); known?.abort.signal.aborted === true; known = this.#underWay.get(key)) await known.over
@@ -58,14 +62,14 @@ export class Transfers {
     await Promise.all([...this.#underWay.values()].map((transfer) => transfer.over))
   }
 
-  #begin(key: string, begin: (signal: AbortSignal) => AsyncIterable<TransferEvent>): Transfer {
+  #begin(key: string, begin: (signal: AbortSignal) => AsyncIterable<Event>): Transfer {
     const transfer: Transfer = { abort: new AbortController(), readers: new Set(), story: [], progress: null, over: Promise.resolve() }
     this.#underWay.set(key, transfer)
     transfer.over = this.#run(transfer, begin).finally(() => this.#underWay.delete(key))
     return transfer
   }
 
-  async #run(transfer: Transfer, begin: (signal: AbortSignal) => AsyncIterable<TransferEvent>): Promise<void> {
+  async #run(transfer: Transfer, begin: (signal: AbortSignal) => AsyncIterable<Event>): Promise<void> {
     let ended = false
     try {
       for await (const event of begin(transfer.abort.signal)) {
@@ -79,17 +83,21 @@ export class Transfers {
   }
 }
 
-function tell(transfer: Transfer, event: TransferEvent): void {
+function tell(transfer: Transfer, event: Event): void {
   if (event.type === 'progress') transfer.progress = event
   else transfer.story = [...transfer.story, event].slice(-storyLimit)
   for (const reader of transfer.readers) {
     const last = reader.waiting.at(-1)
-    if (event.type === 'progress' && last?.type === 'progress' && last.file === event.file) reader.waiting[reader.waiting.length - 1] = event
+    if (event.type === 'progress' && last?.type === 'progress' && fileOf(last) === fileOf(event)) reader.waiting[reader.waiting.length - 1] = event
     else reader.waiting.push(event)
     reader.wake()
   }
 }
 
-function isLast(event: TransferEvent): boolean {
+function fileOf(event: Event): string | null {
+  return 'file' in event ? event.file : null
+}
+
+function isLast(event: Event): boolean {
   return event.type === 'done' || event.type === 'failed'
 }

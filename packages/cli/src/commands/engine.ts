@@ -1,0 +1,121 @@
+// Owns `hearth engine ...`: building llama.cpp for this box, and what was built.
+import { fault, FaultError } from '@hearth/protocol/fault'
+import type { BuildEvent, BuildList, BuildManifest, BuildRequestInput } from '@hearth/protocol'
+import { usageFault } from '../args.ts'
+import { ask } from '../ask.ts'
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { serve } from '../daemon.ts'
+import { age, bytes, duration, table } from '../print.ts'
+import { jsonLine, oneLine, visible } from '../text.ts'
+import { Meter } from '../transfer.ts'
+
+const idleExitSeconds = 60
+const backends = ['cpu', 'vulkan', 'hip'] as const
+const targets = { library: ['library'], server: ['server'], both: ['library', 'server'] } as const
+
+export const build: Command = {
+  spec: {
+    name: 'engine build', operands: '', arity: [0, 0],
+    about: "Builds the llama.cpp whose source came with Hearth for this box: the library that the built-in worker loads, and llama-server. Needs git, cmake, ninja and a C++ compiler (for Vulkan glslc, for ROCm hipcc), and no network; says first what is missing. Runs at low priority; Ctrl-C stops it and leaves nothing half made. What is built is used by itself from the next load of a model on.",
+    flags: {
+      backend: { type: 'string', value: 'cpu|vulkan|hip', help: 'what it computes on' },
+      target: { type: 'string', value: 'library|server|both', help: 'what is built (default: both)' },
+      jobs: { type: 'string', value: 'N', help: 'compilers at the same time (default: one less than there are CPUs)' },
+    },
+    examples: [
+      ['hearth engine build --backend cpu', 'for exactly this CPU'],
+      ['hearth engine build --backend hip --target server', 'a llama-server for ROCm; then name models in engine.adapters.llamaServer.models'],
+    ],
+  },
+  async run(ctx, args) {
+    const backend = backends.find((one) => one === args.text('backend'))
+    if (backend === undefined) throw usageFault(`--backend takes ${backends.join(', ')}${args.text('backend') === null ? '' : `, not '${args.text('backend')}'`}.`)
+    const wish = args.text('target') ?? 'both'
+    if (!Object.hasOwn(targets, wish)) throw usageFault(`--target takes library, server or both, not '${wish}'.`)
+    const request: BuildRequestInput = { backend, targets: [...targets[wish as keyof typeof targets]], jobs: args.whole('jobs', 1) }
+    const json = args.flag('json')
+    const made = await watch(ctx, request, json)
+    if (!json) ctx.out.line(`${visible(made.name)} is built: ${bytes(made.bytes)} in ${duration(made.buildMs)}, ${oneLine(made.compiler)}`)
+    return 0
+  },
+}
+
+/** Shows a build until its end; a bar on a terminal, a line each tenth in a pipe. Throws its fault, or `cancelled` on Ctrl-C. */
+async function watch(ctx: Context, request: BuildRequestInput, json: boolean): Promise<BuildManifest> {
+  const { client } = await serve(ctx, idleExitSeconds)
+  const meter = new Meter(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
+  const left = new AbortController()
+  const release = ctx.onInterrupt(() => left.abort())
+  try {
+    for await (const event of client.stream<BuildEvent>('POST', '/api/engine/builds', request, AbortSignal.any([left.signal, ctx.closed]))) {
+      if (json) ctx.out.line(jsonLine(event))
+      switch (event.type) {
+        case 'step':
+        case 'note':
+          if (!json) meter.line(oneLine(event.text))
+          break
+        case 'progress':
+          if (!json) meter.part(event.done / Math.max(1, event.total), progressText(event))
+          break
+        case 'done': return event.build
+        case 'failed': throw new FaultError(event.fault)
+        default: event satisfies never
+      }
+    }
+  } finally {
+    ctx.err.write(meter.clear())
+    release()
+  }
+  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal; nothing of the build is left' }))
+  throw new FaultError(fault('internal', { problem: 'the build ended without a result' }))
+}
+
+/** ' 42%  126 of 300 files  3 m 10 s left'. */
+export function progressText(event: Extract<BuildEvent, { type: 'progress' }>): string {
+  const percent = Math.floor((event.done / Math.max(1, event.total)) * 100)
+  return `${String(percent).padStart(3)}%  ${event.done} of ${event.total} steps${event.etaMs === null || event.done === event.total ? '' : `  ${duration(event.etaMs)} left`}`
+}
+
+export const ls: Command = {
+  spec: {
+    name: 'engine ls', operands: '', arity: [0, 0],
+    about: 'Lists the engines that were built on this box, newest first, and which models run on them now. Without a daemon one is started for a minute.',
+    flags: {},
+    examples: [['hearth engine ls --json', 'with compiler, commit and the arguments of cmake']],
+  },
+  async run(ctx, args) {
+    const list = await ask<BuildList>((await serve(ctx, idleExitSeconds)).client, '/api/engine/builds')
+    if (args.flag('json')) {
+      ctx.out.line(jsonLine(list))
+      return 0
+    }
+    if (list.builds.length === 0) {
+      ctx.out.line("Nothing was built here; 'hearth engine build --backend cpu' builds llama.cpp for this box.")
+      return 0
+    }
+    const { ink, width } = ctx.out
+    const rows = list.builds.map((one) => [
+      oneLine(one.name), one.backend, one.targets.join(', '), oneLine(`${one.release} ${one.commit.slice(0, 9)}`), bytes(one.bytes), age(Date.now() - one.builtAt),
+      one.problem === null ? oneLine(one.usedBy.join(', ')) || '-' : { text: oneLine(one.problem), ink: ink.red },
+    ])
+    const head = [{ title: 'BUILD' }, { title: 'BACKEND' }, { title: 'HOLDS' }, { title: 'LLAMA.CPP' }, { title: 'SIZE', side: 'right' as const }, { title: 'BUILT' }, { title: 'USED BY' }]
+    for (const line of table(head, rows, width, ink)) ctx.out.line(line)
+    return 0
+  },
+}
+
+export const rm: Command = {
+  spec: {
+    name: 'engine rm', operands: 'NAME', arity: [1, 1],
+    about: 'Removes an engine that was built here. Refused while a model runs on it.',
+    flags: {},
+    examples: [['hearth engine rm cpu-v0.5.0', 'the next load uses an older build, or what came with Hearth']],
+  },
+  async run(ctx, args) {
+    const name = args.operands[0] ?? ''
+    const reply = await (await serve(ctx, idleExitSeconds)).client.call<unknown>('DELETE', `/api/engine/builds/${encodeURIComponent(name)}`)
+    ctx.out.line(args.flag('json') ? jsonLine(reply) : `${visible(name)} is removed`)
+    return 0
+  },
+}
