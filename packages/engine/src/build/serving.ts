@@ -30,6 +30,6 @@ export function libraryFor(builds: Builds | null, backend: Load['backend']): { b
   return { fault: fault('engine_unavailable', { why: 'engine.backend is hip, and no library for ROCm comes with Hearth', remedy: "Run 'hearth engine build --backend hip'." }) }
 }
 
-function shown({ name, backend, folder, library }: Build): OwnBuild {
-  return { name, backend, folder, library }
+function shown({ name, backend, folder, library, builtAt }: Build): OwnBuild {
+  return { name, backend, folder, library, builtAt }
 }

@@ -11,6 +11,8 @@ export type OwnBuild = {
   folder: string
   /** The library's own version; it looks at it. */
   library: string
+  /** Tells a build from a later one of the same name. */
+  builtAt: number
 }
 
 // The library knows ROCm only as a kind of CUDA: its addon reports a device named ROCm as `cuda`.

@@ -71,7 +71,7 @@ async function load(message: Load): Promise<void> {
   loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, drafts, controls }
   send({
     type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : llama.gpu === 'cuda' ? 'hip' : 'cpu', contextTokens, sequences: message.sequences,
-    threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama, own?.name ?? llama.buildType),
+    threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama, own === null ? llama.buildType : `${own.name} of ${own.builtAt}`),
     ...(draft === null ? {} : { draft: { id: draft.id, refused: draft.refused } }),
   })
 }
