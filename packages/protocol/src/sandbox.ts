@@ -22,6 +22,8 @@ export type RunSpec = {
   readOnly?: boolean
   /** Further host folders, seen at names of their own outside of /work. Only the daemon's own runs have any; a tool never does, but for objects it may read. */
   mounts?: readonly { from: string; to: string; writable: boolean }[]
+  /** The program sees the ids of the daemon's user and not those of the sandbox: git compares them with what its index remembers. Gives it no further right. */
+  ownIds?: boolean
   /** Working directory, relative to the workspace. */
   cwd?: string
   stdin?: string | Uint8Array
