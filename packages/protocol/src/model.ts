@@ -126,7 +126,7 @@ export type ModelInfo = {
   place: Place
   contextTokens: number
   profile: AgentProfile
-  /** The owner says that policy treats this model, which runs on another machine, as if it were this box. */
+  /** The owner says that policy treats this model, which runs on another machine, as if it were this box. Shown by `hearth models`; no rule reads it yet. */
   countsAsLocal?: boolean
 }
 

@@ -1,5 +1,6 @@
 // Owns the shapes of the daemon's HTTP API on the Unix socket: replies and streams. Routes are listed in docs/api.md and checked against it.
 import { z } from 'zod'
+import { CatalogModel } from './catalog.ts'
 import type { Fault } from './fault.ts'
 import { Job } from './job.ts'
 import { LedgerEntry } from './ledger.ts'
@@ -116,10 +117,46 @@ export const FolderImportReply = z.strictObject({
 })
 export type FolderImportReply = z.infer<typeof FolderImportReply>
 
+/** A model on another machine of the local network, from engine.endpoints. */
+export const EndpointRow = z.strictObject({
+  id: z.string(),
+  place: z.literal('lan'),
+  countsAsLocal: z.boolean().describe('the owner says that policy treats that machine as this box'),
+  url: z.string().describe('no secret can stand in it'),
+  model: z.string().describe('what it is asked for'),
+  key: z.boolean().describe('it is asked with a key'),
+  contextTokens: z.int(),
+  toolMode: z.string(),
+  check: z.strictObject({
+    ok: z.boolean(),
+    detail: z.string().describe('what it answered, or why it did not'),
+    ms: z.int().min(0),
+  }).optional().describe('absent: it was not asked'),
+})
+export type EndpointRow = z.infer<typeof EndpointRow>
+
+/** Everything that is known about one model. Exactly one of `row` and `endpoint` is there. */
+export const ModelDetail = z.strictObject({
+  row: ModelRow.nullable(),
+  entry: CatalogModel.nullable().describe('of the catalogue with the owner\'s changes; null for an imported model'),
+  record: z.strictObject({
+    installedAt: z.int(),
+    verifiedAt: z.int().nullable().describe('when all its bytes were last compared; null = never'),
+    files: z.array(z.strictObject({ name: z.string(), bytes: z.int(), sha256: z.string().nullable() })),
+    architecture: z.string().nullable(),
+    toolFormat: z.string().nullable(),
+    kvBytesPerToken: z.int().nullable(),
+    from: z.string().nullable().describe('where an imported file came from'),
+  }).nullable().describe('what lies on this disk'),
+  endpoint: EndpointRow.nullable(),
+})
+export type ModelDetail = z.infer<typeof ModelDetail>
+
 export const ModelList = z.strictObject({
   models: z.array(ModelRow),
   default: z.string().nullable(),
   recommended: z.string().nullable().optional().describe('the model of the catalogue to fetch for this box; null = none fits'),
+  endpoints: z.array(EndpointRow).optional().describe('models on other machines of this network; absent = none is configured'),
 })
 export type ModelList = z.infer<typeof ModelList>
 
