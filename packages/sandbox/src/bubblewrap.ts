@@ -99,6 +99,8 @@ export type SandboxMounts = {
   tmpBytes: number
   /** bubblewrap runs as uid 0. */
   asRoot: boolean
+  /** What the program takes itself for. */
+  ids: { uid: number; gid: number }
   env: Readonly<Record<string, string>>
 }
 
@@ -113,13 +115,13 @@ export const shmBytes = 64 * 2 ** 20
 
 /** Flags of every run of a foreign program, before the mounts. The user namespace is not optional: without it uid 0 stays uid 0. */
 const isolation = [
-  '--unshare-user', '--unshare-all', '--disable-userns', '--uid', '1000', '--gid', '1000', '--cap-drop', 'ALL',
+  '--unshare-user', '--unshare-all', '--disable-userns', '--cap-drop', 'ALL',
   '--new-session', '--die-with-parent', '--clearenv', '--hostname', 'hearth',
 ]
 
 /** Arguments for a foreign program (everything but the program itself). */
 export function sandboxArgs(mounts: SandboxMounts): string[] {
-  const args = [...isolation, ...systemArgs(), ...loaderArgs(), ...mounts.identity]
+  const args = [...isolation, '--uid', String(mounts.ids.uid), '--gid', String(mounts.ids.gid), ...systemArgs(), ...loaderArgs(), ...mounts.identity]
   args.push(...kernelArgs(mounts.asRoot))
   args.push('--size', String(shmBytes), '--perms', '1777', '--tmpfs', '/dev/shm')
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')
