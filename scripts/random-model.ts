@@ -1,5 +1,6 @@
 // Writes one GGUF file of a real shape with random weights, to measure speed and memory without a download:
 // node scripts/random-model.ts FILE --shape dense|moe|hybrid|sliding [--size 1GiB] [--quant Q4_0|Q8_0|F16] [--seed 1] [--dims '{"layers":32}'] [--tokenizer OTHER.gguf]
+// A daemon loads it only with engine.goldenCheck "off": it continues no known text.
 import { parseArgs } from 'node:util'
 import { quants, shapes, writeRandomModel, type Dims } from '../test/fixtures/random-model.ts'
 

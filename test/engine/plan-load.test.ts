@@ -21,7 +21,7 @@ function box(availableMiB: number): string {
 }
 
 function engineOn(availableMiB: number, lines: string[] = []): Engine {
-  const config = Config.parse({ engine: { contextTokens: 8192, sequences: 2, threads: 1, backend: 'cpu', savedStateBytes: 0 } }).engine
+  const config = Config.parse({ engine: { contextTokens: 8192, sequences: 2, threads: 1, backend: 'cpu', goldenCheck: 'off', savedStateBytes: 0 } }).engine
   return new Engine({ config, confine: createConfine(), node: nodeBinary, root, log: (line) => lines.push(line), hardwareRoot: box(availableMiB) })
 }
 

@@ -28,7 +28,7 @@ function engineOf(t: TestContext, way: string, more: Record<string, unknown> = {
   const { path, readOnlyPaths } = fake(t, way)
   const log: string[] = []
   const engine = new Engine({
-    config: Config.parse({ engine: { contextTokens: 1024, threads: 1, backend: 'cpu', adapters: { llamaServer: { path, models: ['starter'], readOnlyPaths, ...more } } } }).engine,
+    config: Config.parse({ engine: { contextTokens: 1024, threads: 1, backend: 'cpu', goldenCheck: 'off', adapters: { llamaServer: { path, models: ['starter'], readOnlyPaths, ...more } } } }).engine,
     confine: createConfine(), node: nodeBinary, root, log: (line) => log.push(line),
   })
   t.after(() => engine.close())

@@ -60,6 +60,6 @@ test('with everything there it says nothing and does nothing', (t) => {
 
 test('an unknown argument', (t) => {
   const { code, err } = setup(t, { programs: basics, modules: false, argv: ['--tests'] })
-  assert.equal(err, "setup: unknown argument '--tests'; usage: scripts/setup [--test]\n")
+  assert.equal(err, "setup: unknown argument '--tests'; usage: scripts/setup [--test | --full]\n")
   assert.equal(code, 64)
 })

@@ -4,6 +4,9 @@ import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fault, type Config, type Confine, type Fault, type MemoryPlan, type Model, type WorkerStatus } from '@hearth/protocol'
+import { driverOf } from './golden/driver.ts'
+import { Passes } from './golden/passes.ts'
+import { choicesOf, Trust, type Choice } from './golden/trust.ts'
 import type { InstalledModel } from './installed.ts'
 import { planLoad } from './load-plan.ts'
 import { Forecast } from './local/forecast.ts'
@@ -15,7 +18,7 @@ import { Slots } from './local/slots.ts'
 import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
 import { defaultThreads } from './local/threads.ts'
-import type { Load } from './local/wire.ts'
+import type { Load, Ready } from './local/wire.ts'
 import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
 import { settingsOf } from './profile/use.ts'
@@ -42,6 +45,7 @@ type Open = {
   id: string
   load: Load
   supervisor: Supervisor
+  trust: Trust
   slots: Slots
   forecast: Forecast
   handover: Handover | null
@@ -61,10 +65,12 @@ export class Engine {
   readonly #open = new Map<string, Open>()
   readonly #residency = new Residency()
   readonly #probes = new Probes()
+  readonly #passes: Passes
   #states: SavedStates | null = null
 
   constructor(options: EngineOptions) {
     this.#options = options
+    this.#passes = new Passes(options.cacheDir ?? null, options.log)
   }
 
   /** The port for an installed model. Nothing is loaded before its first request; models of the same file share a worker. */
@@ -79,9 +85,8 @@ export class Engine {
   /** What loading this model now would take and whether it fits; null when its file cannot be read. */
   async plan(installed: InstalledModel): Promise<MemoryPlan | null> {
     const { config, hardwareRoot } = this.#options
-    const { models, draftModel } = config.adapters.llamaServer
-    const served = models.includes('*') || models.includes(installed.id)
-    return await planLoad(installed, this.#load(installed), config.savedStateBytes, served ? draftModel : null, hardwareRoot)
+    const draft = this.#served(installed) ? config.adapters.llamaServer.draftModel : null
+    return await planLoad(installed, this.#load(installed, this.#open.get(installed.path)?.load.backend), config.savedStateBytes, draft, hardwareRoot)
   }
 
   /** The right to use the model. Before a load the box is asked what it can give: the load is made smaller, or refused with the numbers. */
@@ -111,9 +116,13 @@ export class Engine {
     return [...this.#open.values()].map(statusOf)
   }
 
-  /** Closes the open circuit of a model; unknown ids are ignored. */
+  /** Closes the open circuit of a model and forgets what its tokens were distrusted for; unknown ids are ignored. */
   reset(modelId: string): void {
-    for (const open of this.#open.values()) if (open.id === modelId) open.supervisor.reset()
+    for (const open of this.#open.values()) {
+      if (open.id !== modelId) continue
+      open.supervisor.reset()
+      if (open.trust.reset()) void open.supervisor.unload()
+    }
   }
 
   /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
@@ -133,12 +142,25 @@ export class Engine {
     const slots = new Slots({ interactive: reserved, job: config.reserved.job, active: config.activeDecodes })
     const forecast = new Forecast()
     const load = this.#load(installed)
-    const server = this.#llamaServer(installed, load)
+    const served = this.#served(installed)
     // A llama-server keeps what lost its slot by itself.
-    const states = server === null ? this.#savedStates() : null
+    const states = served ? null : this.#savedStates()
+    const trust = new Trust({
+      model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, config.adapters.llamaServer.path !== null, served), passes: this.#passes, load, log,
+      launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
+      fits: async () => {
+        const planned = await this.plan(installed)
+        if (planned?.verdict === 'refused') return planned.said
+        const inTheWay = [...planned?.waitsFor ?? [], ...(planned?.evicts ?? []).map(({ model }) => model)]
+        if (inTheWay.length > 0) return `${inTheWay.join(' and ')} would have to leave the memory first`
+        if (planned !== null) Object.assign(load, { contextTokens: planned.contextTokens, sequences: planned.sequences })
+        return null
+      },
+      identity: async (choice, ready) => ({ ...this.#engineOf(choice, ready), driver: await driverOf(ready.backend), model: identityOf(installed.path) }),
+    })
     const supervisor: Supervisor = new Supervisor({
       model: installed.id, load, log, timing: { idleUnloadMs: config.idleUnloadSeconds * 1000 },
-      launch: server ?? ((hearing) => this.#launcher(installed, load, open.handover?.launching(identityOf(installed.path)) ?? [])(hearing)),
+      launch: trust.launch, prepare: () => trust.prepare(), check: (ready, converse) => trust.check(ready, converse),
       beforeEnd: async () => await open.handover?.keepAll(),
       onState: (phase) => {
         if (phase === 'starting') slots.forget()
@@ -146,7 +168,7 @@ export class Engine {
       },
     })
     const handover = states === null ? null : new Handover({ states, slots, supervisor, forecast, load, log })
-    const open: Open = { id: installed.id, load, supervisor, slots, forecast, handover, planning: null }
+    const open: Open = { id: installed.id, load, supervisor, trust, slots, forecast, handover, planning: null }
     this.#open.set(installed.path, open)
     return open
   }
@@ -155,18 +177,37 @@ export class Engine {
     return this.#options.config.contextTokens ?? Math.min(installed.contextTokens ?? defaultContextTokens, defaultContextTokens)
   }
 
-  #load(installed: InstalledModel): Load {
+  #load(installed: InstalledModel, wanted?: Load['backend']): Load {
     const { config } = this.#options
-    const backend = config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend
+    const backend = wanted ?? (config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend)
     const { threads, batchTokens, prefillTokens, speculation } = settingsOf(config, installed.id, backend, null, defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()))
     return { type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, threads, batchTokens, prefillTokens, speculation }
   }
 
-  /** The way to start a llama-server for this model; null when the built-in worker serves it. */
-  #llamaServer(installed: InstalledModel, load: Load): Launch | null {
+  /** Whether the owner gives this model to a llama-server. */
+  #served(installed: InstalledModel): boolean {
+    const { models } = this.#options.config.adapters.llamaServer
+    return models.includes('*') || models.includes(installed.id)
+  }
+
+  #launch({ engine }: Choice, installed: InstalledModel, load: Load): Launch {
+    if (engine === 'llama-server') return this.#llamaServer(installed, load)
+    return this.#launcher(installed, load, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
+  }
+
+  /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */
+  #engineOf({ engine }: Choice, { backend, library }: Ready): { engine: string; settings: readonly unknown[] } {
+    const { config, env } = this.#options
+    const { path, args, speculation, draftModel } = config.adapters.llamaServer
+    const set = Object.entries(allowed(env ?? {})).toSorted(([a], [b]) => a.localeCompare(b))
+    if (engine === 'built-in') return { engine: `${library ?? 'the built-in library'}, ${backend}`, settings: set }
+    return { engine: `${path ?? 'llama-server'}, ${backend}`, settings: [identityOf(path ?? ''), args, speculation, draftModel, set] }
+  }
+
+  /** The way to start a llama-server for this model. */
+  #llamaServer(installed: InstalledModel, load: Load): Launch {
     const { config, confine, env } = this.#options
     const adapter = config.adapters.llamaServer
-    if (!adapter.models.includes('*') && !adapter.models.includes(installed.id)) return null
     const program = adapter.path
     if (program === null) return () => ({ fault: noProgram(installed.id) })
     if (config.sandbox !== 'off' && confine === null) return noConfine
@@ -247,5 +288,6 @@ function statusOf(open: Open): WorkerStatus {
   return {
     model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null,
     contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting,
+    ...(open.trust.distrusted === null ? {} : { distrusted: open.trust.distrusted }),
   }
 }

@@ -46,6 +46,7 @@ export const status: Command = {
     const right = { side: 'right' as const }
     const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'PID', ...right }, { title: 'BACKEND' }, { title: 'CONTEXT', ...right }, { title: 'BUSY', ...right }, { title: 'WAITING', ...right }, { title: 'RESTARTS', ...right }, { title: 'LAST FAULT' }]
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
+    for (const { model, distrusted } of reply.workers) if (distrusted !== undefined) ctx.out.line(ink.yellow(oneLine(`${model}: ${distrusted}`)))
     return 0
   },
 }

@@ -118,8 +118,9 @@ function defaultModel({ models, defaultModel: id }: Facts): Check {
     : fail('model', `${row.id}: ${row.problem}`, `Run 'hearth models pull ${row.id}'.`)
 }
 
-function worker({ model, state, restarts, lastFault }: WorkerStatus): Check {
+function worker({ model, state, restarts, lastFault, distrusted }: WorkerStatus): Check {
   const detail = `${state}, ${restarts} restarts${lastFault === null ? '' : `, last: ${lastFault}`}`
+  if (distrusted !== undefined && state !== 'broken') return warn(`worker ${model}`, `${state}; ${distrusted}`, `Update the driver or use another engine build, then run 'hearth models reset ${model}'; what came instead of the right tokens is in the log.`)
   if (state === 'broken') return fail(`worker ${model}`, detail, `Find the cause in the log, then run 'hearth models reset ${model}'.`)
   return state === 'failed' ? warn(`worker ${model}`, detail, 'It is started again by itself.') : ok(`worker ${model}`, detail)
 }

@@ -58,7 +58,7 @@ function answerTo(ask: Ask, converse: Converse): Promise<Answer | { problem: str
 
 function generateOf({ text, maxTokens, sequence }: Ask): Generate {
   return {
-    type: 'generate', id: `golden-${randomBytes(8).toString('hex')}`, sequence, segments: [{ text, special: false }], maxTokens, stop: [], grammar: null,
+    type: 'generate', id: `golden-${randomBytes(8).toString('hex')}`, sequence, segments: [{ text, special: false }], fresh: true, maxTokens, stop: [], grammar: null,
     sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }, stopAtJson: false, probabilities: 0, visible: [], priority: 5,
   }
 }

@@ -1,9 +1,9 @@
 // Owns the stored passes of the golden-prompt check: one small file in the cache folder, replaced whole. A file that cannot be read means: nothing passed yet.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { problemOf, writeJson } from '../catalog/durable.ts'
+import { makePrivate, problemOf, writeJson } from '../catalog/durable.ts'
 
 const Pass = z.strictObject({
   model: z.string(),
@@ -50,7 +50,7 @@ export class Passes {
     }
     const path = this.#path
     if (path === null) return
-    this.#writing = this.#writing.then(() => writeJson(path, { version: 1, passes: Object.fromEntries(all) } satisfies z.infer<typeof File>))
+    this.#writing = this.#writing.then(() => makePrivate(dirname(path))).then(() => writeJson(path, { version: 1, passes: Object.fromEntries(all) } satisfies z.infer<typeof File>))
       .catch((error: unknown) => this.#log(`${path} was not written: ${problemOf(error)}`))
     await this.#writing
   }

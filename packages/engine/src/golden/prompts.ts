@@ -20,12 +20,12 @@ export const short: readonly Golden[] = [
 
 const shelves = ['one holds red apples', 'two holds white paper', 'three holds old books', 'four holds warm bread', 'five holds blue paint', 'six holds green tea', 'seven holds dry wood', 'eight holds black coffee']
 const round = shelves.map((shelf) => `Shelf ${shelf}.\n`).join('')
-/** Seven to nine with the tokenizers that were looked at; less than nine would make the prompt too short for its purpose. */
-const tokensPerRound = shelves.length * 7
+const begun = 5
+const tokensPerLine = 7
 
-/** The same eight lines over and over, at least `tokens` long: each right word stands one round back. */
+/** The same eight lines over and over, about `tokens` long: each right word stands one round back. */
 export function list(tokens: number): Golden {
-  const rounds = Math.max(2, Math.ceil(tokens / tokensPerRound))
-  const text = round.repeat(rounds) + shelves.slice(0, 5).map((shelf) => `Shelf ${shelf}.\n`).join('')
+  const rounds = Math.max(2, Math.round((tokens / tokensPerLine - begun) / shelves.length))
+  const text = round.repeat(rounds) + shelves.slice(0, begun).map((shelf) => `Shelf ${shelf}.\n`).join('')
   return { name: 'list', text: `${text}Shelf six holds`, expected: 'green tea', maxTokens: 5 }
 }

@@ -64,7 +64,7 @@ export class Trust {
     if (!on) return 'trusted'
     const choice = this.#choice
     const { engine, driver, model: file, settings } = await identity(choice, ready)
-    const key = keyOf([edition, file, engine, driver, settings, load.batchTokens, load.prefillTokens, load.speculation ?? 'off', ready.sequences > 1])
+    const key = keyOf([edition, file, engine, driver, settings, load.batchTokens, load.prefillTokens, load.speculation ?? 'off', load.draft ?? null, ready.sequences > 1])
     if (await passes.find(key) !== null) return 'trusted'
     const checked = await check(ready, load, converse)
     if (checked === null) return 'gone'

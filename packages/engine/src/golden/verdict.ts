@@ -27,6 +27,7 @@ export type Verdict = {
 /** A slow device gets no more than the short texts: it is slow, not wrong. */
 export const patienceMs = 60_000
 const shownChars = 60
+const tailChars = 24
 const enoughRight = 2
 
 export function nextStep(answers: readonly Answer[], { sequences, contextTokens, pieceTokens, spentMs }: Circumstances): { ask: Ask[] } | { verdict: Verdict } {
@@ -81,14 +82,16 @@ const conditionText: Record<Condition, string> = { alone: '', together: ', asked
 
 function said(wrong: readonly Answer[], asked: number): string {
   const [first] = wrong
-  const same = wrong.length > 1 && new Set(wrong.map(({ came }) => collapsed(came))).size === 1 && new Set(wrong.map(({ name }) => name)).size > 1
+  const [shortest = '', ...others] = wrong.map(({ came }) => collapsed(came).trimEnd()).toSorted((a, b) => a.length - b.length)
+  // As long as they are: some are asked for a token more.
+  const same = others.every((came) => (shortest === '' ? came === '' : came.startsWith(shortest))) && new Set(wrong.map(({ name }) => name)).size > 1
   const how = first === undefined ? '' : same ? `each of them got the same answer: ${kindOf(first.came)}` : wrong.slice(0, 2).map(wentOn).join('; ')
   const more = wrong.length > 2 && !same ? `; and so on` : ''
   return `${wrong.length} of ${asked} known texts went on wrongly (${how}${more})`
 }
 
 function wentOn({ name, text, expected, condition, came }: Answer): string {
-  const tail = text.slice(-24).replace(/^\S*\s/, '').replace(/\s+/g, ' ')
+  const tail = (text.length > tailChars ? text.slice(-tailChars).replace(/^\S*\s/, '') : text).replace(/\s+/g, ' ')
   return `'${name}'${conditionText[condition]} ends in '${tail}' and went on with ${kindOf(came)} where '${expected}' is right`
 }
 
@@ -97,8 +100,8 @@ export function kindOf(came: string): string {
   if (came.trim() === '') return 'nothing'
   // Control characters, and those that stand for bytes that are no text.
   if (/^[\s\p{Cc}\p{Cf}\p{Co}\p{Cn}\uFFFD]*$/u.test(came)) return 'no readable character'
-  const unit = /^(.{1,12}?)\1{2,}/su.exec(came.trim())?.[1]
-  if (unit !== undefined && unit.length * 3 <= came.trim().length) return `'${shown(unit)}' again and again`
+  const repeated = /^(.{1,16}?)\1{2,}/su.exec(`${came.trim()} `)
+  if (repeated?.[1] !== undefined && repeated[0].length >= came.trim().length * 0.8) return `'${shown(repeated[1])}' again and again`
   return `'${shown(came)}'`
 }
 

@@ -226,8 +226,10 @@ export class Supervisor {
     const preparing = this.#options.prepare?.() ?? null
     if (preparing === null) return this.#start()
     void preparing.catch(faultFrom).then((why) => {
-      if (this.#state.phase !== 'starting' || this.#process !== null) return
-      if (why === null) this.#start()
+      if (this.#process !== null) return
+      // Given up meanwhile: the end of what was not started is told as that of a process would be.
+      if (this.#state.phase !== 'starting') this.#hear({ type: 'exited', exit: { how: 'it was not started', native: 'other' } })
+      else if (why === null) this.#start()
       else this.#hear({ type: 'untrusted', fault: why })
     })
   }
