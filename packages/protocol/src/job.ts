@@ -108,6 +108,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     type: z.literal('call_repaired'), step: z.int(), callId: z.string(), format: z.string().describe('how the call was written'), changes: z.array(z.string()).describe('what was changed to fit the schema'),
+    text: z.string().optional().describe('the call as the model wrote it, at most 2000 characters; absent when the engine had read it'),
   }),
   z.strictObject({
     type: z.literal('committed'), step: z.int(), commit: z.string().describe('on the shadow ref of the job'), files: z.int(), added: z.int().describe('lines'), removed: z.int().describe('lines'),
