@@ -95,12 +95,12 @@ describe('a call that cannot be run', () => {
 
   it('is answered with one clear error, and nothing runs', async () => {
     const { requests, events } = await bench.run({
-      script: { turns: [call('shell', { command: 'touch x' }), call('bash', { cmd: 'touch x' }), call('bash', { command: 'true' }), call('read', { path: 'a', limit: 'ten' }), finish()] },
+      script: { turns: [call('teleport', { command: 'touch x' }), call('bash', { line: 'touch x' }), call('bash', { command: 'true' }), call('read', { path: 'a', limit: 'ten' }), finish()] },
     })
     assert.deepEqual(requests.slice(1).map((request) => request.messages.at(-1)?.text), [
-      'there is no tool shell; use one of bash, edit, finish, glob, grep, read, write',
-      'bash was not run: command: Invalid input: expected string, received undefined', '',
-      'read was not run: limit: Invalid input: expected number, received string',
+      'there is no tool teleport; use one of bash, edit, finish, glob, grep, read, write',
+      'bash was not run: command: it is missing. It takes {"command": string}', '',
+      'read was not run: limit: Invalid input: expected number, received string. It takes {"path": string, "offset"?: integer, "limit"?: integer}',
     ])
     assert.equal(ofType(events, 'tool_started').length, 1)
   })

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
 import { observationLimit, observe } from './observe.ts'
+import { argumentsProblem, unknownTool } from './repair/fit.ts'
 import { put, type Run } from './run.ts'
 import { hashOf } from './tools/files.ts'
 import { refused, type Tool, type ToolContext, type ToolOutcome } from './tools/tool.ts'
@@ -15,7 +16,7 @@ type Result = EventOf<'tool_result'> | EventOf<'tool_unknown'>
 export async function act(run: Run, call: ToolCall): Promise<Result | { fault: Fault }> {
   const { step } = run.history
   const tool = run.tools.find((candidate) => candidate.name === call.name)
-  const problem = tool === undefined ? unknownTool(call.name, run.tools) : badArguments(tool, call.arguments)
+  const problem = tool === undefined ? unknownTool(call.name, run.tools) : argumentsProblem(tool, call.arguments)
   if (tool === undefined || problem !== null) {
     const result = resultEvent(run, call, step, refused(problem ?? ''), 0)
     await put(run, result)
@@ -78,18 +79,6 @@ function resultEvent(run: Run, call: ToolCall, step: number, outcome: ToolOutcom
     observation: observe(outcome.text, observationLimit(run.ports.model.info.contextTokens), outcome.outputFile === null ? null : call.id),
     totalBytes: outcome.totalBytes, outputFile: outcome.outputFile, durationMs, wrote: outcome.wrote,
   }
-}
-
-function unknownTool(name: string, tools: readonly Tool[]): string {
-  return `there is no tool ${name.slice(0, 60)}; use one of ${tools.map((tool) => tool.name).join(', ')}`
-}
-
-function badArguments(tool: Tool, args: Record<string, unknown>): string | null {
-  const parsed = tool.parameters.safeParse(args)
-  if (parsed.success) return null
-  const issue = parsed.error.issues[0]
-  const where = issue === undefined || issue.path.length === 0 ? 'the arguments' : issue.path.join('.')
-  return `${tool.name} was not run: ${where}: ${issue?.message ?? 'not valid'}`
 }
 
 /** sha256 of the name and the arguments with sorted keys, so that the same call has the same hash however it was written. */

@@ -1,7 +1,8 @@
 // Owns one turn of the model: asks, streams, and answers with the turn as an event. Retries a turn whose engine failed; never runs a tool.
-import type { EventOf, Fault, ToolCall } from '@hearth/protocol'
+import type { EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
 import { fault, ModelRequest, noUsage } from '@hearth/protocol'
 import type { Understood } from './modes/mode.ts'
+import { mend, type Malformed } from './repair/mend.ts'
 import { put, type Run } from './run.ts'
 
 /** A local technical fault is retried locally so often; it never becomes a reason to ask anybody else. */
@@ -10,7 +11,8 @@ const engineRetries = 3
 const retried = new Set(['worker_exited', 'worker_stuck', 'worker_out_of_memory', 'gpu_lost'])
 
 export type Thought =
-  | { type: 'turn'; turn: EventOf<'turn'>; understood: Understood }
+  /** `repairs` are stored with the turn: its calls are the mended ones. */
+  | { type: 'turn'; turn: EventOf<'turn'>; understood: Understood; repairs: EventOf<'call_repaired'>[] }
   | { type: 'failed'; fault: Fault }
   | { type: 'aborted' }
 
@@ -43,7 +45,7 @@ async function askOnce(run: Run): Promise<Asked> {
 
   let text = ''
   const calls: ToolCall[] = []
-  let malformed: { text: string; problem: string } | null = null
+  const malformed: Malformed[] = []
   for await (const event of model.generate(request.data, signal)) {
     switch (event.type) {
       case 'text':
@@ -54,7 +56,7 @@ async function askOnce(run: Run): Promise<Asked> {
         calls.push({ ...event.call, id: freeId(event.call.id, step, (id) => history.callIds.has(id) || calls.some((call) => call.id === id)) })
         break
       case 'malformed_call':
-        malformed = { text: event.text, problem: event.problem }
+        malformed.push({ text: event.text, problem: event.problem })
         break
       case 'queued': case 'started': case 'prefill':
         break
@@ -62,10 +64,14 @@ async function askOnce(run: Run): Promise<Asked> {
         if (event.stop === 'cancelled') {
           return signal.aborted ? { type: 'aborted' } : failed(fault('internal', { problem: `the model ${model.info.id} stopped as if it had been cancelled` }), event.usage, event.timings)
         }
-        const understood = mode.understand({ text, calls, malformed, cut: event.stop === 'max_tokens' }, step)
-        const whole = malformed === null ? text : text + malformed.text
+        const answer = { text, calls, malformed: malformed[0] ?? null, cut: event.stop === 'max_tokens' }
+        const { understood, words, repairs } = mend({
+          answer, malformed, understood: mode.understand(answer, step), tools: run.tools, mode: profile.toolMode, read: () => textsRead(history.events),
+          id: (taken) => freeId('', step, (id) => history.callIds.has(id) || taken.includes(id)),
+        })
+        const whole = words ?? text + malformed.map((one) => one.text).join('')
         return {
-          type: 'turn', understood,
+          type: 'turn', understood, repairs: repairs.map((repair) => ({ type: 'call_repaired', step, ...repair })),
           turn: { type: 'turn', step, model: model.info.id, text: whole, toolCalls: understood.type === 'calls' ? understood.calls : [], stop: event.stop, usage: event.usage, timings: event.timings },
         }
       }
@@ -76,6 +82,11 @@ async function askOnce(run: Run): Promise<Asked> {
     }
   }
   return failed(fault('internal', { problem: `the model ${model.info.id} ended its answer without a terminal event` }))
+}
+
+/** What the model has read in this job: a call that stands there is a quotation. */
+function textsRead(events: readonly JobEventBody[]): string[] {
+  return events.flatMap((event) => (event.type === 'tool_result' ? [event.observation] : event.type === 'opened' ? event.instructions.map((one) => one.text) : []))
 }
 
 /** A call's id names a file of outputs and must be unique in its job; a model's own id is kept only when it is fit for both. */
