@@ -124,6 +124,7 @@ export const faultTable = {
   changed_since: row<{ files: readonly string[]; count: number }>('client', 65, 409, (d) => [
     `${d.count === 1 ? '1 file that' : `${d.count} files that`} would be put back ${d.count === 1 ? 'was' : 'were'} changed after the job: ${d.files.join(', ')}${d.count > d.files.length ? ', …' : ''}.`,
     'Nothing was changed. With --force these changes are put away too; they stay in the kept states.']),
+  not_put_back: row<{ path: string; why: string }>('daemon', 73, 500, (d) => [`The folder ${d.path} could not be put back: ${d.why}.`, 'Close what uses these files and try again; its present state is kept.']),
   workspace_failed: row<{ path: string; why: string; remedy?: string }>('daemon', 73, 500, (d) => [
     `The job cannot have a copy of ${d.path} to work in: ${d.why}.`, d.remedy ?? "Run it with '--result in-place', or make the folder smaller."]),
   delivery_failed: row<{ what: string; why: string }>('daemon', 73, 500, (d) => [`The ${d.what} could not be made: ${d.why}.`, "'hearth diff' shows the work as a patch."]),

@@ -114,7 +114,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
     type: z.literal('committed'), step: z.int(), commit: z.string().describe('on the shadow ref of the job'), files: z.int(), added: z.int().describe('lines'), removed: z.int().describe('lines'),
   }),
   z.strictObject({ type: z.literal('reverted'), step: z.int(), toStep: z.int().describe('0 = as it was before the job'), commit: z.string(), by: z.string() }),
-  z.strictObject({ type: z.literal('delivered'), how: z.enum(['in_place', 'branch', 'diff']), to: z.string().describe('folder, branch or file'), files: z.int() }),
+  z.strictObject({ type: z.literal('delivered'), how: z.enum(['in_place', 'branch', 'diff']), to: z.string().describe('folder, branch or file'), files: z.int(), why: z.string().optional().describe('why it is not delivered as asked') }),
   z.strictObject({
     type: z.literal('rewritten'), step: z.int(), reason: z.enum(['compaction', 'replan']), text: z.string().describe('stands in the history for what was left out'),
     keptMessages: z.int().describe('last messages that stay as they were'), droppedMessages: z.int(), beforeTokens: z.int(), afterTokens: z.int().describe('an estimate'),
