@@ -19,6 +19,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   attach: { summary: 'watch a running job; ends with its exit code', load: async () => (await import('./commands/logs.ts')).attach },
   cancel: { summary: 'stop a job', load: async () => (await import('./commands/cancel.ts')).cancel },
   'models ls': { summary: 'list known and installed models', load: async () => (await import('./commands/models.ts')).ls },
+  'models show': { summary: 'all that is known of one model', load: async () => (await import('./commands/models-show.ts')).show },
   'models pull': { summary: 'fetch a model of the catalogue or of a hub', load: async () => (await import('./commands/models.ts')).pull },
   'models import': { summary: 'use GGUF files that are already here', load: async () => (await import('./commands/models.ts')).importFile },
   'models rm': { summary: 'remove an installed model', load: async () => (await import('./commands/models.ts')).rm },

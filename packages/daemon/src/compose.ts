@@ -52,6 +52,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
     shelf: models,
     builds,
     defaultModel: async () => (await models()).default(config.jobs.model, config.models.default),
+    endpoints: async (check) => (config.engine.endpoints.length === 0 ? [] : (await import('@hearth/engine')).endpointRows(config.engine.endpoints, await door(), check)),
     async model(id) {
       if (id.startsWith(scripted)) return (await import('@hearth/engine')).loadScript(id.slice(scripted.length))
       const endpoint = config.engine.endpoints.find((one) => one.id === id)

@@ -1,5 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, Fault, FolderImportReply, FolderImportRequest, ImportRequest, MemoryPlan, Model, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, MemoryPlan, Model, ModelDetail, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -10,6 +10,8 @@ export type Shelf = {
   /** The list with what fits this box, and what is worth fetching. */
   overview(fallback: string): Promise<{ models: ModelRow[]; recommended: string | null }>
   /** `id`: of the catalogue, or hf:ORG/REPO:QUANT. */
+  /** Throws FaultError when nobody knows it. */
+  detail(id: string): Promise<ModelDetail>
   pull(id: string, signal: AbortSignal, options?: { trustFirstUse?: boolean }): AsyncIterable<TransferEvent>
   verify(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
   importFile(request: ImportRequest): Promise<Found<{ model: ModelRow }>>
@@ -34,6 +36,8 @@ export type Parts = {
   builds(): Promise<BuildShelf>
   /** The id a job without a wish gets; null when nothing is installed and nothing is configured. */
   defaultModel(): Promise<string | null>
+  /** Models on other machines of this network; with `check` each is asked whether it answers. */
+  endpoints(check: boolean): Promise<EndpointRow[]>
   /** The model behind an id or `scripted:FILE`, ready to be asked; loads nothing yet. */
   model(id: string): Promise<Found<{ model: Model }>>
   /** What loading this model now would take; a fault when it is not installed or its file cannot be read. */

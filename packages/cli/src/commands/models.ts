@@ -10,6 +10,7 @@ import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
 import { bytes, count, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
+import { endpointLines } from './models-show.ts'
 import { showTransfer } from '../transfer.ts'
 
 /** Models need the daemon for a moment only: one that was started for this ends soon. */
@@ -26,11 +27,14 @@ export const ls: Command = {
   spec: {
     name: 'models ls', operands: '', arity: [0, 0],
     about: 'Lists the models of the catalogue and those that were imported. The default has a star; a model that cannot be used says why. Without a daemon one is started for a minute.',
-    flags: { installed: { type: 'boolean', help: 'only those on this disk' } },
+    flags: {
+      installed: { type: 'boolean', help: 'only those on this disk' },
+      check: { type: 'boolean', help: 'ask each endpoint of the local network whether it answers' },
+    },
     examples: [['hearth models ls', 'FITS: the window this box has room for']],
   },
   async run(ctx, args) {
-    const list = await ask<ModelList>(await daemon(ctx), '/api/models')
+    const list = await ask<ModelList>(await daemon(ctx), args.flag('check') ? '/api/models?check=1' : '/api/models')
     const models = args.flag('installed') ? list.models.filter((model) => model.installed) : list.models
     if (args.flag('json')) {
       ctx.out.line(jsonLine({ ...list, models }))
@@ -45,6 +49,7 @@ export const ls: Command = {
     ])
     const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: 'CONTEXT', side: 'right' as const }, { title: 'FITS', side: 'right' as const }, { title: 'MODE' }, { title: 'SUMMARY' }]
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
+    for (const line of endpointLines(list.endpoints ?? [], width, ink)) ctx.out.line(line)
     const advice = list.models.find((model) => model.id === list.recommended)
     if (advice?.installed === false) ctx.out.line(`Recommended for this box: hearth models pull ${oneLine(advice.id)}${advice.bytes === null ? '' : ` (${bytes(advice.bytes)})`}`)
     return 0

@@ -1,5 +1,5 @@
-// Owns the routes of models: list, pull, verify, import, prune, remove, reset.
-import { fault, FaultError, FolderImportRequest, ImportRequest, type ModelList, type ModelRow } from '@hearth/protocol'
+// Owns the routes of models: list, show, pull, verify, import, prune, remove, reset.
+import { fault, FaultError, FolderImportRequest, ImportRequest, type ModelDetail, type ModelList, type ModelRow } from '@hearth/protocol'
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf, parse } from './parse.ts'
@@ -7,11 +7,21 @@ import { ndjson } from './stream.ts'
 
 export const modelRoutes: readonly Route[] = [
   {
-    method: 'GET', path: '/api/models', scope: 'infer', about: 'ModelList: the catalogue and what was imported',
+    method: 'GET', path: '/api/models', scope: 'infer', about: 'ModelList: the catalogue, what was imported, and endpoints; ?check=1 asks each endpoint whether it answers',
     async handle(c, api) {
       const shelf = await api.parts.shelf()
       const reply: ModelList = { ...await shelf.overview(api.config.models.default), default: await api.parts.defaultModel() }
-      return c.json(reply)
+      const endpoints = await api.parts.endpoints(c.req.query('check') === '1')
+      return c.json(endpoints.length === 0 ? reply : { ...reply, endpoints })
+    },
+  },
+  {
+    method: 'GET', path: '/api/models/:id', scope: 'infer', about: 'ModelDetail: all that is known of one model, by id, alias or the id of an endpoint',
+    async handle(c, api) {
+      const id = c.req.param('id') ?? ''
+      const endpoint = (await api.parts.endpoints(false)).find((one) => one.id === id)
+      const detail: ModelDetail = endpoint === undefined ? await (await api.parts.shelf()).detail(id) : { row: null, entry: null, record: null, endpoint }
+      return c.json(detail)
     },
   },
   {

@@ -1,7 +1,7 @@
 // Owns the models of this box as the daemon sees them: list, resolve, pull, import, remove, verify. The only way to change the models folder.
 // One folder per model (its files and hearth.json); unfinished downloads in .downloads/ID. Loads no model.
 import { realpath, rm } from 'node:fs/promises'
-import { Config, fault, faultFrom, FaultError, type Door, type Fault, type FolderImportReply, type ImportRequest, type ModelRow, type PruneReply, type TransferEvent } from '@hearth/protocol'
+import { Config, fault, faultFrom, FaultError, type Door, type Fault, type FolderImportReply, type ImportRequest, type ModelDetail, type ModelRow, type PruneReply, type TransferEvent } from '@hearth/protocol'
 import { budgetOf, type Budget } from '../hardware/budget.ts'
 import { readHardware } from '../hardware/snapshot.ts'
 import type { InstalledModel } from '../installed.ts'
@@ -14,7 +14,7 @@ import { importModel } from './import.ts'
 import { lockModel } from './lock.ts'
 import { prune } from './prune.ts'
 import { defaultPieceBytes } from './ranges.ts'
-import { chooseDefault } from './rows.ts'
+import { chooseDefault, recordDetail } from './rows.ts'
 import { Shelf, sizeOf } from './shelf.ts'
 import { pullModel, pullReference, resolveReference, verifyModel } from './transfers.ts'
 
@@ -62,6 +62,14 @@ export class ModelStore {
   async overview(fallback: string): Promise<{ models: ModelRow[]; recommended: string | null }> {
     const budget = await this.#shelf.options.budget()
     return { models: await this.#shelf.rows(budget), recommended: recommend((await this.#shelf.catalog()).models, budget, fallback) }
+  }
+
+  /** All that is known of one model, by id or alias. Throws FaultError `unknown_model`, `bad_catalog`. */
+  async detail(name: string): Promise<ModelDetail> {
+    const id = await this.#shelf.idOf(name)
+    const row = (await this.#shelf.rows(await this.#shelf.options.budget())).find((each) => each.id === id)
+    if (row === undefined) throw await this.#shelf.unknown(id)
+    return { row, entry: await this.#shelf.entry(id), record: recordDetail(await this.#shelf.installed(id)), endpoint: null }
   }
 
   /** The model with its file, ready to be loaded. Cheap: looks at the file's size, time and inode, not at its bytes. */

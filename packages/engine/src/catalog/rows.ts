@@ -1,5 +1,5 @@
 // Owns a model's row as people and the wire see it, and which model is the default. Pure.
-import type { CatalogModel, ModelFit, ModelRow } from '@hearth/protocol'
+import type { CatalogModel, ModelDetail, ModelFit, ModelRow } from '@hearth/protocol'
 import type { InstallRecord } from './records.ts'
 
 /** What lies on this disk under an id. */
@@ -23,6 +23,17 @@ export function importedRow(id: string, installed: Installed): ModelRow {
     id, name: imported?.name ?? id, summary: imported === null ? 'Its record cannot be read.' : summaryOf(imported), license: imported?.license ?? null, roles: ['agent'],
     bytes: bytesOf(installed.record), contextTokens: imported?.contextTokens ?? null, toolMode: imported?.profile.toolMode ?? 'json', installed: true, origin: 'imported',
     path: installed.path, sha256: installed.record?.files[0]?.sha256 ?? null, problem: installed.problem,
+  }
+}
+
+/** What the record says, as the wire has it. */
+export function recordDetail(installed: Installed | null): ModelDetail['record'] {
+  const record = installed?.record ?? null
+  if (record === null) return null
+  const { installedAt, verifiedAt, imported } = record
+  return {
+    installedAt, verifiedAt, files: record.files.map(({ name, sha256, marks }) => ({ name, bytes: marks.bytes, sha256 })),
+    architecture: imported?.architecture ?? null, toolFormat: imported?.toolFormat ?? null, kvBytesPerToken: imported?.kvBytesPerToken ?? null, from: imported?.from ?? null,
   }
 }
 

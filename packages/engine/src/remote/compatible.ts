@@ -1,12 +1,12 @@
 // Owns the port `Model` for an endpoint on the local network that speaks the OpenAI chat dialect. Every byte goes through the Door; its numbers are
 // checked before they are believed; its key is read from a private file for each call and stands in no message. Never throws.
 import { randomBytes } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import { fault, faultFrom, FaultError, noUsage, type Door, type EndpointConfig, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type Usage } from '@hearth/protocol'
 import { JsonEnd, StopScan } from '../local/stop-scan.ts'
 import { checkRequest } from '../request.ts'
 import { isObject, shown } from '../server/completion.ts'
 import { eventData } from '../server/sse.ts'
+import { readKey } from './key-file.ts'
 import { chatBody, faultOfAnswer, implausible, readChunk, unsendable, type CallPart, type Chunk, type SaidUsage } from './compatible-wire.ts'
 
 export type CompatibleOptions = {
@@ -67,7 +67,7 @@ export class CompatibleModel implements Model {
 
   async #send(request: ModelRequest, signal: AbortSignal, quiet: Silence): Promise<{ body: AsyncIterable<Uint8Array> } | { fault: Fault }> {
     const { endpoint, door } = this.#options
-    const key = await this.#key()
+    const key = await readKey(endpoint)
     if (typeof key === 'object' && key !== null) return key
     for (;;) {
       const plain = this.#plain
@@ -81,21 +81,6 @@ export class CompatibleModel implements Model {
       const refused = faultOfAnswer(endpoint.id, { status: answer.status, text: key === null ? text : text.replaceAll(key, '***'), location: answer.headers.get('location') }, endpoint.contextTokens)
       if (plain || refused.code !== 'endpoint_refused' || (answer.status !== 400 && answer.status !== 422)) return { fault: refused }
       this.#plain = true
-    }
-  }
-
-  async #key(): Promise<string | null | { fault: Fault }> {
-    const { keyFile, id } = this.#options.endpoint
-    if (keyFile === null) return null
-    const bad = (how: string): { fault: Fault } => ({ fault: fault('endpoint_auth', { endpoint: id, how }) })
-    try {
-      const { mode, size } = await stat(keyFile)
-      if ((mode & 0o077) !== 0) return bad(`others may read its key file ${keyFile} (mode ${(mode & 0o777).toString(8)})`)
-      if (size > 10_000) return bad(`its key file ${keyFile} holds ${size} bytes`)
-      const key = (await readFile(keyFile, 'utf8')).trim()
-      return /^[\x21-\x7e]+$/.test(key) ? key : bad(`its key file ${keyFile} does not hold one line of plain characters`)
-    } catch (error) {
-      return bad(`its key file ${keyFile} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`)
     }
   }
 
