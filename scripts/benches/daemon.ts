@@ -10,7 +10,7 @@ export type Started = { pid: number; readyMs: number; stop(): Promise<void> }
 export async function startDaemon(root: string, env: NodeJS.ProcessEnv): Promise<Started> {
   const start = performance.now()
   const argv = ['--disable-warning=ExperimentalWarning', '--use-system-ca', '--heap-growing-percent=20', '--min-semi-space-size=8', '--max-semi-space-size=8', join(root, 'packages/daemon/src/main.ts'), 'serve']
-  const child = spawn(join(root, 'node_modules/.bin/node'), argv, { env: { NODE_COMPILE_CACHE: join(tmpdir(), 'hearth-bench-compile'), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(join(root, 'node_modules/.bin/node'), argv, { env: { MALLOC_ARENA_MAX: '2', NODE_COMPILE_CACHE: join(tmpdir(), 'hearth-bench-compile'), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => { said = (said + text).slice(-4000) })
   const gone = new Promise<void>((resolve) => child.on('exit', () => resolve()))
