@@ -2,7 +2,6 @@
 import type { EventOf, JobEventBody } from '@hearth/protocol'
 import { estimateTokens, refillMs } from './context/compact.ts'
 import { callLine, receipt } from './context/receipt.ts'
-import type { Evidence } from './guards.ts'
 import { put, type Run } from './run.ts'
 
 /** The state to go on from: the newest one in which a check passed more than now; null = the folder stays as it is. */
@@ -20,7 +19,7 @@ export function goodState(events: readonly JobEventBody[]): string | null {
 }
 
 /** Begins the history anew. `commit`: the state that the folder is put back to, null = it stays. Returns false when that state cannot be put back. */
-export async function beginAnew(run: Run, evidence: Evidence, commit: string | null): Promise<boolean> {
+export async function beginAnew(run: Run, evidence: string, commit: string | null): Promise<boolean> {
   const { history, ports } = run
   const { events, messages, opening, step } = history
   if (commit !== null) {
@@ -29,7 +28,7 @@ export async function beginAnew(run: Run, evidence: Evidence, commit: string | n
     await put(run, { type: 'reverted', step, toStep: stepOf(events, commit), commit, by: 'the harness' })
   }
   const text = [
-    `You were stuck: ${evidence.evidence}.`,
+    `You were stuck: ${evidence}.`,
     commit === null ? 'The files are as you left them.' : 'The files were put back to an earlier state; what you changed since then is gone.',
     receipt(events, 4000),
     ...deadEnds(events),
@@ -39,7 +38,7 @@ export async function beginAnew(run: Run, evidence: Evidence, commit: string | n
   const refillTokens = Math.ceil(Buffer.byteLength(text) / scale)
   await put(run, {
     type: 'rewritten', step, reason: 'replan', text, keptMessages: 0, droppedMessages: messages.length - opening.length,
-    beforeTokens: estimateTokens(messages, scale), afterTokens: estimateTokens(opening, scale) + refillTokens, refillTokens, refillMs: refillMs(events, refillTokens), evidence: evidence.evidence,
+    beforeTokens: estimateTokens(messages, scale), afterTokens: estimateTokens(opening, scale) + refillTokens, refillTokens, refillMs: refillMs(events, refillTokens), evidence,
   })
   return true
 }

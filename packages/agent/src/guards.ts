@@ -25,7 +25,7 @@ export function watch(all: readonly JobEventBody[]): Evidence | null {
   const events = sinceFresh(all)
   // Where states are kept, `committed` says what a command changed; elsewhere any command may have changed something.
   const kept = all.some((event) => event.type === 'workspace' && event.base !== null)
-  return repeatedCall(events) ?? pingPong(events) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
+  return pingPong(events) ?? repeatedCall(events) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
 }
 
 /** Events since the last re-plan: what was seen before it belongs to a history that the model no longer has. */
@@ -45,7 +45,8 @@ function repeatedCall(events: readonly JobEventBody[]): Evidence | null {
   const newest = calls.at(-1)
   if (newest === undefined || pollers.has(newest.name)) return null
   const same = calls.slice(-repeatWindow).filter(({ hash }) => hash === newest.hash).length
-  if (same < repeatLimit) return null
+  // A-B-A-B-A is three of a kind too; the next call tells whether it is the other guard's.
+  if (same < repeatLimit || alternates(calls.slice(1 - 2 * pingPongRounds), 2 * pingPongRounds - 1)) return null
   return {
     guard: 'repeat',
     evidence: `the same ${newest.name} call ${same} times in the last ${Math.min(calls.length, repeatWindow)}`,
@@ -57,12 +58,16 @@ function repeatedCall(events: readonly JobEventBody[]): Evidence | null {
 function pingPong(events: readonly JobEventBody[]): Evidence | null {
   const calls = callsOf(events).slice(-2 * pingPongRounds)
   const [a, b] = calls
-  if (a === undefined || b === undefined || calls.length < 2 * pingPongRounds || a.hash === b.hash || pollers.has(a.name) || pollers.has(b.name)) return null
-  if (!calls.every(({ hash }, index) => hash === (index % 2 === 0 ? a : b).hash)) return null
+  if (a === undefined || b === undefined || !alternates(calls, 2 * pingPongRounds) || pollers.has(a.name) || pollers.has(b.name)) return null
   return {
     guard: 'ping_pong', evidence: `${a.name} and ${b.name} in turn, ${pingPongRounds} times with the same arguments`,
     nudge: `You go back and forth between two calls. Nothing changes by it. Do something else, or call finish.`,
   }
+}
+
+function alternates(calls: readonly { hash: string }[], length: number): boolean {
+  const [a, b] = calls
+  return calls.length === length && a?.hash !== b?.hash && calls.every(({ hash }, index) => hash === (index % 2 === 0 ? a : b)?.hash)
 }
 
 /** Calls that were no calls: an unknown tool, arguments that do not fit, an edit that found no place. */

@@ -1,8 +1,8 @@
 // Owns what follows on a guard's evidence: a nudge, a fresh start from a good state, several tries picked by the checks, the end. Pure.
-import type { JobEventBody } from '@hearth/protocol'
-import { type Evidence, sinceFresh } from './guards.ts'
+import type { EventOf, JobEventBody } from '@hearth/protocol'
+import { type Evidence, type GuardName, sinceFresh } from './guards.ts'
 
-export type Rung = { action: 'nudge' } | { action: 'replan' } | { action: 'sample'; candidate: number } | { action: 'stop' }
+export type Rung = { action: EventOf<'guard'>['action'] }
 
 export type Chances = {
   /** The state of a step can be put back, and a check can tell a good candidate from a bad one. */
@@ -26,12 +26,12 @@ export const candidateTurns = 12
 export function rungFor(events: readonly JobEventBody[], { guard, nudge }: Evidence, chances: Chances): Rung {
   const tried = samplesOf(events)
   const anew = chances.stepsLeft >= stepsForAnew
-  if (tried > 0) return tried < candidates && anew ? { action: 'sample', candidate: tried + 1 } : { action: 'stop' }
+  if (tried > 0) return tried < candidates && anew ? { action: 'sample' } : { action: 'stop' }
   const nudged = sinceFresh(events).some((event) => event.type === 'guard' && event.guard === guard && event.action === 'nudge')
   if (!nudged && nudge !== '') return { action: 'nudge' }
   if (!anew) return { action: 'stop' }
   if (!events.some((event) => event.type === 'guard' && event.action === 'replan')) return { action: 'replan' }
-  return chances.canSample && chances.idle ? { action: 'sample', candidate: 1 } : { action: 'stop' }
+  return chances.canSample && chances.idle ? { action: 'sample' } : { action: 'stop' }
 }
 
 /** Candidates that were begun. */
@@ -44,4 +44,11 @@ export function longCandidate(events: readonly JobEventBody[]): Evidence | null 
   if (samplesOf(events) === 0) return null
   const turns = sinceFresh(events).filter((event) => event.type === 'turn').length
   return turns < candidateTurns ? null : { guard: 'candidate', evidence: `a try took ${turns} turns`, nudge: '' }
+}
+
+/** A rung that was decided and not yet done: a crash came in between. A nudge is stored together with its reason. */
+export function unfinishedRung(events: readonly JobEventBody[]): { action: 'replan' | 'sample' | 'stop'; guard: GuardName; evidence: string } | null {
+  const last = events.findLast((event) => event.type === 'guard' || event.type === 'rewritten' || event.type === 'turn')
+  if (last?.type !== 'guard' || last.action === 'nudge') return null
+  return { action: last.action, guard: last.guard as GuardName, evidence: last.evidence }
 }

@@ -1,6 +1,6 @@
 // Owns the loop: think -> act -> check, until a check passes, the model gives up, a guard or a limit stops it, or somebody does.
 // The next move is read off the history alone, so a resumed job goes on exactly where its events end.
-import { faultEnd, type AgentEnd, type AgentInput, type AgentPorts, type ToolCall } from '@hearth/protocol'
+import { faultEnd, type AgentEnd, type AgentInput, type AgentPorts, type JobEventBody, type ToolCall } from '@hearth/protocol'
 import { act } from './act.ts'
 import { beginAnew, goodState } from './anew.ts'
 import { checkStarts } from './checks.ts'
@@ -9,7 +9,7 @@ import { openingOf } from './context/opening.ts'
 import { checkAfterEdit, checkPlace, claimedDone, finish, modelFailed, stopped } from './done.ts'
 import { aborted } from './ends.ts'
 import { type Evidence, malformedTurns, spentTokens, watch } from './guards.ts'
-import { candidates, longCandidate, rungFor } from './ladder.ts'
+import { longCandidate, rungFor, unfinishedRung } from './ladder.ts'
 import { beginRun, put, type Run } from './run.ts'
 import { think } from './think.ts'
 
@@ -34,6 +34,10 @@ async function nextMove(run: Run): Promise<AgentEnd | null> {
   const { pending, unanswered, step, stepOpen } = run.history
   if (pending !== null) return pending.name === 'finish' ? finish(run, pending) : actOn(run, pending)
   if (unanswered !== null) return claimedDone(run, unanswered)
+  const cut = unfinishedRung(run.history.events)
+  if (cut !== null) return perform(run, cut.action, cut)
+  const evidence = unjudged(run.history.events) ? watch(run.history.events) ?? longCandidate(run.history.events) : null
+  if (evidence !== null) return climb(run, evidence)
   const limit = limitReached(run)
   if (limit !== null) return stopped(run, limit.outcome, limit.guard, limit.evidence)
   if (!stepOpen) {
@@ -74,38 +78,46 @@ async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   const kept = await run.ports.workspace?.keep(history.step, call.name)
   if (kept != null) await put(run, kept)
   await checkAfterEdit(run)
-  const evidence = watch(history.events) ?? longCandidate(history.events)
-  return evidence === null ? null : climb(run, evidence)
+  return null
+}
+
+/** The results of the last turn were not yet looked at by the guards. */
+function unjudged(events: readonly JobEventBody[]): boolean {
+  const last = events.findLast(({ type }) => type === 'tool_result' || type === 'tool_unknown' || type === 'guard' || type === 'rewritten' || type === 'turn')
+  return last?.type === 'tool_result' || last?.type === 'tool_unknown'
 }
 
 /** The next rung of the ladder for what a guard saw. */
 async function climb(run: Run, evidence: Evidence): Promise<AgentEnd | null> {
   const { history, ports, input } = run
-  const state = goodState(history.events)
-  const start = state ?? ports.workspace?.base ?? null
-  const rung = rungFor(history.events, evidence, {
-    canSample: input.request.checks.length > 0 && start !== null, idle: ports.idle?.() ?? false, stepsLeft: input.maxSteps - history.step,
+  const { action } = rungFor(history.events, evidence, {
+    canSample: input.request.checks.length > 0 && stateToBeginFrom(run) !== null, idle: ports.idle?.() ?? false, stepsLeft: input.maxSteps - history.step,
   })
-  const guard = { type: 'guard', step: history.step, guard: evidence.guard } as const
-  switch (rung.action) {
-    case 'nudge':
-      await Promise.all([put(run, { ...guard, action: 'nudge', evidence: evidence.evidence }), put(run, { type: 'nudge', step: history.step, text: evidence.nudge })])
-      return null
+  const guard = { type: 'guard', step: history.step, guard: evidence.guard, action, evidence: evidence.evidence } as const
+  if (action === 'nudge') {
+    await Promise.all([put(run, guard), put(run, { type: 'nudge', step: history.step, text: evidence.nudge })])
+    return null
+  }
+  await put(run, guard)
+  return perform(run, action, evidence)
+}
+
+/** Does what a stored guard event says; also after a crash that came between the two. */
+async function perform(run: Run, action: 'replan' | 'sample' | 'stop', evidence: Pick<Evidence, 'guard' | 'evidence'>): Promise<AgentEnd | null> {
+  switch (action) {
     case 'replan':
-      await put(run, { ...guard, action: 'replan', evidence: evidence.evidence })
-      if (!(await beginAnew(run, evidence, state))) await beginAnew(run, evidence, null)
+      if (!(await beginAnew(run, evidence.evidence, goodState(run.history.events)))) await beginAnew(run, evidence.evidence, null)
       return null
     case 'sample':
-      await put(run, { ...guard, action: 'sample', evidence: `try ${rung.candidate} of ${candidates}; ${evidence.evidence}` })
-      return await beginAnew(run, evidence, start) ? null : guardStops(run, evidence)
-    case 'stop': return guardStops(run, evidence)
-    default: return rung satisfies never
+      if (await beginAnew(run, evidence.evidence, stateToBeginFrom(run))) return null
+      return stopped(run, 'stuck', evidence.guard, evidence.evidence)
+    case 'stop': return stopped(run, 'stuck', evidence.guard, evidence.evidence)
+    default: return action satisfies never
   }
 }
 
-async function guardStops(run: Run, { guard, evidence }: Evidence): Promise<AgentEnd> {
-  await put(run, { type: 'guard', step: run.history.step, guard, action: 'stop', evidence })
-  return stopped(run, 'stuck', guard, evidence)
+function stateToBeginFrom({ history, ports }: Run): string | null {
+  return goodState(history.events) ?? ports.workspace?.base ?? null
 }
 
 async function compactIfWorth(run: Run): Promise<void> {
