@@ -19,6 +19,9 @@ import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
 import { defaultThreads } from './local/threads.ts'
 import type { Load, Ready } from './local/wire.ts'
+import { type Builds } from './build/builds.ts'
+import { libraryFor, serverFor } from './build/serving.ts'
+import { buildsOf } from './build/store.ts'
 import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
 import { settingsOf } from './profile/use.ts'
@@ -65,11 +68,13 @@ export class Engine {
   readonly #open = new Map<string, Open>()
   readonly #residency = new Residency()
   readonly #probes = new Probes()
+  readonly #builds: Builds | null
   readonly #passes: Passes
   #states: SavedStates | null = null
 
   constructor(options: EngineOptions) {
     this.#options = options
+    this.#builds = options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root)
     this.#passes = new Passes(options.cacheDir ?? null, options.log)
   }
 
@@ -146,7 +151,7 @@ export class Engine {
     // A llama-server keeps what lost its slot by itself.
     const states = served ? null : this.#savedStates()
     const trust = new Trust({
-      model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, config.adapters.llamaServer.path !== null, served), passes: this.#passes, load, log,
+      model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#hasServer(load.backend), served), passes: this.#passes, load, log,
       launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
       fits: async () => {
         const planned = await this.plan(installed)
@@ -196,26 +201,34 @@ export class Engine {
   }
 
   /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */
-  #engineOf({ engine }: Choice, { backend, library }: Ready): { engine: string; settings: readonly unknown[] } {
+  #engineOf({ engine, backend: wanted }: Choice, { backend, library }: Ready): { engine: string; settings: readonly unknown[] } {
     const { config, env } = this.#options
     const { path, args, speculation, draftModel } = config.adapters.llamaServer
+    const found = serverFor(path, this.#builds, wanted, '')
+    const program = 'fault' in found ? '' : found.program
     const set = Object.entries(allowed(env ?? {})).toSorted(([a], [b]) => a.localeCompare(b))
     if (engine === 'built-in') return { engine: `${library ?? 'the built-in library'}, ${backend}`, settings: set }
-    return { engine: `${path ?? 'llama-server'}, ${backend}`, settings: [identityOf(path ?? ''), args, speculation, draftModel, set] }
+    return { engine: `${program}, ${backend}`, settings: [identityOf(program), args, speculation, draftModel, set] }
+  }
+
+  /** Whether there is a llama-server: the owner's, or one that was built here. */
+  #hasServer(backend: Load['backend']): boolean {
+    return !('fault' in serverFor(this.#options.config.adapters.llamaServer.path, this.#builds, backend, ''))
   }
 
   /** The way to start a llama-server for this model. */
   #llamaServer(installed: InstalledModel, load: Load): Launch {
     const { config, confine, env } = this.#options
     const adapter = config.adapters.llamaServer
-    const program = adapter.path
-    if (program === null) return () => ({ fault: noProgram(installed.id) })
+    const found = serverFor(adapter.path, this.#builds, load.backend, installed.id)
+    if ('fault' in found) return () => found
     if (config.sandbox !== 'off' && confine === null) return noConfine
+    load.build = found.build
     return llamaServerLauncher({
-      model: installed.id, program, load, config: adapter, probes: this.#probes,
+      model: installed.id, program: found.program, load, config: adapter, probes: this.#probes,
       confined: {
         confine: config.sandbox === 'off' ? null : confine, gpu: load.backend !== 'cpu', env: allowed(env ?? {}),
-        readOnly: [...filesOf(installed.path), ...(adapter.draftModel === null ? [] : filesOf(adapter.draftModel)), ...adapter.readOnlyPaths],
+        readOnly: [...filesOf(installed.path), ...(adapter.draftModel === null ? [] : filesOf(adapter.draftModel)), ...found.readOnly, ...adapter.readOnlyPaths],
       },
     })
   }
@@ -233,10 +246,13 @@ export class Engine {
     const { config, confine, node, root, env } = this.#options
     const binary = realpathSync(node)
     const worker = join(root, 'packages/engine/src/local/worker.ts')
+    const own = libraryFor(this.#builds, load.backend)
+    if (own !== null && 'fault' in own) return () => own
+    load.build = own?.build ?? null
     const spec = {
       argv: [binary, '--disable-warning=ExperimentalWarning', worker],
       // node_modules/@hearth/* are links into packages/, so both ends must be there.
-      readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path)],
+      readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path), ...(own?.readOnly ?? [])],
       readWrite,
       gpu: load.backend !== 'cpu',
       env: { HOME: '/tmp', PATH: '/usr/bin:/bin', ...allowed(env ?? {}) },
@@ -268,10 +284,6 @@ function noConfine() {
   return { fault: fault('sandbox_unavailable', { why: 'the daemon has no way to confine the engine worker', remedy: 'Install bubblewrap, or set "engine": {"sandbox": "off"}.' }) }
 }
 
-function noProgram(model: string) {
-  return fault('engine_unavailable', { why: `engine.adapters.llamaServer serves '${model}', but engine.adapters.llamaServer.path names no program` })
-}
-
 function allowed(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passedOn.test(entry[0])))
 }
@@ -286,7 +298,7 @@ function filesOf(path: string): string[] {
 function statusOf(open: Open): WorkerStatus {
   const { state, pid, restarts, lastFault, ready, running } = open.supervisor.status
   return {
-    model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null,
+    model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null, build: open.load.build?.name ?? null,
     contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting,
     ...(open.trust.distrusted === null ? {} : { distrusted: open.trust.distrusted }),
   }
