@@ -18,6 +18,9 @@ import { startup } from './benches/startup.ts'
 /** Every benchmark there is; a new one is one file and one name here. */
 const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, http]
 
+/** Names that stand for several benchmarks whose rows make one table. */
+const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }
+
 const root = join(import.meta.dirname, '..')
 const record = join(root, 'docs/bench.jsonl')
 const { values, positionals } = parseArgs({
@@ -39,14 +42,18 @@ const context: Context = {
   say: (line) => console.error(`bench: ${line}`),
 }
 
-const unknown = positionals.filter((name) => !all.some((one) => one.name === name))
+const asked = positionals.flatMap((name) => groups[name]?.map((one) => one.name) ?? [name])
+const unknown = asked.filter((name) => !all.some((one) => one.name === name))
 if (unknown.length > 0 || !Number.isInteger(context.rounds) || context.rounds < 1) {
-  console.error(unknown.length > 0 ? `bench: there is no benchmark '${unknown.join("', '")}'; there are: ${all.map((one) => one.name).join(', ')}` : 'bench: --rounds takes a number from 1')
+  console.error(unknown.length > 0 ? `bench: there is no benchmark '${unknown.join("', '")}'; there are: ${[...Object.keys(groups), ...all.map((one) => one.name)].join(', ')}` : 'bench: --rounds takes a number from 1')
   process.exit(64)
 }
-if (values.list) for (const one of all) console.log(`${one.name}  ${one.title}`)
+if (values.list) {
+  for (const [name, members] of Object.entries(groups)) console.log(`${name}  one table of ${members.map((one) => one.name).join(', ')}`)
+  for (const one of all) console.log(`${one.name}  ${one.title}`)
+}
 else if (values.draw && !values.record && positionals.length === 0) draw()
-else await measure(all.filter((one) => positionals.length === 0 || positionals.includes(one.name)))
+else await measure(all.filter((one) => asked.length === 0 || asked.includes(one.name)))
 
 async function measure(chosen: readonly Benchmark[]): Promise<void> {
   const rows: Row[] = []
@@ -58,6 +65,7 @@ async function measure(chosen: readonly Benchmark[]): Promise<void> {
     rows.push(...found)
     if (!values.json) console.log(`${bench.title}\n${found.map(line).join('\n')}\n`)
   }
+  if (!values.json && chosen.length > 1) console.log(table(rows))
   const stamped: Recorded[] = rows.map((row) => ({ ...row, commit: commit(), date: new Date().toISOString().slice(0, 10), machine }))
   if (values.json) console.log(JSON.stringify(stamped, null, 1))
   if (values.record) appendFileSync(record, stamped.map((row) => `${JSON.stringify(row, shortNumbers)}\n`).join(''))
@@ -73,6 +81,18 @@ function line(row: Row): string {
     : `${figures(row.theirs.spread.median)} (${figures(row.theirs.spread.min)}-${figures(row.theirs.spread.max)})`}`
   const ratio = row.ratio === null ? '' : ` | ratio ${figures(row.ratio.median)} [${figures(row.ratio.low)}, ${figures(row.ratio.high)}] | bar ${barText(row.bar)}`
   return `  ${row.verdict.padEnd(11)}  ${row.figure}: ${ours}${theirs}${ratio}${row.note === '' ? '' : `\n               ${row.note}`}`
+}
+
+/** All rows with something to compare, one line each, in columns. */
+function table(rows: readonly Row[]): string {
+  const cells = rows.filter((row) => row.ratio !== null).map((row) => [
+    row.verdict, row.bench, row.figure, `${figures(row.ours.median)} ${row.unit}`,
+    row.theirs === null ? '' : `${'limit' in row.theirs ? figures(row.theirs.limit) : figures(row.theirs.spread.median)} (${row.theirs.name})`,
+    row.ratio === null ? '' : `${figures(row.ratio.median)} [${figures(row.ratio.low)}, ${figures(row.ratio.high)}]`, barText(row.bar), `n=${row.ours.n}`,
+  ])
+  const all = [['', 'bench', 'figure', 'ours', 'theirs', 'ratio [95 %]', 'bar', 'pairs'], ...cells]
+  const widths = all[0]?.map((_, column) => Math.max(...all.map((line) => (line[column] ?? '').length))) ?? []
+  return `${all.map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')}\n`
 }
 
 function draw(): void {
