@@ -23,9 +23,13 @@ export async function runAgent(input: AgentInput, ports: AgentPorts, signal: Abo
   if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
   const refusal = run.history.step === 0 ? await cannotStart(run) : null
   if (refusal !== null) return aborted(signal) ?? refusal
-  for (;;) {
-    const end = aborted(signal) ?? (await nextMove(run))
-    if (end !== null) return end
+  try {
+    for (;;) {
+      const end = aborted(signal) ?? (await nextMove(run))
+      if (end !== null) return end
+    }
+  } finally {
+    await run.background.close()
   }
 }
 

@@ -6,9 +6,11 @@ import { History } from './history.ts'
 import { jsonMode } from './modes/json.ts'
 import type { Mode } from './modes/mode.ts'
 import { nativeMode } from './modes/native.ts'
+import { Background } from './tools/background.ts'
 import { toolsOf } from './tools/registry.ts'
 import { skillTool } from './tools/skill.ts'
 import type { Tool } from './tools/tool.ts'
+import { everyHandle, runningHandles } from './tools/traces.ts'
 
 export type Run = {
   input: AgentInput
@@ -16,6 +18,8 @@ export type Run = {
   mode: Mode
   tools: readonly Tool[]
   history: History
+  /** Processes that outlive their call; closed when the run ends. */
+  background: Background
   /** Aborts the model at once. */
   signal: AbortSignal
   /** Aborts tools and checks; waits a little when the daemon only wants to stop. */
@@ -29,7 +33,8 @@ export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSign
   const mode = modeOf(ports.model, tools, input.request.prompt)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)
-  return { input, ports, mode, tools, history, signal, patient: patientSignal(signal) }
+  const background = new Background(everyHandle(input.past), runningHandles(input.past))
+  return { input, ports, mode, tools, history, background, signal, patient: patientSignal(signal) }
 }
 
 /** Adds an event to the history and waits until it is on disk. */

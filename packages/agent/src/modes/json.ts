@@ -48,7 +48,7 @@ export function callSchema(tools: readonly Tool[]): JsonSchema {
   return {
     oneOf: tools.map((tool) => {
       const parameters = parametersOf(tool) as { properties: Record<string, JsonSchema>; required?: string[] }
-      const required = parameters.required ?? []
+      const required = tool.simple ?? parameters.required ?? []
       // Optional arguments are left out: a tiny model fills in every one that it is offered (offset -1000000000000000, measured).
       const properties = Object.fromEntries(required.map((key) => {
         const value = parameters.properties[key] ?? {}

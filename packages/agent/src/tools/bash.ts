@@ -1,16 +1,82 @@
-// Owns the bash tool: one shell command in the workspace. Never runs twice after a crash.
+// Owns the bash tool: one shell command, which begins where the last one ended. Never runs twice after a crash.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
-import { outcomeOf, runProgram } from './run.ts'
-import { commandWord, defineTool } from './tool.ts'
+import { mostProcesses } from './background.ts'
+import { inFolder, shown } from './place.ts'
+import { beginning, endNote, outcomeOf, runProgram, withNotes } from './run.ts'
+import { answered, commandWord, defineTool, refused, type ToolContext, type ToolOutcome } from './tool.ts'
+import { shellFolder } from './traces.ts'
+
+/**
+ * $1 the command, $2 the folder to begin in. stderr joins stdout at the source, so that the model reads both in the order they were written; the real
+ * stderr then carries where the shell stood at its end. A command that replaces the shell leaves no word, and the folder stays as it was.
+ */
+const script = `
+exec {__hearth}>&2 2>&1
+cd -- "$2" 2> /dev/null || { cd /work; printf 'gone\\0' >&$__hearth; }
+trap 'printf "at %s\\0" "$PWD" >&$__hearth' EXIT
+set -- "$1"
+eval "$1"`
+
+/** A background process that fails does so soon; this long its start is watched. */
+const watchedMs = 400
+const longestTimerMs = 2 ** 31 - 1
 
 export const bash = defineTool({
   name: 'bash',
-  description: 'Run a shell command in the folder. There is no network.',
-  parameters: z.strictObject({ command: commandWord().describe('the command line') }),
+  description: 'Run a shell command. cd lasts for the next call, variables do not. No network but its own: run a server and its client in one command.',
+  parameters: z.strictObject({
+    command: commandWord().describe('the command line'),
+    timeout: z.number().positive().max(86_400).optional().describe('seconds'),
+    background: z.boolean().optional().describe('leave it running; see process'),
+  }),
   idempotency: 'unsafe',
-  async run(args, context) {
-    // stderr joins stdout at the source, so that the model reads both in the order they were written.
-    const result = await runProgram({ argv: ['bash', '-c', 'exec 2>&1; eval "$1"', 'bash', args.command], readOnly: false, shown: true }, context)
-    return outcomeOf(result, context, true, true)
-  },
+  run: (args, context) => (args.background === true ? inBackground(args.command, args.timeout, context) : inForeground(args.command, args.timeout, context)),
 })
+
+async function inForeground(command: string, timeout: number | undefined, context: ToolContext): Promise<ToolOutcome> {
+  const from = shellFolder(context.past)
+  const first = beginning()
+  const wallMs = Math.min(context.limits.wallMs, timeout === undefined ? Infinity : timeout * 1000)
+  const result = await runProgram({ argv: argvOf(command, from), readOnly: false, shown: true, words: true, wallMs, onBytes: (chunk) => first.take(chunk) }, context)
+  if (!result.ok) return outcomeOf(result, context, true, true)
+  const { lostFolder, notes, cwd } = heard(result.stderr.text, from)
+  const note = endNote(result, { ...context.limits, wallMs })
+  const outcome = outcomeOf({ ...result, stderr: { text: '', totalBytes: 0, truncated: false } }, context, true, true)
+  const said = [...(lostFolder ? [`the folder ${shown(from)} is gone: this ran in /work`] : []), ...(note === null ? [] : [note]), ...notes]
+  return { ...outcome, text: withNotes(result.stdout.text, said), firstBytes: first.bytes(), ...(cwd === from ? {} : { cwd }) }
+}
+
+function argvOf(command: string, from: string): string[] {
+  return ['bash', '-c', script, 'bash', command, `/work/${from}`]
+}
+
+/** What the shell said of its folders. Words from it are worth no more than a path inside /work. */
+function heard(words: string, from: string): { lostFolder: boolean; cwd: string; notes: string[] } {
+  const parts = words.split('\0')
+  const lostFolder = parts[0] === 'gone'
+  const start = lostFolder ? '' : from
+  const at = parts.findLast((part) => part.startsWith('at '))?.slice(3)
+  if (at === undefined) return { lostFolder, cwd: start, notes: start === '' ? [] : [`in ${shown(start)}`] }
+  const place = inFolder(at)
+  if (place.startsWith('/') || place.split('/').includes('..')) return { lostFolder, cwd: '', notes: [`${shown(place)} is outside of the folder: the next command begins in /work`] }
+  const cwd = place === '.' ? '' : place
+  return { lostFolder, cwd, notes: cwd === '' ? (start === '' ? [] : ['in /work']) : [`in ${shown(cwd)}`] }
+}
+
+async function inBackground(command: string, timeout: number | undefined, context: ToolContext): Promise<ToolOutcome> {
+  const { background } = context
+  if (background.handles.length >= mostProcesses) return refused(`${mostProcesses} background processes run already (${background.handles.join(', ')}); stop one with process`)
+  const from = shellFolder(context.past)
+  // It may live as long as the job: the job's own time limit ends it, and everything else about it is limited as ever.
+  const limits = { ...context.limits, wallMs: Math.min(longestTimerMs, timeout === undefined ? Infinity : timeout * 1000) }
+  const running = background.start(command, context.callId, ({ signal, onBytes }) => runProgram({
+    argv: argvOf(command, from), readOnly: false, shown: true, words: true, onBytes, signal,
+  }, { ...context, limits, onOutput: () => undefined }))
+  await Promise.race([running.ended, sleep(watchedMs)])
+  const { text } = running.news()
+  const { result } = running
+  if (result !== null && !result.ok) return outcomeOf(result, context, true, true)
+  const state = result === null ? `${running.handle} runs in the background` : `${running.handle} has ended: ${endNote(result, limits) ?? 'exit 0'}`
+  return { ...answered(withNotes(text, [state])), ok: result === null || result.exitCode === 0, exitCode: result === null ? null : result.exitCode, wrote: true }
+}

@@ -1,50 +1,82 @@
-// Owns the edit tool: replace one exact, unique piece of text. A miss changes nothing and answers with the nearest text.
+// Owns the edit tool: exact pieces of a file are replaced, all of them or none. A miss changes nothing and answers with the nearest text.
 import { z } from 'zod'
-import { contentOf, path, writeFile } from './files.ts'
-import { defineTool, refused } from './tool.ts'
+import { decode, isAscii } from './encoding.ts'
+import { applyEdits, type Edit } from './match.ts'
+import { editBytes, look, notFound, path, shown } from './place.ts'
+import { defineFileTool, type Prepared, refused, type ToolContext } from './tool.ts'
+import { seenHash } from './traces.ts'
+import { answeredWrite, sha256, writeFile } from './write.ts'
 
-export const edit = defineTool({
+const parameters = z.strictObject({
+  path,
+  old: z.string().optional().describe('exact text that occurs once'),
+  new: z.string().optional().describe('text to put there'),
+  edits: z.array(z.strictObject({ old: z.string(), new: z.string() })).max(100).optional().describe('several at once, all or none'),
+  replace_all: z.boolean().optional().describe('every occurrence'),
+})
+
+export const edit = defineFileTool({
   name: 'edit',
-  description: 'Replace a piece of text that occurs exactly once in a file.',
-  parameters: z.strictObject({
-    path,
-    old: z.string().min(1).describe('the exact text to replace'),
-    new: z.string().describe('the text to put there'),
-  }),
-  idempotency: 'compare',
-  target: (args) => ({ path: args.path, content: null }),
-  async run(args, context) {
-    const before = await contentOf(args.path, context)
-    if (before === null) return refused(`there is no text file ${args.path} of less than 2 MiB`)
-    // Bytes that are no UTF-8 were read as this character and would be written back as it.
-    if (before.includes('\ufffd')) return refused(`${args.path} is not UTF-8 text; use bash to change it`)
-    const places = occurrences(before, args.old)
-    if (places === 0) return refused(`the old text does not occur in ${args.path}. The nearest text there is:\n${nearest(before, args.old)}`)
-    if (places > 1) return refused(`the old text occurs ${places} times in ${args.path}; give more of its surroundings`)
-    const at = before.indexOf(args.old)
-    const after = before.slice(0, at) + args.new + before.slice(at + args.old.length)
-    return writeFile(args.path, after, context, `edited ${args.path}`)
+  description: 'Replace text in a file: old and new, or a list of edits.',
+  parameters,
+  simple: ['path', 'old', 'new'],
+  async prepare(args, context) {
+    const refuse = (problem: string, before: string | null = null): Prepared => {
+      const outcome = refused(problem)
+      return { before, after: null, path: null, run: () => Promise.resolve(outcome) }
+    }
+    const edits = editsOf(args)
+    if (edits === null) return refuse('edit was not run: give old and new, or edits')
+    const found = await look(args.path, { send: 'bytes' }, context)
+    const name = shown(args.path)
+    if ('missing' in found && edits.length === 1 && edits[0]?.old === '') return create(args.path, found.real, edits[0].new, context)
+    if (!('content' in found)) {
+      const outcome = notFound(args.path, found)
+      return { before: null, after: null, path: null, run: () => Promise.resolve(outcome) }
+    }
+    if (found.size > editBytes) return refuse(`${name} is larger than ${editBytes / 2 ** 20} MiB; use bash to change it`)
+    const before = sha256(found.content)
+    const file = decode(found.content)
+    if (file === null) return refuse(`${name} is a binary file; use bash to change it`, before)
+    if (file.text === '' && edits.length === 1 && edits[0]?.old === '') return create(args.path, found.real, edits[0].new, context, before)
+    if (file.unknown && !edits.every((one) => isAscii(one.old) && isAscii(one.new))) return refuse(`${name} is not UTF-8: only text in plain ASCII can be replaced in it; use bash for the rest`, before)
+
+    const seen = seenHash(context.past, found.real)
+    const stale = seen !== null && seen !== before
+    const applied = applyEdits(file.text, edits, args.replace_all === true, name)
+    if (!applied.ok) return refuse(stale ? `${name} changed since you last saw it; read it again. ${applied.problem[0]?.toUpperCase() ?? ''}${applied.problem.slice(1)}` : applied.problem, before)
+    const content = file.encode(applied.text)
+    if (content === null) return refuse('new holds half of a character (a lone surrogate)', before)
+    if (file.unknown && touchesForeign(file.text, applied.text)) return refuse(`${name} is not UTF-8, and what stands right before the old text may be half of a character; use bash to change it`, before)
+    const after = sha256(content)
+    const notes = [...(applied.loosely ? ['matched without regard to line ends and invisible characters'] : []), ...(stale ? ['it had changed since you last saw it'] : [])]
+    const lines = [...new Set(applied.lines)]
+    const where = `line${lines.length === 1 ? '' : 's'} ${lines.slice(0, 12).join(', ')}${lines.length > 12 ? ` and ${lines.length - 12} more` : ''}`
+    const done = { ...answeredWrite(`edited ${args.path} at ${where}${notes.map((note) => `\n(${note})`).join('')}`), file: { path: found.real, sha256: after } }
+    return { before, after, path: found.real, run: () => writeFile(args.path, content, context, done, before) }
   },
 })
 
-export function occurrences(text: string, piece: string): number {
-  let count = 0
-  for (let at = text.indexOf(piece); at !== -1; at = text.indexOf(piece, at + 1)) count += 1
-  return count
+/** The simple form and the list are one list; the same edit in both counts once. */
+function editsOf(args: z.infer<typeof parameters>): Edit[] | null {
+  const list = [...(args.edits ?? [])]
+  if (args.old !== undefined && args.new !== undefined) {
+    if (!list.some((one) => one.old === args.old && one.new === args.new)) list.unshift({ old: args.old, new: args.new })
+  } else if (args.old !== undefined || (args.new !== undefined && list.length === 0)) {
+    return null
+  }
+  return list.length === 0 ? null : list
 }
 
-/** The run of as many lines as `wanted` has that shares most words with it; the first of equals. At most 40 lines. */
-export function nearest(text: string, wanted: string): string {
-  const lines = text.split('\n')
-  const size = Math.min(wanted.split('\n').length, 40)
-  const words = new Set(wanted.match(/\w+/g) ?? [])
-  const score = lines.map((line) => (line.match(/\w+/g) ?? []).filter((word) => words.has(word)).length)
-  let best = 0
-  let sum = score.slice(0, size).reduce((a, b) => a + b, 0)
-  let most = sum
-  for (let start = 1; start + size <= lines.length; start += 1) {
-    sum += (score[start + size - 1] ?? 0) - (score[start - 1] ?? 0)
-    if (sum > most) [most, best] = [sum, start]
-  }
-  return lines.slice(best, best + size).join('\n')
+function create(name: string, real: string, content: string, context: ToolContext, before: string | null = null): Prepared {
+  const after = sha256(content)
+  const done = { ...answeredWrite(`wrote ${name}`), file: { path: real, sha256: after } }
+  return { before, after, path: real, run: () => writeFile(name, content, context, done, before) }
+}
+
+/** In Shift-JIS, GBK or Big5 the second byte of a character may look like ASCII. True when the first change begins right behind a byte from 0x80 on. */
+function touchesForeign(before: string, after: string): boolean {
+  let at = 0
+  while (at < before.length && before[at] === after[at]) at += 1
+  return at > 0 && before.charCodeAt(at - 1) >= 0x80
 }

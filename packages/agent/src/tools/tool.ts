@@ -1,6 +1,7 @@
 // Owns what a tool is: its words for the model, how it may be repeated after a crash, and how it runs. Knows no particular tool.
-import type { Fault, Idempotency, Limits, Sandbox } from '@hearth/protocol'
+import type { Fault, Idempotency, JobEventBody, Limits, Sandbox } from '@hearth/protocol'
 import { z } from 'zod'
+import type { Background } from './background.ts'
 
 export type ToolContext = {
   sandbox: Sandbox
@@ -12,6 +13,12 @@ export type ToolContext = {
   outputDir: string
   callId: string
   onOutput(text: string): void
+  /** Bytes that the model is shown of an outcome at most. A tool that can choose what to leave out keeps below it. */
+  shownBytes: number
+  /** Everything that happened in this job so far: the only memory of a tool (see traces.ts). */
+  past: readonly JobEventBody[]
+  /** Processes that outlive their call. */
+  background: Background
 }
 
 /** What came of a call. `text` is the whole captured text; trimming for the model comes later (observe.ts). */
@@ -25,17 +32,36 @@ export type ToolOutcome = {
   /** Full text on this box when it is longer than what was captured or shown. */
   outputFile: string | null
   wrote: boolean
+  /** First bytes of the output as they came, by which a binary one is told apart. */
+  firstBytes?: Uint8Array
+  /** Where the next shell command begins, relative to the folder; absent = as before. */
+  cwd?: string
+  /** The file that was read or written, as the call left it. */
+  file?: { path: string; sha256: string }
   /** The sandbox could not run it at all: no result for the model, but the end of the run. */
   fault?: Fault
+}
+
+/** A `compare` call that was looked at but not done: what its file is, what it will be, and how to do it. */
+export type Prepared = {
+  /** sha256 of the file; null = absent or not readable. */
+  before: string | null
+  /** sha256 it will have; null = the call will be refused. */
+  after: string | null
+  /** The file itself, links followed, relative to the folder; null = there is none to be changed. */
+  path: string | null
+  run(): Promise<ToolOutcome>
 }
 
 export type Tool = {
   name: string
   description: string
   parameters: z.ZodObject
+  /** Arguments offered to a model that makes one small JSON call a step; absent = the required ones. */
+  simple?: readonly string[]
   idempotency: Idempotency
-  /** For `compare` tools: the path whose hash tells whether the call took effect, and the content it would have then (null = unknown). */
-  target?: (args: Record<string, unknown>) => { path: string; content: string | null }
+  /** For `compare` tools: looks without changing anything. */
+  prepare?: (args: Record<string, unknown>, context: ToolContext) => Promise<Prepared>
   run(args: Record<string, unknown>, context: ToolContext): Promise<ToolOutcome>
 }
 
@@ -49,23 +75,29 @@ export function commandWord(): z.ZodString {
     .refine((text) => Buffer.byteLength(text) <= wordBytes, { error: `it is longer than ${wordBytes} bytes; write a file and run that` })
 }
 
+type Words<S extends z.ZodObject> = { name: string; description: string; parameters: S; simple?: readonly (keyof z.infer<S> & string)[] }
+
 /** Ties a tool's argument type to its schema; the loop has validated the arguments before `run`. */
-export function defineTool<S extends z.ZodObject>(tool: {
-  name: string
-  description: string
-  parameters: S
-  idempotency: Idempotency
-  target?: (args: z.infer<S>) => { path: string; content: string | null }
-  run(args: z.infer<S>, context: ToolContext): Promise<ToolOutcome>
-}): Tool {
-  const { target, run, ...rest } = tool
+export function defineTool<S extends z.ZodObject>(tool: Words<S> & { idempotency: Exclude<Idempotency, 'compare'>; run(args: z.infer<S>, context: ToolContext): Promise<ToolOutcome> }): Tool {
+  const { run, ...rest } = tool
+  return { ...rest, run: (args, context) => run(args as z.infer<S>, context) }
+}
+
+/** A tool that changes one file: `prepare` says what will come of it, and its `run` does it. */
+export function defineFileTool<S extends z.ZodObject>(tool: Words<S> & { prepare(args: z.infer<S>, context: ToolContext): Promise<Prepared> }): Tool {
+  const { prepare, ...rest } = tool
   return {
-    ...rest,
-    ...(target === undefined ? {} : { target: (args) => target(args as z.infer<S>) }),
-    run: (args, context) => run(args as z.infer<S>, context),
+    ...rest, idempotency: 'compare',
+    prepare: (args, context) => prepare(args as z.infer<S>, context),
+    run: async (args, context) => (await prepare(args as z.infer<S>, context)).run(),
   }
 }
 
 export function refused(text: string): ToolOutcome {
   return { ok: false, exitCode: null, cause: 'refused', text, totalBytes: Buffer.byteLength(text), outputFile: null, wrote: false }
+}
+
+/** An answer that no program gave. */
+export function answered(text: string): ToolOutcome {
+  return { ok: true, exitCode: 0, cause: 'exited', text, totalBytes: Buffer.byteLength(text), outputFile: null, wrote: false }
 }
