@@ -2,7 +2,7 @@
 // A part stands between `<!-- generated: NAME -->` and `<!-- /generated -->`; everything around it is written by hand.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Catalog, commandExits, Config, faultTable, HardwareSnapshot, Job, JobEventBody, JobRequest, LedgerEntry, outcomeTable, Receipt } from '@hearth/protocol'
+import { BuildManifest, Catalog, commandExits, Config, faultTable, HardwareSnapshot, Job, JobEventBody, JobRequest, LedgerEntry, outcomeTable, Receipt } from '@hearth/protocol'
 import { doctorOfBoxes } from './hardware-docs.ts'
 import { fieldTable, markdownTable, unionTables } from './rules/schema-text.ts'
 import { readTree, type Tree, type Violation } from './rules/tree.ts'
@@ -15,6 +15,7 @@ export const parts: Readonly<Record<string, () => string>> = {
   'command-exits': () => markdownTable(['exit code', 'name'], Object.entries(commandExits).map(([name, exit]) => [String(exit), words(name)])),
   faults: () => markdownTable(['code', 'origin', 'exit code', 'HTTP status'],
     Object.entries(faultTable).map(([code, row]) => [`\`${code}\``, row.origin, String(row.exit), String(row.http)])),
+  'build-manifest': () => fieldTable(BuildManifest, false),
   'models-json': () => fieldTable(Catalog, true),
   'job-request': () => fieldTable(JobRequest, true),
   job: () => fieldTable(Job, false),

@@ -25,7 +25,7 @@ export const BuildManifest = z.strictObject({
   targets: z.array(z.enum(buildTargets)),
   release: z.string().describe('llama.cpp release, as node-llama-cpp names it'),
   commit: z.string().describe('commit of the source bundle; its history is squashed, so no other clone knows it'),
-  library: z.string().describe('version of node-llama-cpp; a build serves with no other one'),
+  library: z.string().describe('version of node-llama-cpp; its library serves with no other one'),
   flags: z.array(z.string()).describe('what cmake was given'),
   compiler: z.string().describe('name and version'),
   builtAt: z.int().describe('milliseconds since 1970'),
