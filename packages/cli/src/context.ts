@@ -3,7 +3,7 @@ import type { Paths } from '@hearth/protocol/paths'
 import { inkOf, type Ink } from './print.ts'
 
 export type Out = {
-  write(text: string): void
+  write(text: string | Uint8Array): void
   line(text?: string): void
   readonly tty: boolean
   readonly ink: Ink
@@ -62,7 +62,7 @@ function makeOut(stream: NodeJS.WriteStream, env: Host['env'], color: boolean, o
     onClosed()
   })
   const tty = stream.isTTY === true
-  const write = (text: string): void => {
+  const write = (text: string | Uint8Array): void => {
     if (open) stream.write(text)
   }
   return {

@@ -38,6 +38,20 @@ export class Client {
     }
   }
 
+  /** One request answered by bytes, as they come. Leaving the loop closes the connection. */
+  async *bytes(method: 'GET' | 'POST', path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const response = await this.#send(method, path, undefined, signal)
+    if ((response.statusCode ?? 500) >= 300) throw new FaultError(faultOf(parseJson(await readAll(response)), response.statusCode ?? 500))
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) yield chunk
+    } catch (error) {
+      if (signal?.aborted === true) return
+      throw new FaultError(this.#unreachable(error))
+    } finally {
+      response.destroy()
+    }
+  }
+
   #send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const payload = body === undefined ? null : JSON.stringify(body)

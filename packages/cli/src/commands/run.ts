@@ -3,7 +3,8 @@ import { fstatSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
-import type { JobRequestInput, ModelList, SubmitReply } from '@hearth/protocol'
+import type { JobRequestInput, JobResult, ModelList, SubmitReply } from '@hearth/protocol'
+import { jobResults } from '@hearth/protocol/workspace'
 import { usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -30,6 +31,7 @@ export const run: Command = {
       cwd: { type: 'string', value: 'DIR', help: 'folder to work in (default: this one)' },
       check: { type: 'string', value: 'CMD', multiple: true, help: 'shell command that decides whether the job is resolved' },
       model: { type: 'string', value: 'ID', help: 'model id, or scripted:FILE (default: jobs.model, else the best installed one)' },
+      result: { type: 'string', value: 'HOW', help: "in-place (undo with hearth undo), branch or diff: the last two work in a copy and leave the folder as it is (default: jobs.result)" },
       'max-steps': { type: 'string', value: 'N', help: 'steps at most (default: jobs.maxSteps of the configuration)' },
       'max-tokens': { type: 'string', value: 'N', help: 'tokens at most: prompt tokens evaluated plus generated ones (default: jobs.maxTokens)' },
       timeout: { type: 'string', value: 'TIME', help: 'time limit: seconds, or 90s, 10m, 1h30m (default: jobs.timeoutSeconds)' },
@@ -73,6 +75,7 @@ async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
     checks: args.list('check'),
     // The daemon has another working directory: a script's path is made absolute here.
     model: model?.startsWith('scripted:') === true ? `scripted:${resolve(ctx.cwd, model.slice('scripted:'.length))}` : model,
+    result: resultFrom(args.text('result')),
     maxSteps: args.whole('max-steps', 1),
     maxTokens: args.whole('max-tokens', 1),
     timeoutSeconds: args.seconds('timeout'),
@@ -87,6 +90,13 @@ async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
   const prompt = [words, input].filter((part) => part !== '').join('\n\n')
   if (prompt === '') throw usageFault("There is no prompt: give it as arguments or on standard input, e.g. hearth run 'say hello'.")
   return { prompt, ...request }
+}
+
+function resultFrom(word: string | null): JobResult | null {
+  if (word === null) return null
+  const found = jobResults.find((result) => result.replace('_', '-') === word.replace('_', '-'))
+  if (found === undefined) throw usageFault(`--result is in-place, branch or diff, not '${word}'.`)
+  return found
 }
 
 function tagsFrom(words: readonly string[]): Record<string, string> {

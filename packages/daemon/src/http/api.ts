@@ -8,6 +8,7 @@ import type { Feed } from '../queue/feed.ts'
 import type { Intake } from '../queue/intake.ts'
 import type { Runner } from '../queue/runner.ts'
 import type { Store } from '../store/store.ts'
+import type { Workspaces } from '../workspace/workspaces.ts'
 import type { LoopbackState } from './loopback.ts'
 import type { Chats } from './openai/chat.ts'
 import type { Conversations } from './openai/conversations.ts'
@@ -21,6 +22,7 @@ export type Api = {
   intake: Intake
   feed: Feed
   parts: Parts
+  workspaces: Workspaces
   transfers: Transfers
   keys: Keys
   chats: Chats

@@ -46,7 +46,7 @@ export class Intake {
     const model = await this.#chooseModel(asked.model, principal)
     const id = newId()
     await this.#o.runner.accept({
-      id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class) }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
+      id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class), result: asked.result ?? this.#o.config.jobs.result }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
     })
     const job = this.#o.store.read.job(id)
     if (job === null) throw new FaultError(fault('internal', { problem: `job ${id} was stored and cannot be read` }))

@@ -11,15 +11,17 @@ import { metered } from '../meter/meter.ts'
 import type { Parts } from '../parts.ts'
 import type { NewJob } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
+import type { Workspaces } from '../workspace/workspaces.ts'
 import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
-import { decide, emptyQueue, type QueueEffect, type QueueEvent } from './scheduler.ts'
+import { decide, emptyQueue, overlaps, type QueueEffect, type QueueEvent } from './scheduler.ts'
 
 export type RunnerOptions = {
   store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
   /** The real path of a folder that a job may work in. Throws FaultError `bad_cwd`. */
   usable(path: string): Promise<string>
+  workspaces: Workspaces
   now?: () => number
 }
 
@@ -49,6 +51,11 @@ export class Runner {
 
   get waiting(): number {
     return this.#queue.waiting.length
+  }
+
+  /** The job that works in this folder now, in one inside it or in one around it. */
+  runningIn(folder: string): string | null {
+    return this.#queue.running.find(({ workspace }) => overlaps(workspace, folder))?.id ?? null
   }
 
   /** Picks up every job that is not over, as the rows have it. The same path serves a clean start and a start after a crash. */
@@ -157,6 +164,11 @@ export class Runner {
     const worker = parts.workers().find((status) => status.model === job.model)
     if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: 'it was not in memory' })
 
+    const place = await this.#o.workspaces.open(job, past, abort.signal)
+    if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
+    if ('fault' in place) return faultEnd(place.fault)
+    for (const event of place.events) await this.#emit(job.id, event)
+
     const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
     const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
     const timer = setTimeout(() => abort.abort(timeout), Math.min(longestTimerMs, Math.max(0, timeoutSeconds * 1000 - beforeMs)))
@@ -167,14 +179,16 @@ export class Runner {
     }
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
-      return await runAgent({
-        jobId: job.id, request: job.request, attempt, seed, past, outputDir, timeoutSeconds,
+      const end = await runAgent({
+        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds,
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox, emit, now: this.#now }, abort.signal)
+      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port }, abort.signal)
+      if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
+      return end
     } finally {
       clearTimeout(timer)
     }

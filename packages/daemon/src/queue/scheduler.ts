@@ -96,6 +96,6 @@ function whyWaiting(state: QueueState, job: Waiting, position: number): string {
 }
 
 /** Same folder, or one inside the other. Both are real absolute paths. */
-function overlaps(a: string, b: string): boolean {
+export function overlaps(a: string, b: string): boolean {
   return a === b || a.startsWith(b + sep) || b.startsWith(a + sep)
 }
