@@ -49,11 +49,13 @@ const cases: readonly [name: string, facts: Partial<Facts>, state: 'warn' | 'fai
   ['sandbox', { sandbox: { available: false, limits: 'none', detail: 'x', fault: fault('sandbox_unavailable', { why: 'bubblewrap is not installed', remedy: 'Install bubblewrap.' }) } }, 'fail', /^Install bubblewrap\.$/],
   ['sandbox', { sandbox: { ...good.sandbox, limits: 'weak' } }, 'warn', /strict/],
   ['engine sandbox', {}, 'warn', /Set engine\.sandbox to "bwrap"/, { engine: { sandbox: 'off' } }],
+  ['engine check', {}, 'warn', /Set engine\.goldenCheck to "on"/, { engine: { goldenCheck: 'off' } }],
   ['model', { models: [], defaultModel: null }, 'warn', /hearth models pull/],
   ['model', { models: [{ ...model, installed: false }] }, 'warn', /hearth models pull m/],
   ['model', { models: [{ ...model, problem: 'its size is 5, expected 6' }] }, 'fail', /hearth models pull m/],
   ['worker m', { workers: [{ ...worker, state: 'broken' }] }, 'fail', /hearth models reset m/],
   ['worker m', { workers: [{ ...worker, state: 'failed' }] }, 'warn', /started again by itself/],
+  ['worker m', { workers: [{ ...worker, state: 'ready', distrusted: 'the built-in engine (vulkan) gave wrong tokens; the built-in engine (cpu) serves instead' }] }, 'warn', /hearth models reset m/],
 ]
 for (const [name, facts, state, remedy, settings] of cases) {
   test(`${name} is ${state} when ${JSON.stringify(settings ?? facts)}`, () => {

@@ -185,6 +185,19 @@ test('where the CPU has no room, or the library took the CPU by itself, there is
   assert.deepEqual(fellBack.tried, ['auto'], 'auto was the CPU already')
 })
 
+test('nobody waits any more when the tokens turn out wrong: it rests, and the next request begins with the next choice', async (t) => {
+  const { supervisor, ready, tried, states } = supervised(t, { vulkan: 'vulkan-garbage', cpu: 'knows' })
+  const leave = new AbortController()
+  const first = supervisor.ready(leave.signal)
+  leave.abort()
+  assert.equal(await first, 'aborted')
+  while (supervisor.phase !== 'stopped') await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(tried, ['vulkan'])
+  assert.equal('ready' in await ready(), true)
+  assert.deepEqual(tried, ['vulkan', 'cpu'])
+  assert.deepEqual(states, ['starting', 'stopped', 'starting', 'ready'])
+})
+
 test('answers that go to the wrong request are found though each alone is right', async (t) => {
   const { ready } = supervised(t, { cpu: 'knows-one' })
   const answer = await ready()

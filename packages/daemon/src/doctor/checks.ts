@@ -36,7 +36,7 @@ const fail = (name: string, detail: string, remedy: string): Check => ({ name, s
 export function examine(facts: Facts, config: Config): Check[] {
   return [
     node(facts), sqlite(facts), database(facts), ...facts.folders.map((folder) => folderCheck(folder, facts.uid)), socket(facts),
-    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), engineSandbox(config), defaultModel(facts), ...facts.workers.map(worker),
+    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker),
   ]
 }
 
@@ -105,6 +105,11 @@ function sandbox({ sandbox: report }: Facts, config: Config): Check {
 function engineSandbox(config: Config): Check {
   return config.engine.sandbox === 'bwrap' ? ok('engine sandbox', 'the engine worker runs in bubblewrap')
     : warn('engine sandbox', 'the engine worker runs unconfined', 'Set engine.sandbox to "bwrap".')
+}
+
+function goldenCheck(config: Config): Check {
+  return config.engine.goldenCheck === 'on' ? ok('engine check', 'each engine must continue known texts rightly before it serves')
+    : warn('engine check', 'an engine that gives wrong tokens would serve them', 'Set engine.goldenCheck to "on".')
 }
 
 function defaultModel({ models, defaultModel: id }: Facts): Check {
