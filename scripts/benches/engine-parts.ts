@@ -14,7 +14,7 @@ export function benchHome(): { home: string; remove(): void } {
   return { home, remove: () => rmSync(home, { recursive: true, force: true }) }
 }
 
-/** `model` and `other` are two files to the daemon, which loads one at a time. */
+/** `model` and `other` are two files to the daemon; with `maxModels: 1` loading one unloads the other. */
 export async function openEngine({ root, model: path }: Context, home: string, engine: Partial<Config['engine']>): Promise<EngineParts> {
   const parts = composeParts({
     config: Config.parse({ engine: { backend: 'cpu', ...engine } }), paths: resolvePaths({ HEARTH_HOME: home }, process.getuid?.() ?? 0),

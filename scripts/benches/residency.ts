@@ -88,7 +88,7 @@ function rendered(session: number, turn: number): string {
 
 async function ours(context: Context): Promise<Peer> {
   const { home, remove } = benchHome()
-  const open = (): Promise<EngineParts> => openEngine(context, home, { threads, contextTokens, sequences })
+  const open = (): Promise<EngineParts> => openEngine(context, home, { threads, contextTokens, sequences, maxModels: 1 })
   const warm = async (parts: EngineParts): Promise<EngineParts> => {
     await timed(parts.model, { messages: [{ role: 'user', text: 'Hello' }], maxTokens: 1, purpose: 'bench' })
     return parts

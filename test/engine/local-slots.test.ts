@@ -1,8 +1,7 @@
-// Which sequence serves which request, who waits, and in what order; and which model may be loaded.
+// Which sequence serves which request, who waits, and in what order.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JobClass } from '@hearth/protocol'
-import { Residency } from '../../packages/engine/src/local/residency.ts'
 import { Slots, type Slot } from '../../packages/engine/src/local/slots.ts'
 import { defaultThreads } from '../../packages/engine/src/local/threads.ts'
 
@@ -112,34 +111,6 @@ test('waiting is first come first served inside a class, a higher class goes fir
   current.free()
   current.free()
   assert.equal(all.busy, 0)
-})
-
-test('one model at a time: another one waits until nobody holds the first, and is not overtaken', async () => {
-  const log: string[] = []
-  const a = { unload: async () => { log.push('unload a') } }
-  const b = { unload: async () => { log.push('unload b') } }
-  const residency = new Residency()
-  const never = new AbortController().signal
-  const held = async (resident: typeof a) => {
-    const hold = await residency.hold(resident, never)
-    assert.ok(hold !== 'aborted')
-    return hold
-  }
-  const first = await held(a)
-  const second = await held(a)
-  const other = held(b).then((hold) => { log.push('b is held'); return hold })
-  const third = held(a).then((hold) => { log.push('a is held again'); return hold })
-  const left = new AbortController()
-  const aborted = residency.hold(b, left.signal)
-  left.abort()
-  assert.equal(await aborted, 'aborted')
-  first.release()
-  first.release()
-  assert.deepEqual(log, [])
-  second.release()
-  ;(await other).release()
-  ;(await third).release()
-  assert.deepEqual(log, ['unload a', 'b is held', 'unload b', 'a is held again'])
 })
 
 test('threads: one on a small machine, else the physical cores', () => {

@@ -127,7 +127,7 @@ test('after a stop and a start every conversation goes on, also the ones that la
 
 test('another model in between: the first one goes on where it was, and neither gets the memory of the other', async (t) => {
   const dir = await folder(t)
-  const { engine, model } = engineAt(t, dir)
+  const { engine, model } = engineAt(t, dir, { engine: { maxModels: 1 } })
   const path = join(dir, 'other.gguf')
   await copyFile(starterPath(), path)
   const other = engine.model({ ...starter(), id: 'other', path })

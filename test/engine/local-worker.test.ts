@@ -140,6 +140,8 @@ test('a new session finds its place while others stream without a pause', async 
 
 test('five streams on two sequences: the others wait with their position, a higher class goes first', async (t) => {
   const { model } = started(t, { engine: { sequences: 2 } })
+  // Who waits for the load already goes by class; here they come to a loaded model.
+  assert.equal(codeOf(await ask(model, { ...short, maxTokens: 1 })), 'max_tokens')
   const order: string[] = []
   const positions: string[] = []
   const classes = ['batch', 'job', 'batch', 'job', 'interactive'] as const
@@ -174,11 +176,11 @@ test('generation ends at the edge of the window, not beyond it', async (t) => {
   assert.ok(answer.end.usage.promptTokens > 450, String(answer.end.usage.promptTokens))
 })
 
-test('two model files: one worker at a time, never inside a stream; an idle one is unloaded', async (t) => {
+test('two model files and room for one: one worker at a time, never inside a stream; an idle one is unloaded', async (t) => {
   const other = join(dir, 'other.gguf')
   await symlink(starterPath(), other)
   const states: string[] = []
-  const { engine, model } = started(t, { engine: { idleUnloadSeconds: 1 }, onState: (status) => states.push(`${status.model} ${status.state}`) })
+  const { engine, model } = started(t, { engine: { idleUnloadSeconds: 1, maxModels: 1 }, onState: (status) => states.push(`${status.model} ${status.state}`) })
   const second = engine.model({ ...starter(), id: 'other', path: other })
   const long = ask(model, { ...story, maxTokens: 60 })
   const [first, last] = await Promise.all([long, ask(second, short)])

@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path'
 import { fault, type Config, type Paths } from '@hearth/protocol'
 import { createDoor } from './egress/door.ts'
+import { loadedModels } from './loaded.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
 import type { Store } from './store/store.ts'
@@ -69,6 +70,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
       const plan = await (await engines()).plan(found.model)
       return plan === null ? { ok: false, fault: fault('bad_file', { path: found.model.path, problem: 'it or one of its parts cannot be read' }) } : { ok: true, plan }
     },
+    loaded: loadedModels({ models: config.engine.models, find: async (id) => (await models()).resolve(id), engine: engines, log: line('engine') }),
     workers: () => engineNow?.workers() ?? [],
     reset: async (id) => {
       if (engineNow === null) return false

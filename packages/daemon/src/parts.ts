@@ -1,5 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, MemoryPlan, Model, ModelDetail, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -28,6 +28,15 @@ export type BuildShelf = {
   remove(name: string): Promise<void>
 }
 
+/** What is in the memory of this box, and stays there. Streams end with `done` or `failed`. */
+export type Loaded = {
+  load(id: string, options: { pin: boolean }, signal: AbortSignal): AsyncIterable<LoadEvent>
+  unload(id: string, options: { wait: boolean }, signal: AbortSignal): AsyncIterable<LoadEvent>
+  pin(id: string, pinned: boolean): Promise<Found<{ worker: WorkerStatus | null }>>
+  /** Loads what the configuration names, one after the other; what fails is logged. */
+  preload(signal: AbortSignal): Promise<void>
+}
+
 /** Each is loaded at first use: an idle daemon holds none of them. */
 export type Parts = {
   agent(): Promise<RunAgent>
@@ -42,6 +51,7 @@ export type Parts = {
   model(id: string): Promise<Found<{ model: Model }>>
   /** What loading this model now would take; a fault when it is not installed or its file cannot be read. */
   plan(id: string): Promise<Found<{ plan: MemoryPlan }>>
+  readonly loaded: Loaded
   /** Empty while the engine was not needed. */
   workers(): WorkerStatus[]
   /** Closes the circuit of a model's worker again. False when there is no such worker. */

@@ -88,6 +88,9 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     keys.onChange = () => void loopback.want(keys.usable())
     await loopback.want(keys.usable())
     runner.recover()
+    // A daemon that ends soon again is not asked to hold models. Others load them when they have said that they are ready.
+    const loading = new AbortController()
+    if (idleExitSeconds === null) setImmediate(() => void parts.loaded.preload(loading.signal))
 
     const busy = (): boolean => runner.running + runner.waiting + transfers.count + socket.connections() + loopback.connections > 0
     const idle = idleExitSeconds === null ? null : watchIdle(busy, idleExitSeconds * 1000, () => wish.resolve({ reason: `idle for ${idleExitSeconds} s`, broken: false }))
@@ -95,6 +98,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       wish: wish.promise,
       async stop(graceMs) {
         if (idle !== null) clearInterval(idle)
+        loading.abort()
         await runner.stop(graceMs)
         feed.close()
         await transfers.close()

@@ -1,19 +1,19 @@
-// Owns the local models of one daemon: one supervised worker for each model file, at most one loaded at a time. The only way in for the daemon.
+// Owns the local models of one daemon: one supervised worker for each model file, as many in memory as fit. The only way in for the daemon.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { fault, type Config, type Confine, type Fault, type MemoryPlan, type Model, type WorkerStatus } from '@hearth/protocol'
+import { fault, type Config, type Confine, type Fault, type JobClass, type MemoryPlan, type Model, type WorkerStatus } from '@hearth/protocol'
 import { driverOf } from './golden/driver.ts'
 import { Passes } from './golden/passes.ts'
 import { choicesOf, Trust, type Choice } from './golden/trust.ts'
 import type { InstalledModel } from './installed.ts'
-import { planLoad } from './load-plan.ts'
+import { Keeping } from './keeping.ts'
 import { Forecast } from './local/forecast.ts'
 import { Handover } from './local/handover.ts'
-import { LocalModel, type Hold } from './local/local-model.ts'
+import { LocalModel } from './local/local-model.ts'
 import { launcher, type Launch } from './local/process.ts'
-import { Residency } from './local/residency.ts'
+import type { Waits } from './local/residency.ts'
 import { Slots } from './local/slots.ts'
 import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
@@ -44,6 +44,8 @@ export type EngineOptions = {
   onState?: (status: WorkerStatus) => void
 }
 
+export type LoadOptions = { pin?: boolean; class?: JobClass; signal: AbortSignal; waits?: Waits }
+
 type Open = {
   id: string
   load: Load
@@ -52,7 +54,6 @@ type Open = {
   slots: Slots
   forecast: Forecast
   handover: Handover | null
-  planning: Promise<MemoryPlan | null> | null
 }
 
 // A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
@@ -66,7 +67,7 @@ const passedOn = /^(GGML_|VK_|HSA_)|^(AMD_VULKAN_ICD|MESA_SHADER_CACHE_DIR|LP_NU
 export class Engine {
   readonly #options: EngineOptions
   readonly #open = new Map<string, Open>()
-  readonly #residency = new Residency()
+  readonly #keeping: Keeping
   readonly #probes = new Probes()
   readonly #builds: Builds | null
   readonly #passes: Passes
@@ -74,6 +75,11 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options
+    const { config, hardwareRoot, log } = options
+    this.#keeping = new Keeping({
+      config, hardwareRoot, log, wish: (installed) => this.#wish(installed),
+      saved: () => ({ limitBytes: options.cacheDir === undefined ? 0 : config.savedStateBytes, usedBytes: this.#states?.used.memory ?? 0 }),
+    })
     this.#builds = options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root)
     this.#passes = new Passes(options.cacheDir ?? null, options.log)
   }
@@ -83,42 +89,44 @@ export class Engine {
     const open = this.#of(installed)
     return new LocalModel({
       installed, supervisor: open.supervisor, slots: open.slots, forecast: open.forecast, handover: open.handover, contextTokens: this.#window(installed),
-      hold: (signal) => this.#hold(installed, open, signal),
+      hold: (wish) => this.#keeping.hold(installed.path, wish), turn: (wish) => this.#keeping.turn(installed.path, wish),
     })
   }
 
-  /** What loading this model now would take and whether it fits; null when its file cannot be read. */
+  /** What loading this model now would take, whether it fits and who would leave for it; null when its file cannot be read. */
   async plan(installed: InstalledModel): Promise<MemoryPlan | null> {
-    const { config, hardwareRoot } = this.#options
-    const draft = this.#served(installed) ? config.adapters.llamaServer.draftModel : null
-    return await planLoad(installed, this.#load(installed, this.#open.get(installed.path)?.load.backend), config.savedStateBytes, draft, hardwareRoot)
+    return await this.#keeping.plan(installed)
   }
 
-  /** The right to use the model. Before a load the box is asked what it can give: the load is made smaller, or refused with the numbers. */
-  async #hold(installed: InstalledModel, open: Open, signal: AbortSignal): Promise<Hold | 'aborted' | { fault: Fault }> {
-    const held = await this.#residency.hold(open.supervisor, signal)
-    const { phase } = open.supervisor
-    if (held === 'aborted' || phase === 'ready' || phase === 'starting' || phase === 'draining') return held
-    // One plan for all who wait for this load, so that they also go on in the order in which they came.
-    open.planning ??= this.plan(installed).finally(() => { open.planning = null })
-    const planned = await open.planning.catch((error: unknown) => {
+  /** Loads it without asking it anything; a pin stands from the moment it is in memory. `waits` hears what it waits for. */
+  async load(installed: InstalledModel, { pin = false, class: jobClass = 'interactive', signal, waits }: LoadOptions): Promise<'loaded' | 'aborted' | { fault: Fault }> {
+    const { supervisor } = this.#of(installed)
+    const held = await this.#keeping.hold(installed.path, { class: jobClass, signal, waits })
+    if (held === 'aborted' || 'fault' in held) return held
+    try {
+      if (supervisor.phase !== 'ready') waits?.(1, `loading '${installed.id}'`)
+      const ready = await supervisor.ready(signal)
+      if (ready === 'aborted' || 'fault' in ready) return ready
+      if (pin) this.#keeping.pin(installed.id, true)
+      return 'loaded'
+    } finally {
       held.release()
-      throw error
-    })
-    if (planned === null || open.supervisor.phase !== phase) return held
-    if (planned.verdict === 'refused') {
-      held.release()
-      return { fault: fault('does_not_fit', { said: planned.said, remedy: planned.remedy ?? "Run 'hearth doctor'." }) }
     }
-    if (planned.verdict === 'smaller') this.#options.log(`${planned.said} ${planned.remedy ?? ''}`)
-    open.load.contextTokens = planned.contextTokens
-    open.load.sequences = planned.sequences
-    return held
+  }
+
+  /** Gives its memory back and keeps its conversations. Refused while it answers, unless the caller waits; nothing is ended in the middle. */
+  async unload(installed: InstalledModel, { wait, signal, waits }: { wait: boolean; signal: AbortSignal; waits?: Waits }): Promise<'done' | 'aborted' | { fault: Fault }> {
+    return await this.#keeping.unload(installed.path, wait, { class: 'interactive', signal, waits })
+  }
+
+  /** Until the end of the daemon, also for a model that is not in memory. */
+  pin(modelId: string, pinned: boolean): void {
+    this.#keeping.pin(modelId, pinned)
   }
 
   /** Every worker that was ever asked for, also stopped ones. */
   workers(): WorkerStatus[] {
-    return [...this.#open.values()].map(statusOf)
+    return [...this.#open.values()].map((open) => this.#statusOf(open))
   }
 
   /** Closes the open circuit of a model and forgets what its tokens were distrusted for; unknown ids are ignored. */
@@ -132,6 +140,7 @@ export class Engine {
 
   /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
   async close(): Promise<void> {
+    this.#keeping.close()
     await Promise.all([...this.#open.values()].map(async (open) => {
       if (open.handover !== null) await open.supervisor.settle(settleMs)
       await open.supervisor.close()
@@ -164,17 +173,19 @@ export class Engine {
       identity: async (choice, ready) => ({ ...this.#engineOf(choice, ready), driver: await driverOf(ready.backend), model: identityOf(installed.path) }),
     })
     const supervisor: Supervisor = new Supervisor({
-      model: installed.id, load, log, timing: { idleUnloadMs: config.idleUnloadSeconds * 1000 },
+      model: installed.id, load, log,
       launch: trust.launch, prepare: () => trust.prepare(), check: (ready, converse) => trust.check(ready, converse),
       beforeEnd: async () => await open.handover?.keepAll(),
       onState: (phase) => {
         if (phase === 'starting') slots.forget()
-        onState?.(statusOf(open))
+        onState?.(this.#statusOf(open))
+        this.#keeping.changed()
       },
     })
     const handover = states === null ? null : new Handover({ states, slots, supervisor, forecast, load, log })
-    const open: Open = { id: installed.id, load, supervisor, trust, slots, forecast, handover, planning: null }
+    const open: Open = { id: installed.id, load, supervisor, trust, slots, forecast, handover }
     this.#open.set(installed.path, open)
+    this.#keeping.add({ installed, supervisor, load })
     return open
   }
 
@@ -231,6 +242,22 @@ export class Engine {
         readOnly: [...filesOf(installed.path), ...(adapter.draftModel === null ? [] : filesOf(adapter.draftModel)), ...found.readOnly, ...adapter.readOnlyPaths],
       },
     })
+  }
+
+  /** The load as it is wished now, on the backend that was last chosen for it. A llama-server keeps prompts that lost their slot by itself. */
+  #wish(installed: InstalledModel) {
+    const { cacheMiB, draftModel } = this.#options.config.adapters.llamaServer
+    const served = this.#served(installed)
+    return { load: this.#load(installed, this.#open.get(installed.path)?.load.backend), draftPath: served ? draftModel : null, cacheBytes: served ? cacheMiB * 2 ** 20 : 0 }
+  }
+
+  #statusOf(open: Open): WorkerStatus {
+    const { state, pid, restarts, lastFault, ready, running } = open.supervisor.status
+    return {
+      model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null, build: open.load.build?.name ?? null,
+      contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting, ...this.#keeping.placeOf(open.load.modelPath),
+      ...(open.trust.distrusted === null ? {} : { distrusted: open.trust.distrusted }),
+    }
   }
 
   #savedStates(): SavedStates | null {
@@ -293,13 +320,4 @@ function filesOf(path: string): string[] {
   const split = /^(.*)-00001-of-(\d{5})\.gguf$/.exec(path)
   const parts = split === null ? [path] : Array.from({ length: Number(split[2]) }, (_, i) => `${split[1]}-${String(i + 1).padStart(5, '0')}-of-${split[2]}.gguf`)
   return [...new Set(parts.flatMap((part) => (existsSync(part) ? [part, realpathSync(part)] : [part])))]
-}
-
-function statusOf(open: Open): WorkerStatus {
-  const { state, pid, restarts, lastFault, ready, running } = open.supervisor.status
-  return {
-    model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null, build: open.load.build?.name ?? null,
-    contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting,
-    ...(open.trust.distrusted === null ? {} : { distrusted: open.trust.distrusted }),
-  }
 }

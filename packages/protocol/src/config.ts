@@ -34,6 +34,14 @@ export const EndpointConfig = z.strictObject({
 })
 export type EndpointConfig = z.infer<typeof EndpointConfig>
 
+/** How one model is kept in memory, against what holds for all. */
+export const ModelKeeping = z.strictObject({
+  pinned: z.boolean().default(false).describe('never unloaded by itself, neither for another model nor because nobody asks'),
+  preload: z.boolean().default(false).describe('loaded when the daemon starts'),
+  idleUnloadSeconds: z.int().min(0).optional().describe('instead of engine.idleUnloadSeconds'),
+})
+export type ModelKeeping = z.infer<typeof ModelKeeping>
+
 export const Config = z.strictObject({
   engine: z.strictObject({
     sandbox: z.enum(['bwrap', 'off']).default('bwrap').describe('run the engine worker in bubblewrap; off = the owner accepts an unconfined worker'),
@@ -45,6 +53,8 @@ export const Config = z.strictObject({
     speculation: z.enum(['off', 'lookup']).nullable().default(null).describe('null = as `hearth tune` measured, else off; lookup: greedy text that repeats what was there before is guessed ahead and checked in one evaluation, while that is measured to be faster and at most two streams run'),
     goldenCheck: z.enum(['on', 'off']).default('on').describe('after a load, texts that every language model continues are tried, once for each file, engine, driver and setting; what gives wrong tokens never serves. off = the owner trusts them all'),
     idleUnloadSeconds: z.int().min(0).default(1800).describe('unload a model after this long without a request; 0 = never'),
+    maxModels: z.int().min(1).nullable().default(null).describe('models in memory at the same time; null = as many as fit'),
+    models: z.record(z.string(), ModelKeeping).default({}).describe('by id: how long a model stays in memory'),
     adapters: z.strictObject({
       llamaServer: LlamaServerConfig.prefault({}),
     }).prefault({}),

@@ -1,6 +1,6 @@
 // Owns `hearth status`.
 import { Client } from '@hearth/protocol/client'
-import type { StatusReply } from '@hearth/protocol'
+import type { StatusReply, WorkerStatus } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { bytes, count, duration, fields, table } from '../print.ts'
@@ -41,12 +41,20 @@ export const status: Command = {
     const rows = reply.workers.map((worker) => [
       oneLine(worker.model), { text: worker.state, ink: worker.state === 'ready' ? ink.green : worker.state === 'failed' || worker.state === 'broken' ? ink.red : ink.yellow },
       String(worker.pid ?? '-'), oneLine(worker.backend ?? '-'), worker.contextTokens === null ? '-' : count(worker.contextTokens),
-      `${worker.busy} of ${worker.sequences ?? '?'}`, String(worker.waiting), String(worker.restarts), oneLine(worker.lastFault ?? ''),
+      worker.memoryBytes === undefined || worker.memoryBytes === null ? '-' : bytes(worker.memoryBytes), `${worker.busy} of ${worker.sequences ?? '?'}`, String(worker.waiting), keptText(worker), String(worker.restarts), oneLine(worker.lastFault ?? ''),
     ])
     const right = { side: 'right' as const }
-    const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'PID', ...right }, { title: 'BACKEND' }, { title: 'CONTEXT', ...right }, { title: 'BUSY', ...right }, { title: 'WAITING', ...right }, { title: 'RESTARTS', ...right }, { title: 'LAST FAULT' }]
+    const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'PID', ...right }, { title: 'BACKEND' }, { title: 'CONTEXT', ...right }, { title: 'MEMORY', ...right }, { title: 'BUSY', ...right }, { title: 'WAITING', ...right }, { title: 'KEPT' }, { title: 'RESTARTS', ...right }, { title: 'LAST FAULT' }]
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
     for (const { model, distrusted } of reply.workers) if (distrusted !== undefined) ctx.out.line(ink.yellow(oneLine(`${model}: ${distrusted}`)))
     return 0
   },
+}
+
+/** How long it stays in memory. */
+function keptText({ memoryBytes, pinned, busy, idleSince, unloadsAt }: WorkerStatus): string {
+  if (memoryBytes === undefined || memoryBytes === null) return pinned === true ? 'pinned' : '-'
+  const idle = idleSince === undefined || idleSince === null || busy > 0 ? '' : `idle ${duration(Date.now() - idleSince).replace(/\.\d s/, ' s')}`
+  const until = pinned === true ? 'pinned' : unloadsAt === undefined || unloadsAt === null ? '' : `${duration(Math.max(0, unloadsAt - Date.now())).replace(/\.\d s/, ' s')} left`
+  return [idle, until].filter((text) => text !== '').join(', ') || '-'
 }

@@ -10,11 +10,12 @@ import { engineRoutes } from './engine.ts'
 import { jobRoutes } from './jobs.ts'
 import { keptRoutes } from './kept.ts'
 import { keyRoutes } from './keys.ts'
+import { loadedRoutes } from './loaded.ts'
 import { modelRoutes } from './models.ts'
 import { openAiRoutes } from './openai/routes.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...keptRoutes, ...modelRoutes, ...engineRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

@@ -29,6 +29,8 @@ export type PlanWishes = {
   batchTokens: number
   /** Memory that saved conversations may take. */
   savedStateBytes: number
+  /** What this load may take, when the places of other models are counted; default: what is free. */
+  freeBytes?: number
 }
 
 type Part = MemoryPlan['parts'][number]
@@ -65,9 +67,29 @@ export function partsOf(facts: ModelFacts & { shape: ModelShape }, size: Size, w
 
 const sum = (parts: readonly Part[]): number => parts.reduce((total, part) => total + part.bytes, 0)
 
+/** Bytes as wished, and of the smallest load that is any use (what `plan` shrinks to). `certain`: false = the file or the box does not tell enough. */
+export function needOf(facts: ModelFacts, snapshot: HardwareSnapshot, wishes: PlanWishes): { fullBytes: number; leastBytes: number; certain: boolean } {
+  const budget = budgetOf(snapshot, wishes.on)
+  const { shape } = facts
+  if (budget === null || shape === null) return { fullBytes: facts.tensorBytes, leastBytes: facts.tensorBytes, certain: false }
+  const counted = countedIn(budget, wishes)
+  const at = (size: Size): number => sum(partsOf({ ...facts, shape }, size, counted))
+  return { fullBytes: at(wishes), leastBytes: at(leastOf(wishes)), certain: true }
+}
+
+/** Saved conversations lie in system memory, so they cost a carve-out nothing. */
+function countedIn(budget: Budget, wishes: PlanWishes): PlanWishes {
+  return budget.place === 'vram' ? { ...wishes, savedStateBytes: 0 } : wishes
+}
+
+function leastOf({ contextTokens }: Size): Size {
+  return { contextTokens: Math.min(contextTokens, leastContextTokens), sequences: 1 }
+}
+
 /** The plan of one model. Shrinks the context first (to 4,096 at least), then the sequences; says what it shrank. */
 export function plan(facts: ModelFacts, snapshot: HardwareSnapshot, wishes: PlanWishes): MemoryPlan {
-  const budget = budgetOf(snapshot, wishes.on)
+  const found = budgetOf(snapshot, wishes.on)
+  const budget = found === null || wishes.freeBytes === undefined ? found : { ...found, freeBytes: Math.min(found.limitBytes, wishes.freeBytes) }
   const wished: Size = { contextTokens: wishes.contextTokens, sequences: wishes.sequences }
   const base = {
     model: facts.id, place: budget?.place ?? null, totalBytes: budget?.totalBytes ?? null, limitBytes: budget?.limitBytes ?? null, freeBytes: budget?.freeBytes ?? null,
@@ -80,8 +102,7 @@ export function plan(facts: ModelFacts, snapshot: HardwareSnapshot, wishes: Plan
     return { ...base, ...wished, verdict: 'unknown', parts, neededBytes: facts.tensorBytes, said: `${facts.id} has ${gib(facts.tensorBytes)} of weights; ${why}.`, remedy: null }
   }
   const known = { ...facts, shape }
-  // Saved conversations lie in system memory, so they cost a carve-out nothing.
-  const counted = { ...wishes, savedStateBytes: budget.place === 'vram' ? 0 : wishes.savedStateBytes }
+  const counted = countedIn(budget, wishes)
   const at = (size: Size): Part[] => partsOf(known, size, counted)
   const fits = (size: Size): boolean => sum(at(size)) <= budget.freeBytes
   const answer = (verdict: MemoryPlan['verdict'], size: Size, said: string, remedy: string | null): MemoryPlan => {
@@ -97,7 +118,7 @@ export function plan(facts: ModelFacts, snapshot: HardwareSnapshot, wishes: Plan
     const said = `${facts.id} would need ${gib(sum(at(wished)))} with ${sizeText(wished)}; it fits into ${where} with ${sizeText(smaller)} (${gib(sum(at(smaller)))}).`
     return answer('smaller', smaller, said, remedy)
   }
-  const least: Size = { contextTokens: Math.min(wished.contextTokens, leastContextTokens), sequences: 1 }
+  const least = leastOf(wished)
   const said = `${facts.id} needs at least ${gib(sum(at(least)))} (${sizeText(least)}), and ${placeName[budget.place]} can give ${gib(budget.freeBytes)} of ${gib(budget.totalBytes)}.`
   return answer('refused', least, said, remedy)
 }

@@ -1,6 +1,6 @@
 // Owns the port `Model` for one file on this box: checks, prompt, slot, run and the event order. Never throws; knows no process and no token.
 import { randomBytes, randomInt } from 'node:crypto'
-import { fault, faultFrom, noUsage, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type Usage } from '@hearth/protocol'
+import { fault, faultFrom, noUsage, type Fault, type JobClass, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type StopReason, type Timings, type Usage } from '@hearth/protocol'
 import type { InstalledModel } from '../installed.ts'
 import type { Forecast } from './forecast.ts'
 import type { Handover, Restored } from './handover.ts'
@@ -8,6 +8,7 @@ import { checkRequest } from '../request.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Slot, Slots } from './slots.ts'
 import { nativeFault } from './supervision.ts'
+import type { Held, Wish } from './residency.ts'
 import type { RunMessage, Supervisor } from './supervisor.ts'
 import type { CallEvent } from './template/calls.ts'
 import { planRequest, type Plan } from './template/plan.ts'
@@ -16,7 +17,7 @@ import type { Generate, Inspection, RunFigures } from './wire.ts'
 
 /** Keeps a model's worker loaded while it is held. */
 export type Hold = { release(): void }
-export type HoldModel = (signal: AbortSignal) => Promise<Hold | 'aborted' | { fault: Fault }>
+export type HoldModel = (wish: Wish) => Promise<Held>
 
 export type LocalModelOptions = {
   installed: InstalledModel
@@ -26,6 +27,8 @@ export type LocalModelOptions = {
   /** Null when no state is ever saved. */
   handover: Handover | null
   hold: HoldModel
+  /** The right to compute, once it is loaded: on a CPU models may have to take turns. */
+  turn: HoldModel
   /** Window before the first load; afterwards the worker's own figure counts. */
   contextTokens: number
 }
@@ -56,21 +59,24 @@ export class LocalModel implements Model {
       return
     }
     let hold: Hold | null = null
+    let turn: Hold | null = null
     try {
-      const held = await this.#options.hold(signal)
-      if (held === 'aborted') {
-        yield call.done('cancelled')
-        return
-      }
-      if ('fault' in held) {
-        yield call.failed(held.fault)
-        return
-      }
+      const held = yield* waitFor(this.#options.hold, checked.request.class, signal)
+      if (held === 'aborted') return yield call.done('cancelled')
+      if ('fault' in held) return yield call.failed(held.fault)
       hold = held
+      const ready = await this.#options.supervisor.ready(signal)
+      if (ready === 'aborted') return yield call.done('cancelled')
+      if ('fault' in ready) return yield call.failed(ready.fault)
+      const taken = yield* waitFor(this.#options.turn, checked.request.class, signal)
+      if (taken === 'aborted') return yield call.done('cancelled')
+      if ('fault' in taken) return yield call.failed(taken.fault)
+      turn = taken
       yield* this.#answer(checked.request, signal, call)
     } catch (error) {
       if (!call.ended) yield call.failed(faultFrom(error))
     } finally {
+      turn?.release()
       hold?.release()
     }
   }
@@ -132,6 +138,38 @@ export class LocalModel implements Model {
   #templateOf(inspection: Inspection): ChatTemplate | { fault: Fault } {
     if (this.#template?.inspection !== inspection) this.#template = { inspection, template: ChatTemplate.of(inspection) }
     return this.#template.template
+  }
+}
+
+/** Says what is waited for until the answer is there. Who leaves in between leaves the line too. */
+async function* waitFor(ask: HoldModel, jobClass: JobClass, signal: AbortSignal): AsyncGenerator<ModelEvent, Held, void> {
+  const heard = new Mailbox<{ position: number; reason: string } | { held: Held } | { error: unknown }>()
+  const left = new AbortController()
+  const abort = (): void => left.abort()
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  const asked = ask({ class: jobClass, signal: left.signal, waits: (position, reason) => heard.push({ position, reason }) })
+  asked.then((held) => heard.push({ held }), (error: unknown) => heard.push({ error }))
+  let over = false
+  try {
+    for (;;) {
+      const message = await heard.next()
+      if ('position' in message) {
+        yield { type: 'queued', ...message }
+        continue
+      }
+      over = true
+      if ('error' in message) throw message.error
+      return message.held
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    if (!over) {
+      left.abort()
+      asked.then((held) => {
+        if (held !== 'aborted' && 'release' in held) held.release()
+      }, () => undefined)
+    }
   }
 }
 

@@ -180,6 +180,9 @@ function kill(state: State, cause: Fault): Decision {
 }
 
 function drain(state: State, now: number): Decision {
+  // Nobody wants what it loads, or what would start again.
+  if (state.phase === 'starting' && state.wanted === 0) return { state: { ...state, phase: 'draining', since: now }, effects: [{ type: 'kill' }] }
+  if (state.phase === 'failed' && state.wanted === 0) return { state: { ...state, phase: 'stopped' }, effects: [] }
   if (state.phase !== 'ready') return { state, effects: [] }
   return { state: { ...state, phase: 'draining', since: now }, effects: state.running === 0 ? [{ type: 'shutdown' }] : [] }
 }

@@ -130,6 +130,11 @@ export class Supervisor {
     await this.#rest()
   }
 
+  /** How long it may be idle before it is unloaded by itself; 0 = for ever. */
+  keepAlive(idleUnloadMs: number): void {
+    this.#timing.idleUnloadMs = idleUnloadMs
+  }
+
   /** Closes an open circuit: the next request starts the worker again. */
   reset(): void {
     this.#hear({ type: 'reset' })
