@@ -55,6 +55,7 @@ export const CatalogModel = z.strictObject({
   contextTokens: z.int().positive().nullable().describe('trained context window'),
   toolFormat: z.enum(toolFormats).describe('how the template writes tool calls'),
   profile: AgentProfile.describe('how the agent speaks with it'),
+  draft: z.string().nullable().optional().describe('id of a smaller model with the same vocabulary that can guess ahead for it (engine.speculation draft); null or absent = none is known'),
   kvBytesPerToken: z.int().positive().nullable().describe('F16 keys and values of one token, in the layers that keep all of them'),
   aliases: z.array(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,80}$/)).default([]).describe('other ids for it; unique among all ids and aliases'),
   unknown: z.record(z.string(), z.string()).default({}).describe('field that is null -> why nobody knows it'),

@@ -86,6 +86,8 @@ export const faultTable = {
   wrong_tokens: row<{ model: string; said: string }>('engine', 69, 503, (d) => [
     `The model '${d.model}' gives wrong tokens: ${d.said}.`,
     `Run 'hearth models verify ${d.model}'; update the driver or use another engine build, then run 'hearth models reset ${d.model}'. If this model is meant to write so, set engine.goldenCheck to "off".`]),
+  draft_refused: row<{ model: string; draft: string; why: string; remedy: string }>('engine', 69, 503, (d) => [
+    `The model '${d.draft}' does not guess ahead for '${d.model}', which is served without it: ${d.why}.`, d.remedy]),
   engine_garbled: row<{ model: string; how: string }>('engine', 69, 502, (d) => [
     `The llama-server that serves '${d.model}' gave a senseless answer: ${d.how}.`, 'Run it again. If it happens again, use another build of llama-server, or take the model out of engine.adapters.llamaServer.models.']),
   engine_refused: row<{ program: string; why: string; remedy: string }>('engine', 69, 503, (d) => [`The engine ${d.program} is not used: ${d.why}.`, d.remedy]),

@@ -25,6 +25,7 @@ export const WorkerStatus = z.strictObject({
   threads: z.int().nullable().optional().describe('CPU threads it computes with; null before the first load'),
   busy: z.int().describe('requests being answered'),
   waiting: z.int().describe('requests waiting for a slot'),
+  draft: z.string().optional().describe('the model that guesses ahead, or why it does not; absent = none was asked for, or nothing is loaded'),
   distrusted: z.string().optional().describe('what gave wrong tokens after its load, and what serves instead; absent = nothing did'),
   memoryBytes: z.int().nullable().optional().describe('resident memory of its process on a CPU, else what the plan of its load counted; null = not in memory'),
   pinned: z.boolean().optional().describe('never unloaded by itself'),
