@@ -30,7 +30,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
     const { ModelStore } = await import('@hearth/engine')
     return new ModelStore({
       catalogPath: join(root, 'models.json'), overlayDir: join(dirname(paths.config), 'models.d'), modelsDir: paths.models, door: await door(),
-      hub: { url: config.models.hubUrl, tokenFile: config.models.hubTokenFile }, connections: config.models.connections,
+      hub: { url: config.models.hubUrl, tokenFile: config.models.hubTokenFile }, connections: config.models.connections, draftModels: config.engine.draftModels,
     })
   })
   let engineNow: import('@hearth/engine').Engine | null = null

@@ -9,4 +9,6 @@ export type InstalledModel = {
   contextTokens: number | null
   toolFormat: ToolFormat
   profile: AgentProfile
+  /** The model that can guess ahead for it; `path` null = it is not usable on this disk. Null or absent = none is known. */
+  draft?: { id: string; path: string | null } | null
 }

@@ -37,6 +37,8 @@ export type ModelStoreOptions = {
   pieceBytes?: number
   /** Folder with the owner's own entries (`*.json`); default: none. */
   overlayDir?: string | null
+  /** By id: the model that guesses ahead for it, instead of the catalogue's. */
+  draftModels?: Readonly<Record<string, string>>
   /** What this box can give to models; default: read from the kernel, the GPU's when there is one. */
   budget?: () => Promise<Budget | null>
 }
@@ -49,7 +51,7 @@ export class ModelStore {
   constructor(options: ModelStoreOptions) {
     this.#shelf = new Shelf({
       freeBytes: freeBytesOf, python: 'python3', retryDelaysMs: [500, 2000, 5000], stallMs: 60_000,
-      hub: { url: Config.parse({}).models.hubUrl, tokenFile: null }, connections: 4, pieceBytes: defaultPieceBytes, overlayDir: null, budget: boxBudget, ...options,
+      hub: { url: Config.parse({}).models.hubUrl, tokenFile: null }, connections: 4, pieceBytes: defaultPieceBytes, overlayDir: null, draftModels: {}, budget: boxBudget, ...options,
     })
   }
 
@@ -84,8 +86,17 @@ export class ModelStore {
       if (path === null || problem !== null || described === null) {
         throw new FaultError(fault('bad_file', { path: path ?? this.#shelf.folder(id), problem: problem ?? `the catalogue does not know it any more; run 'hearth models rm ${id}'` }))
       }
-      return { model: { id, path, contextTokens: described.contextTokens, toolFormat: described.toolFormat, profile: described.profile } }
+      const draft = await this.#draft(id, entry?.draft ?? null)
+      return { model: { id, path, contextTokens: described.contextTokens, toolFormat: described.toolFormat, profile: described.profile, ...(draft === null ? {} : { draft }) } }
     })
+  }
+
+  async #draft(id: string, known: string | null): Promise<NonNullable<InstalledModel['draft']> | null> {
+    const named = this.#shelf.options.draftModels[id] ?? known
+    if (named === null) return null
+    const draft = await this.#shelf.idOf(named)
+    const installed = await this.#shelf.installed(draft)
+    return { id: draft, path: installed === null || installed.problem !== null ? null : installed.path }
   }
 
   /** The preferred model whatever its state (the job then says what is wrong with it), else see `chooseDefault`. Throws FaultError `bad_catalog`. */

@@ -22,6 +22,7 @@ export type ShelfOptions = {
   pieceBytes: number
   /** Folder of the owner's own entries; null = there is none. */
   overlayDir: string | null
+  draftModels: Readonly<Record<string, string>>
   /** What this box can give to models. */
   budget: () => Promise<Budget | null>
 }

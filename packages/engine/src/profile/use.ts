@@ -4,7 +4,7 @@ import type { Load } from '../local/wire.ts'
 import { chooseKnee } from './choose.ts'
 
 /** What a load takes from the profile. `activeDecodes`: null = as many as there are sequences. */
-export type Settings = { threads: number; batchTokens: number; prefillTokens: number; speculation: 'off' | 'lookup'; activeDecodes: number | null; llamaServer: boolean }
+export type Settings = { threads: number; batchTokens: number; prefillTokens: number; speculation: 'off' | 'lookup' | 'draft'; activeDecodes: number | null; llamaServer: boolean }
 
 // A CPU computes small pieces as fast as large ones, and a small piece makes progress and cancelling fine-grained; a GPU wants the whole batch.
 const cpuPrefillTokens = 128
