@@ -38,6 +38,13 @@ test('renamed flags: each build gets the names it lists', () => {
   assert.deepEqual(old.argv.slice(16), ['--n-gpu-layers', '999', '--no-mmap', '--no-webui', '--mlock'])
 })
 
+test('slots are saved in the private folder, by a build that can', () => {
+  const argv = (help: string): string[] => serverArguments(readProbe(help, '', '', []), load, wanting({}), '/s/llama.sock', false).argv
+  const given = argv(`${newHelp}\n--slot-save-path PATH                   path to save slot kv cache`)
+  assert.deepEqual(given.slice(given.indexOf('--slot-save-path'), given.indexOf('--slot-save-path') + 2), ['--slot-save-path', '/s'])
+  assert.equal(argv(newHelp).includes('--slot-save-path'), false)
+})
+
 test('on a CPU no device is touched', () => {
   const { argv } = serverArguments(readProbe(newHelp, '', '', []), { ...load, backend: 'cpu' }, wanting({}), '/s', false)
   assert.deepEqual(argv.slice(16), ['--device', 'none', '--n-gpu-layers', '0', '--no-kv-unified', '--no-ui'])

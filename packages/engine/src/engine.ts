@@ -157,8 +157,7 @@ export class Engine {
     const forecast = new Forecast()
     const load = this.#load(installed)
     const served = this.#served(installed)
-    // A llama-server keeps what lost its slot by itself.
-    const states = served ? null : this.#savedStates()
+    const states = this.#savedStates()
     const trust = new Trust({
       model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#hasServer(load.backend), served), passes: this.#passes, load, log,
       launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
@@ -207,8 +206,8 @@ export class Engine {
   }
 
   #launch({ engine }: Choice, installed: InstalledModel, load: Load): Launch {
-    if (engine === 'llama-server') return this.#llamaServer(installed, load)
-    return this.#launcher(installed, load, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
+    const folders = this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? []
+    return engine === 'llama-server' ? this.#llamaServer(installed, load) : this.#launcher(installed, load, folders)
   }
 
   /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */

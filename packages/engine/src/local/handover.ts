@@ -61,12 +61,16 @@ export class Handover {
   /** Before the first token of a request: saves what its sequence would lose, brings back what its session had. */
   async prepare(slot: Slot, sessionKey: string | null): Promise<Restored | null> {
     const wanted = sessionKey === null || slot.own ? null : this.#wanted(sessionKey)
-    if (slot.displaced !== null) await this.#save(slot.sequence, slot.displaced)
+    if (slot.displaced !== null && !this.#keepsItself) await this.#save(slot.sequence, slot.displaced)
     const found = await wanted
     if (found === null) return null
     const operation = newOperation()
     const reply = await this.#options.supervisor.work({ type: 'restore', operation, sequence: slot.sequence, path: found.path })
-    if (reply?.type === 'restored' && reply.tokens > 0) return { tokens: reply.tokens, entry: found.entry }
+    if (reply?.type === 'restored' && reply.tokens > 0) {
+      // From here on the server's own cache has the newer memory of this session; ours would only take its place.
+      if (this.#keepsItself) this.#options.states.drop(found.entry)
+      return { tokens: reply.tokens, entry: found.entry }
+    }
     // Also when the worker died over it: nothing is loaded twice that killed once.
     this.#options.log(`a saved state was not taken: ${reply === null ? 'the worker ended' : reply.type === 'state_failed' ? reply.problem : 'it was empty'}`)
     this.#options.states.drop(found.entry)
@@ -124,6 +128,11 @@ export class Handover {
       if (this.#saving.get(sessionKey) === kept) this.#saving.delete(sessionKey)
     })
     await written
+  }
+
+  /** A llama-server keeps what loses its slot in a cache of its own, which ends with it: it only needs help over its end. */
+  get #keepsItself(): boolean {
+    return this.#options.supervisor.status.ready?.backend.startsWith('llama-server') === true
   }
 
   /** The settings of the worker that runs now; null when it cannot save. */

@@ -1,5 +1,6 @@
 // Owns what a llama-server program can do, read off its own --help and --version, and the arguments made of it. Pure; runs nothing.
 // Flags were renamed over time, so none is passed that the program does not list.
+import { dirname } from 'node:path'
 import { fault, type Fault, type LlamaServerConfig } from '@hearth/protocol'
 import type { Load } from '../local/wire.ts'
 
@@ -88,6 +89,8 @@ export function serverArguments(probe: ServerProbe, load: Load, config: LlamaSer
   add('--offline')
   add(has('--no-ui') ? '--no-ui' : '--no-webui')
   add('--cache-ram', String(config.cacheMiB))
+  // Its private folder, the only one it may write to.
+  add('--slot-save-path', dirname(socket))
   if (probe.hip && probe.build === null) {
     env['HIP_LAUNCH_BLOCKING'] = '1'
     notes.push('this ROCm build does not say its number, so it runs with HIP_LAUNCH_BLOCKING=1: builds of the summer of 2026 return wrong tokens without it')

@@ -1,14 +1,16 @@
 // Owns a llama-server in the shape of an engine worker: the words of local/wire.ts on one side, its HTTP endpoints on the other.
 // So the supervisor, the slots, the templates, the grammars and the readers of calls are the built-in worker's. Never trusts /health alone.
-import { readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
 import { fault, type Fault, type LlamaServerConfig } from '@hearth/protocol'
 import type { Exit, Hearing, Launch, WorkerProcess } from '../local/process.ts'
 import { Malformed } from '../catalog/bounded-reader.ts'
-import type { Generate, Load, Segment, ToWorker } from '../local/wire.ts'
+import type { Generate, Load, Segment, StateWork, ToWorker } from '../local/wire.ts'
 import { ServerProcess, type Confined, type Probes } from './child.ts'
 import { completionBody, CompletionReader, isObject, shown } from './completion.ts'
 import { refusal, serverArguments } from './flags.ts'
 import { ask, stream } from './http.ts'
+import { restoreSlot, saveSlot } from './slot-files.ts'
 import { readVocabulary, type Vocabulary } from './vocabulary.ts'
 
 const pollMs = 50
@@ -45,6 +47,8 @@ class LlamaServer implements WorkerProcess {
   readonly #over = new AbortController()
   #server: ServerProcess | null = null
   #vocabulary: Vocabulary | null = null
+  /** Program and arguments, which the layout of a slot's memory may depend on; null when it cannot save slots. */
+  #library: string | null = null
   #contextTokens = 0
   #bos: number | null = null
   #gone = false
@@ -75,8 +79,7 @@ class LlamaServer implements WorkerProcess {
         return
       case 'save':
       case 'restore':
-        // Its own cache of prompts (--cache-ram) keeps what loses its slot.
-        this.#hearing.message({ type: 'state_failed', operation: message.operation, problem: 'a llama-server keeps no states here' })
+        void this.#state(message)
         return
       case 'shutdown':
         if (this.#server === null) this.kill()
@@ -107,6 +110,7 @@ class LlamaServer implements WorkerProcess {
     const server = new ServerProcess()
     const { argv, env, notes } = serverArguments(probe, load, config, server.socket, this.#vocabulary.heads)
     for (const note of notes) this.#hearing.log(note)
+    if (probe.flags.has('--slot-save-path')) this.#library = libraryOf(program, serverArguments(probe, load, config, '', this.#vocabulary.heads).argv)
     const failed = server.start(program, argv, { ...confined, env: { ...confined.env, ...env } }, {
       exit: (exit) => this.#exit(exit), log: (line) => this.#hearing.log(line),
     })
@@ -146,7 +150,7 @@ class LlamaServer implements WorkerProcess {
     this.#bos = await this.#prepended()
     this.#hearing.message({
       type: 'ready', backend: `llama-server ${load.backend === 'cpu' ? 'cpu' : 'gpu'}`, contextTokens: this.#contextTokens, sequences: load.sequences,
-      threads: load.threads, inspection: vocabulary.inspection,
+      threads: load.threads, inspection: vocabulary.inspection, ...(this.#library === null ? {} : { library: this.#library }),
     })
   }
 
@@ -227,6 +231,15 @@ class LlamaServer implements WorkerProcess {
     return bos !== undefined && first === bos ? bos : null
   }
 
+  async #state({ type, operation, sequence, path }: StateWork): Promise<void> {
+    try {
+      const tokens = await (type === 'save' ? saveSlot : restoreSlot)(this.#socket(), sequence, path, this.#over.signal)
+      this.#hearing.message({ type: type === 'save' ? 'saved' : 'restored', operation, tokens })
+    } catch (error) {
+      this.#hearing.message({ type: 'state_failed', operation, problem: problemOf(error) })
+    }
+  }
+
   async #ping(n: number): Promise<void> {
     if (await this.#health() !== null) this.#hearing.message({ type: 'pong', n })
   }
@@ -274,6 +287,11 @@ class LlamaServer implements WorkerProcess {
     this.#running.add(run)
     void run.finally(() => this.#running.delete(run))
   }
+}
+
+function libraryOf(program: string, argv: readonly string[]): string {
+  const { size, mtimeMs, ino } = statSync(program)
+  return createHash('sha256').update(JSON.stringify([program, size, mtimeMs, ino, argv])).digest('hex')
 }
 
 function object(value: unknown, path: string): Record<string, unknown> {
