@@ -7,6 +7,7 @@ import { fault, type Config, type Confine, type Fault, type JobClass, type Memor
 import { driverOf } from './golden/driver.ts'
 import { Passes } from './golden/passes.ts'
 import { choicesOf, Trust, type Choice } from './golden/trust.ts'
+import { draftNote, draftOf, draftProblem } from './draft.ts'
 import type { InstalledModel } from './installed.ts'
 import { Keeping } from './keeping.ts'
 import { Forecast } from './local/forecast.ts'
@@ -48,6 +49,7 @@ export type LoadOptions = { pin?: boolean; class?: JobClass; signal: AbortSignal
 
 type Open = {
   id: string
+  installed: InstalledModel
   load: Load
   supervisor: Supervisor
   trust: Trust
@@ -157,7 +159,8 @@ export class Engine {
     const forecast = new Forecast()
     const load = this.#load(installed)
     const served = this.#served(installed)
-    const states = this.#savedStates()
+    // A llama-server keeps what lost its slot by itself.
+    const states = served ? null : this.#savedStates()
     const trust = new Trust({
       model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#hasServer(load.backend), served), passes: this.#passes, load, log,
       launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
@@ -177,12 +180,14 @@ export class Engine {
       beforeEnd: async () => await open.handover?.keepAll(),
       onState: (phase) => {
         if (phase === 'starting') slots.forget()
+        const problem = phase === 'ready' ? draftProblem(installed, load.speculation, supervisor.status.ready) : null
+        if (problem !== null) log(`${problem.message} ${problem.remedy}`)
         onState?.(this.#statusOf(open))
         this.#keeping.changed()
       },
     })
     const handover = states === null ? null : new Handover({ states, slots, supervisor, forecast, load, log })
-    const open: Open = { id: installed.id, load, supervisor, trust, slots, forecast, handover }
+    const open: Open = { id: installed.id, installed, load, supervisor, trust, slots, forecast, handover }
     this.#open.set(installed.path, open)
     this.#keeping.add({ installed, supervisor, load })
     return open
@@ -196,7 +201,7 @@ export class Engine {
     const { config } = this.#options
     const backend = wanted ?? (config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend)
     const { threads, batchTokens, prefillTokens, speculation } = settingsOf(config, installed.id, backend, null, defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()))
-    return { type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, threads, batchTokens, prefillTokens, speculation }
+    return { type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, threads, batchTokens, prefillTokens, speculation, draft: draftOf(installed, speculation) }
   }
 
   /** Whether the owner gives this model to a llama-server. */
@@ -206,8 +211,8 @@ export class Engine {
   }
 
   #launch({ engine }: Choice, installed: InstalledModel, load: Load): Launch {
-    const folders = this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? []
-    return engine === 'llama-server' ? this.#llamaServer(installed, load) : this.#launcher(installed, load, folders)
+    if (engine === 'llama-server') return this.#llamaServer(installed, load)
+    return this.#launcher(installed, load, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
   }
 
   /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */
@@ -247,7 +252,8 @@ export class Engine {
   #wish(installed: InstalledModel) {
     const { cacheMiB, draftModel } = this.#options.config.adapters.llamaServer
     const served = this.#served(installed)
-    return { load: this.#load(installed, this.#open.get(installed.path)?.load.backend), draftPath: served ? draftModel : null, cacheBytes: served ? cacheMiB * 2 ** 20 : 0 }
+    const load = this.#load(installed, this.#open.get(installed.path)?.load.backend)
+    return { load, draftPath: served ? draftModel : load.draft?.path ?? null, cacheBytes: served ? cacheMiB * 2 ** 20 : 0 }
   }
 
   #statusOf(open: Open): WorkerStatus {
@@ -255,6 +261,7 @@ export class Engine {
     return {
       model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null, build: open.load.build?.name ?? null,
       contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting, ...this.#keeping.placeOf(open.load.modelPath),
+      ...draftNote(open.installed, open.load.speculation, ready),
       ...(open.trust.distrusted === null ? {} : { distrusted: open.trust.distrusted }),
     }
   }
@@ -278,7 +285,7 @@ export class Engine {
     const spec = {
       argv: [binary, '--disable-warning=ExperimentalWarning', worker],
       // node_modules/@hearth/* are links into packages/, so both ends must be there.
-      readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path), ...(own?.readOnly ?? [])],
+      readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path), ...(load.draft == null ? [] : filesOf(load.draft.path)), ...(own?.readOnly ?? [])],
       readWrite,
       gpu: load.backend !== 'cpu',
       env: { HOME: '/tmp', PATH: '/usr/bin:/bin', ...allowed(env ?? {}) },
