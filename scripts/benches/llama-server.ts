@@ -1,47 +1,26 @@
-// Gets a llama-server of the very commit that node-llama-cpp was built from, out of the bundle inside the package, and runs it. Needs git, cmake, ninja, a compiler; no network.
+// Gets a llama-server of the very commit that node-llama-cpp was built from, and runs it. Built by the same code as `hearth engine build`.
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Context } from './frame.ts'
 
-const flags = [
-  '-DCMAKE_BUILD_TYPE=Release', '-DGGML_NATIVE=ON', '-DLLAMA_CURL=OFF', '-DLLAMA_OPENSSL=OFF',
-  '-DLLAMA_BUILD_TESTS=OFF', '-DLLAMA_BUILD_EXAMPLES=OFF', '-DLLAMA_BUILD_UI=OFF',
-]
-
-/** Path of the program: HEARTH_LLAMA_SERVER, one built before, or one built now (about five minutes on two cores). */
+/** Path of the program: HEARTH_LLAMA_SERVER, one built before, or one built now (about five minutes on two cores). Needs git, cmake, ninja, c++; no network. */
 export function llamaServer({ root, cache, say }: Context): string {
   const given = process.env['HEARTH_LLAMA_SERVER']
   if (given !== undefined) {
     if (!existsSync(given)) throw new Error(`HEARTH_LLAMA_SERVER names ${given}, which does not exist`)
     return given
   }
-  const llama = join(root, 'node_modules/node-llama-cpp/llama')
-  const { release } = JSON.parse(readFileSync(join(llama, 'binariesGithubRelease.json'), 'utf8')) as { release: string }
-  const home = join(cache, `llama.cpp-${release}`)
-  const program = join(home, 'build/bin/llama-server')
-  if (existsSync(program)) return program
-  for (const tool of ['git', 'cmake', 'ninja', 'c++']) {
-    try {
-      execFileSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' })
-    } catch {
-      throw new Error(`llama-server cannot be built: ${tool} is missing; run as root: apt-get install -y git cmake ninja-build g++ (or set HEARTH_LLAMA_SERVER=FILE)`)
-    }
+  say('looking for a llama-server of the same commit; built once, about five minutes on two cores')
+  try {
+    const program = join(root, 'scripts/benches/build-server.ts')
+    return execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', program, cache], { stdio: ['ignore', 'pipe', 2], encoding: 'utf8' }).trim()
+  } catch {
+    throw new Error('llama-server could not be built, see above; HEARTH_LLAMA_SERVER=FILE names another one')
   }
-  say(`building llama-server ${release} in ${home}, once, about five minutes on two cores`)
-  const building = `${home}.building`
-  rmSync(building, { recursive: true, force: true })
-  mkdirSync(cache, { recursive: true })
-  const run = (file: string, argv: readonly string[]): void => { execFileSync(file, argv, { stdio: ['ignore', 2, 2] }) }
-  run('git', ['clone', '--quiet', join(llama, 'gitRelease.bundle'), building])
-  run('cmake', ['-S', building, '-B', join(building, 'build'), '-G', 'Ninja', ...flags])
-  run('cmake', ['--build', join(building, 'build'), '--target', 'llama-server'])
-  rmSync(home, { recursive: true, force: true })
-  renameSync(building, home)
-  return program
 }
 
 export type Serving = { url: string; stop(): Promise<void> }
