@@ -117,10 +117,10 @@ test('what is shown has no control characters and is short', () => {
 })
 
 test('what may serve, best first', () => {
-  const said = (...of: Parameters<typeof choicesOf>): string => choicesOf(...of).map(({ engine, backend }) => `${engine} ${backend}`).join(', ')
-  assert.equal(said('cpu', false, false), 'built-in cpu')
-  assert.equal(said('vulkan', false, false), 'built-in vulkan, built-in cpu')
-  assert.equal(said('auto', true, false), 'built-in auto, built-in cpu, llama-server auto')
-  assert.equal(said('vulkan', true, true), 'llama-server vulkan, built-in vulkan, built-in cpu')
-  assert.equal(said('hip', false, false), 'built-in hip, built-in vulkan, built-in cpu')
+  const said = (...of: Parameters<typeof choicesOf>): string => choicesOf(...of).map(({ engine, backend, shipped }) => `${engine} ${backend}${shipped === true ? ' shipped' : ''}`).join(', ')
+  assert.equal(said('cpu', false, false), 'built-in cpu, built-in cpu shipped')
+  assert.equal(said('vulkan', false, false), 'built-in vulkan, built-in vulkan shipped, built-in cpu, built-in cpu shipped')
+  assert.equal(said('auto', true, false), 'built-in auto, built-in auto shipped, built-in cpu, built-in cpu shipped, llama-server auto')
+  assert.equal(said('vulkan', true, true), 'llama-server vulkan, built-in vulkan, built-in vulkan shipped, built-in cpu, built-in cpu shipped')
+  assert.equal(said('hip', false, false), 'built-in hip, built-in vulkan, built-in vulkan shipped, built-in cpu, built-in cpu shipped')
 })

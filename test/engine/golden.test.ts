@@ -123,18 +123,21 @@ test('when nobody is left the refusal names all that were tried', async (t) => {
 
 const load: Load = { type: 'load', modelPath: '/nowhere', backend: 'vulkan', threads: 1, contextTokens: 64, sequences: 2, batchTokens: 32, prefillTokens: 16 }
 
-function supervised(t: TestContext, ways: Record<string, string>, options: { fits?: () => Promise<string | null>; passes?: Passes; on?: boolean; batchTokens?: number } = {}) {
+/** `ways`: by backend, or `BACKEND shipped`; `builds`: the builds of this box, by backend. */
+function supervised(t: TestContext, ways: Record<string, string>, options: { builds?: Record<string, string>; fits?: () => Promise<string | null>; passes?: Passes; on?: boolean; batchTokens?: number } = {}) {
   const log: string[] = []
   const states: WorkerState[] = []
   const tried: string[] = []
   const order = { ...load, batchTokens: options.batchTokens ?? load.batchTokens }
-  const choices = Object.keys(ways).map((backend): Choice => ({ engine: 'built-in', backend: backend as Choice['backend'] }))
+  const nameOf = ({ backend, shipped }: Choice): string => (shipped === true ? `${backend} shipped` : backend)
+  const choices = Object.keys(ways).map((name): Choice => ({ engine: 'built-in', backend: (name.split(' ')[0] ?? '') as Choice['backend'], shipped: name.endsWith(' shipped') }))
   const trust = new Trust({
     model: 'm', on: options.on ?? true, choices, passes: options.passes ?? new Passes(null, () => undefined), load: order, log: (line) => log.push(line),
-    launch: ({ backend }) => {
-      tried.push(backend)
-      return launcher(null, { argv: [nodeBinary, join(root, 'test/fixtures/fake-worker.ts'), ways[backend] ?? ''], readOnly: [], readWrite: [], gpu: false, env: { HOME: '/tmp' } })
+    launch: (choice) => {
+      tried.push(nameOf(choice))
+      return launcher(null, { argv: [nodeBinary, join(root, 'test/fixtures/fake-worker.ts'), ways[nameOf(choice)] ?? ''], readOnly: [], readWrite: [], gpu: false, env: { HOME: '/tmp' } })
     },
+    build: ({ backend, shipped }) => (shipped === true ? null : options.builds?.[backend] ?? null),
     apply: ({ backend }) => { order.backend = backend },
     fits: options.fits ?? (async () => null),
     identity: async (choice) => ({ engine: choice.backend, driver: '', model: 'file', settings: [] }),
@@ -183,6 +186,16 @@ test('where the CPU has no room, or the library took the CPU by itself, there is
   const fellBack = supervised(t, { auto: 'good', cpu: 'knows' })
   assert.equal('fault' in await fellBack.ready(), true)
   assert.deepEqual(fellBack.tried, ['auto'], 'auto was the CPU already')
+})
+
+test('a build of this box that gives wrong tokens makes way for the library that came along; without such a build that is not tried twice', async (t) => {
+  const built = supervised(t, { vulkan: 'vulkan-garbage', 'vulkan shipped': 'knows', cpu: 'knows' }, { builds: { vulkan: 'vulkan-1' } })
+  assert.equal('ready' in await built.ready(), true)
+  assert.deepEqual(built.tried, ['vulkan', 'vulkan shipped'])
+  assert.equal(built.trust.distrusted, 'the built-in engine (vulkan, build vulkan-1) gave wrong tokens; the built-in engine (vulkan) serves instead')
+  const plain = supervised(t, { vulkan: 'vulkan-garbage', 'vulkan shipped': 'vulkan-garbage', cpu: 'knows', 'cpu shipped': 'knows' })
+  assert.equal('ready' in await plain.ready(), true)
+  assert.deepEqual(plain.tried, ['vulkan', 'cpu'])
 })
 
 test('nobody waits any more when the tokens turn out wrong: it rests, and the next request begins with the next choice', async (t) => {
@@ -242,10 +255,13 @@ test('passes: kept on disk, bounded, and a file that is none means nothing passe
   const log: string[] = []
   const passes = new Passes(dir, (line) => log.push(line))
   assert.equal(await passes.find('a'), null)
-  await Promise.all(Array.from({ length: 300 }, (_, i) => passes.keep(keyOf([i]), pass)))
+  await Promise.all([passes.keep('a', pass), passes.keep('b', pass)])
+  assert.deepEqual(await new Passes(dir, () => undefined).find('a'), pass)
+  writeFileSync(join(dir, 'golden.json'), JSON.stringify({ version: 1, passes: Object.fromEntries(Array.from({ length: 300 }, (_, i) => [keyOf([i]), pass])) }))
+  await new Passes(dir, (line) => log.push(line)).keep('c', pass)
   const again = new Passes(dir, () => undefined)
   assert.equal(await again.find(keyOf([0])), null, 'the oldest are forgotten')
-  assert.deepEqual(await again.find(keyOf([299])), pass)
+  assert.deepEqual([await again.find(keyOf([299])), await again.find('c')], [pass, pass])
   for (const garbage of ['', '{', '[]', '{"version":2,"passes":{}}', '{"version":1,"passes":{"a":{"model":"m"}}}']) {
     writeFileSync(join(dir, 'golden.json'), garbage)
     const after = new Passes(dir, (line) => log.push(line))

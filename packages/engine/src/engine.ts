@@ -164,6 +164,10 @@ export class Engine {
     const trust = new Trust({
       model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#hasServer(load.backend), served), passes: this.#passes, load, log,
       launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
+      build: ({ backend, shipped }) => {
+        const own = shipped === true ? null : libraryFor(this.#builds, backend)
+        return own === null || 'fault' in own ? null : own.build.name
+      },
       fits: async () => {
         const planned = await this.plan(installed)
         if (planned?.verdict === 'refused') return planned.said
@@ -210,9 +214,9 @@ export class Engine {
     return models.includes('*') || models.includes(installed.id)
   }
 
-  #launch({ engine }: Choice, installed: InstalledModel, load: Load): Launch {
+  #launch({ engine, shipped }: Choice, installed: InstalledModel, load: Load): Launch {
     if (engine === 'llama-server') return this.#llamaServer(installed, load)
-    return this.#launcher(installed, load, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
+    return this.#launcher(installed, load, shipped === true ? null : this.#builds, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
   }
 
   /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */
@@ -275,11 +279,11 @@ export class Engine {
     return this.#states
   }
 
-  #launcher(installed: InstalledModel, load: Load, readWrite: readonly string[]) {
+  #launcher(installed: InstalledModel, load: Load, builds: Builds | null, readWrite: readonly string[]) {
     const { config, confine, node, root, env } = this.#options
     const binary = realpathSync(node)
     const worker = join(root, 'packages/engine/src/local/worker.ts')
-    const own = libraryFor(this.#builds, load.backend)
+    const own = libraryFor(builds, load.backend)
     if (own !== null && 'fault' in own) return () => own
     load.build = own?.build ?? null
     const spec = {

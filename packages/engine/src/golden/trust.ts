@@ -7,7 +7,8 @@ import { check, type Converse } from './check.ts'
 import { keyOf, type Passes } from './passes.ts'
 import { edition } from './prompts.ts'
 
-export type Choice = { engine: 'built-in' | 'llama-server'; backend: Load['backend'] }
+/** `shipped`: the library that came with Hearth, also where one was built on this box. */
+export type Choice = { engine: 'built-in' | 'llama-server'; backend: Load['backend']; shipped?: boolean }
 
 export type TrustOptions = {
   model: string
@@ -16,6 +17,8 @@ export type TrustOptions = {
   choices: readonly Choice[]
   passes: Passes
   launch(choice: Choice): Launch
+  /** The build of this box that a choice of the built-in engine would load; null = what came with Hearth. */
+  build(choice: Choice): string | null
   /** Puts a choice into the order to load. */
   apply(choice: Choice): void
   /** Plans the order to load; why it does not fit, or null. Asked when no worker of this model holds memory. */
@@ -32,7 +35,8 @@ export type Trusted = 'trusted' | 'gone' | { distrusted: Fault } | { problem: st
 /** What the owner's settings allow, best first. `server`: a llama-server is configured; `served`: this model is given to it. */
 export function choicesOf(backend: Load['backend'], server: boolean, served: boolean): Choice[] {
   const backends: Load['backend'][] = backend === 'cpu' ? ['cpu'] : backend === 'hip' ? ['hip', 'vulkan', 'cpu'] : [backend, 'cpu']
-  const builtIn = backends.map((one): Choice => ({ engine: 'built-in', backend: one }))
+  // No library for ROCm comes with Hearth.
+  const builtIn = backends.flatMap((one): Choice[] => [{ engine: 'built-in', backend: one }, ...(one === 'hip' ? [] : [{ engine: 'built-in' as const, backend: one, shipped: true }])])
   const external: Choice = { engine: 'llama-server', backend }
   return served ? [external, ...builtIn] : server ? [...builtIn, external] : builtIn
 }
@@ -42,8 +46,8 @@ export class Trust {
   #at = 0
   /** The choice at `#at` has failed, and no other one was taken yet. */
   #spent = false
-  /** What a GPU was asked for and ran on the CPU need not be tried there again. */
-  #ranOn = ''
+  /** Backend and library, as wanted and as it came: `auto` that ran on the CPU need not be tried there again. */
+  readonly #tried = new Set<string>()
   #failed: { label: string; said: string }[] = []
 
   constructor(options: TrustOptions) {
@@ -63,6 +67,8 @@ export class Trust {
     const { on, model, passes, identity, load, log } = this.#options
     if (!on) return 'trusted'
     const choice = this.#choice
+    const build = choice.engine === 'built-in' ? this.#options.build(choice) : null
+    const label = labelOf(choice, build, ready)
     const { engine, driver, model: file, settings } = await identity(choice, ready)
     const key = keyOf([edition, file, engine, driver, settings, load.batchTokens, load.prefillTokens, load.speculation ?? 'off', load.draft ?? null, ready.sequences > 1])
     if (await passes.find(key) !== null) return 'trusted'
@@ -72,13 +78,13 @@ export class Trust {
     const { verdict, ms } = checked
     if (verdict.right) {
       await passes.keep(key, { model, engine, driver, date: new Date().toISOString(), tookMs: ms, leftOut: verdict.leftOut })
-      log(`'${model}' continues ${verdict.answers.length} known texts rightly on ${labelOf(choice, ready)} (${ms} ms)${verdict.leftOut.map((what) => `; not tried: ${what}`).join('')}`)
+      log(`'${model}' continues ${verdict.answers.length} known texts rightly on ${label} (${ms} ms)${verdict.leftOut.map((what) => `; not tried: ${what}`).join('')}`)
       return 'trusted'
     }
     this.#spent = true
-    this.#ranOn = ready.backend
-    this.#failed.push({ label: labelOf(choice, ready), said: verdict.said })
-    log(`'${model}' is not served by ${labelOf(choice, ready)}: ${verdict.said}`)
+    if (choice.engine === 'built-in') for (const backend of [choice.backend, ready.backend]) this.#tried.add(`${backend} ${build}`)
+    this.#failed.push({ label, said: verdict.said })
+    log(`'${model}' is not served by ${label}: ${verdict.said}`)
     return { distrusted: this.#fault() }
   }
 
@@ -86,7 +92,7 @@ export class Trust {
   get distrusted(): string | null {
     if (this.#failed.length === 0) return null
     const what = `${this.#failed.map(({ label }) => label).join(' and ')} gave wrong tokens`
-    return this.#spent ? what : `${what}; ${labelOf(this.#choice, null)} serves instead`
+    return this.#spent ? what : `${what}; ${this.#label(this.#choice)} serves instead`
   }
 
   /** Believes nothing of before: the first choice is tried again at the next start. True when another one was taken. */
@@ -95,6 +101,7 @@ export class Trust {
     this.#at = 0
     this.#spent = false
     this.#failed = []
+    this.#tried.clear()
     if (fellBack) this.#options.apply(this.#choice)
     return fellBack
   }
@@ -106,23 +113,27 @@ export class Trust {
   }
 
   async #next(): Promise<Fault | null> {
-    const { choices, apply, fits, log, model } = this.#options
+    const { choices, apply, build, fits, log, model } = this.#options
     const unfit: string[] = []
     for (let at = this.#at + 1; at < choices.length; at++) {
       const choice = choices[at]
-      if (choice === undefined || (choice.engine === 'built-in' && choice.backend === this.#ranOn)) continue
+      if (choice === undefined || (choice.engine === 'built-in' && this.#tried.has(`${choice.backend} ${build(choice)}`))) continue
       apply(choice)
       const problem = await fits()
       if (problem === null) {
         this.#at = at
         this.#spent = false
-        log(`'${model}' is tried on ${labelOf(choice, null)}`)
+        log(`'${model}' is tried on ${this.#label(choice)}`)
         return null
       }
-      unfit.push(`${labelOf(choice, null)} is no way out: ${problem.replace(/\.$/, '')}`)
+      unfit.push(`${this.#label(choice)} is no way out: ${problem.replace(/\.$/, '')}`)
     }
     apply(this.#choice)
     return this.#fault(unfit)
+  }
+
+  #label(choice: Choice): string {
+    return labelOf(choice, choice.engine === 'built-in' ? this.#options.build(choice) : null, null)
   }
 
   #fault(unfit: readonly string[] = []): Fault {
@@ -132,7 +143,7 @@ export class Trust {
 }
 
 /** As people call it. What was asked for may differ from what came: `auto` without a usable GPU is the CPU. */
-function labelOf({ engine, backend }: Choice, ready: Ready | null): string {
+function labelOf({ engine, backend }: Choice, build: string | null, ready: Ready | null): string {
   const on = ready?.backend ?? backend
-  return engine === 'llama-server' ? 'the llama-server' : `the built-in engine (${on === 'auto' ? 'GPU if there is one' : on})`
+  return engine === 'llama-server' ? 'the llama-server' : `the built-in engine (${on === 'auto' ? 'GPU if there is one' : on}${build === null ? '' : `, build ${build}`})`
 }
