@@ -13,8 +13,10 @@ export function listOf(paths: readonly Path[]): Buffer {
 }
 
 export type Found = {
-  /** Tracked and different on disk, or gone from it. */
+  /** Tracked and different on disk. */
   changed: Path[]
+  /** Tracked and not there any more. */
+  gone: Path[]
   /** Not tracked and not ignored. */
   added: Path[]
   /** Folders that are repositories of their own and are not looked into. */
@@ -23,7 +25,7 @@ export type Found = {
 
 /** `git status --porcelain=v2 -z --no-renames`. */
 export function readStatus(out: Buffer): Found {
-  const found: Found = { changed: [], added: [], nested: [] }
+  const found: Found = { changed: [], gone: [], added: [], nested: [] }
   for (const record of out.toString('latin1').split('\0')) {
     if (record.startsWith('? ')) {
       const path = record.slice(2)
@@ -31,7 +33,8 @@ export function readStatus(out: Buffer): Found {
       else found.added.push(path)
     } else if (record.startsWith('1 ')) {
       // 1 XY sub mH mI mW hH hI path
-      found.changed.push(record.split(' ').slice(8).join(' '))
+      const list = record[3] === 'D' ? found.gone : found.changed
+      list.push(record.split(' ').slice(8).join(' '))
     } else if (record.startsWith('u ')) {
       // u XY sub m1 m2 m3 mW h1 h2 h3 path
       found.changed.push(record.split(' ').slice(10).join(' '))

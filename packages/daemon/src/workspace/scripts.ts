@@ -36,17 +36,18 @@ exec git status --porcelain=v2 -z --untracked-files=all --no-renames --ignore-su
 export const look = 'exec git status --porcelain=v2 -z --untracked-files=all --no-renames --ignore-submodules=all'
 
 /**
- * Takes the paths of standard input as they are on disk and commits. $1: the message; $2: `always` = also when nothing differs.
- * Files that may not be read stay out and their number is told. Out: `same COMMIT` or `new COMMIT`, ` SKIPPED`, newline, then the counts of lines.
+ * Takes the paths of standard input as they are on disk, and those of /shadow/gone out, and commits. $1: the message.
+ * (Out by name: git would look behind a link that now stands in a folder's place.) Files that may not be read stay out and their number is told. Out: `same COMMIT` or `new COMMIT`, ` SKIPPED`, newline, then the counts of lines.
  */
 export const commit = `
 : > /shadow/skipped
+[ ! -s /shadow/gone ] || git update-index -z --force-remove --stdin < /shadow/gone
 xargs -0 -r sh -c 'for f; do if [ -f "$f" ] && [ ! -L "$f" ] && [ ! -r "$f" ]; then printf "%s\\0" "$f" >> /shadow/skipped; else printf "%s\\0" "$f"; fi; done' sh \\
   | git update-index -z --add --remove --replace --stdin
 skipped=$(tr -cd '\\000' < /shadow/skipped | wc -c)
 tree=$(git write-tree --missing-ok)
 old=$(git rev-parse -q --verify HEAD)
-if [ "$2" != always ] && [ "$(git rev-parse -q --verify 'HEAD^{tree}')" = "$tree" ]; then echo "same $old $skipped"; exit 0; fi
+if [ "$(git rev-parse -q --verify 'HEAD^{tree}')" = "$tree" ]; then echo "same $old $skipped"; exit 0; fi
 new=$(git commit-tree "$tree" -p "$old" -m "$1")
 git update-ref HEAD "$new" "$old"
 echo "new $new $skipped"
@@ -135,5 +136,8 @@ echo "$last"
 
 /** How large a folder is, as far as counting goes: 1-KiB blocks, then entries. */
 export const measure = `du -sk --apparent-size -x . | cut -f1; find . -xdev | head -n 2000001 | wc -l`
-/** A copy that shares its blocks with the original where the file system can. Links stay links. */
-export const copyAll = 'exec cp -a --reflink=auto -- /work/. /copy/'
+/** A copy that shares its blocks with the original where the file system can. Links stay links, but for a .git that leads elsewhere. */
+export const copyAll = `
+cp -a --reflink=auto -- /work/. /copy/
+if [ -L /copy/.git ] || [ -f /copy/.git ]; then rm -f /copy/.git; fi
+`

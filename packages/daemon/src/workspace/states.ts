@@ -55,7 +55,7 @@ export class States {
       // An index that git refuses (damaged, of a newer git, on objects that are gone) is no reason to keep nothing.
       if ('why' in looked && borrows && !signal.aborted) looked = await this.#beginWith(source, false, signal)
       if ('why' in looked) return looked
-      return this.#take(looked.found, message, { always: false, first: true }, signal)
+      return this.#take(looked.found, message, true, signal)
     })
   }
 
@@ -94,18 +94,23 @@ export class States {
     return this.#alone(async () => {
       const looked = await this.#git({ script: scripts.look, wallMs: stepMs }, signal)
       if (!looked.ok) return this.#tooMuch(looked)
-      return this.#take(readStatus(looked.out), message, { always: false, first: false }, signal)
+      return this.#take(readStatus(looked.out), message, false, signal)
     })
   }
 
-  async #take(found: Found, message: string, how: { always: boolean; first: boolean }, signal: AbortSignal): Promise<Taken | Failed> {
+  async #take(found: Found, message: string, first: boolean, signal: AbortSignal): Promise<Taken | Failed> {
     const leftOut: string[] = []
-    if (how.first && found.nested.length > 0) leftOut.push(named('repositories of their own', found.nested))
-    const chosen = await this.#choose(found, how.first)
+    if (first && found.nested.length > 0) leftOut.push(named('repositories of their own', found.nested))
+    const chosen = await this.#choose(found, first)
     if ('why' in chosen) return chosen
     if (chosen.large.length > 0) leftOut.push(named(`files above ${mib(this.#bounds.fileBytes)}`, chosen.large))
-    if (chosen.paths.length === 0 && !chosen.shrunk && !how.always && this.#newest !== null) return { commit: this.#newest, isNew: false, counts: [], leftOut }
-    const done = await this.#git({ script: scripts.commit, args: [message, how.always ? 'always' : ''], stdin: listOf(chosen.paths) }, signal)
+    if (chosen.paths.length === 0 && chosen.gone.length === 0 && this.#newest !== null) return { commit: this.#newest, isNew: false, counts: [], leftOut }
+    try {
+      await writeFile(join(this.shadow.dir, 'gone'), listOf(chosen.gone))
+    } catch (error) {
+      return { why: error instanceof Error ? error.message : String(error) }
+    }
+    const done = await this.#git({ script: scripts.commit, args: [message], stdin: listOf(chosen.paths) }, signal)
     if (!done.ok) return { why: done.why }
     const end = done.out.indexOf('\n')
     const [state = '', commit = '', skipped = '0'] = done.out.subarray(0, end).toString('latin1').split(' ')
@@ -116,7 +121,7 @@ export class States {
   }
 
   /** What may be kept of what was found: not what is too large, and not more than the bounds. A file that outgrew them leaves the kept states. */
-  async #choose(found: Found, first: boolean): Promise<{ paths: Path[]; large: Path[]; shrunk: boolean } | Failed> {
+  async #choose(found: Found, first: boolean): Promise<{ paths: Path[]; large: Path[]; gone: Path[] } | Failed> {
     const paths: Path[] = []
     const large: Path[] = []
     let bytes = 0
@@ -133,7 +138,7 @@ export class States {
         return 0
       }
     }
-    const gone: Path[] = []
+    const gone: Path[] = [...found.gone]
     for (const [list, tracked] of [[found.changed, true], [found.added, false]] as const) {
       for (const path of list) {
         if (++looked % 1000 === 0) await breathe()
@@ -149,13 +154,10 @@ export class States {
         paths.push(path)
       }
     }
-    if (paths.length > this.#bounds.files) return { why: `${paths.length} files are new or changed, and at most ${this.#bounds.files} are kept at once (workspace.files)` }
+    const files = paths.length + gone.length
+    if (files > this.#bounds.files) return { why: `${files} files are new or changed, and at most ${this.#bounds.files} are kept at once (workspace.files)` }
     if (bytes > this.#bounds.totalBytes) return { why: `the new or changed files have ${mib(bytes)}, and at most ${mib(this.#bounds.totalBytes)} are kept at once (workspace.totalBytes)` }
-    if (gone.length > 0) {
-      const dropped = await this.#git({ script: 'exec git update-index -z --force-remove --stdin', stdin: listOf(gone) }, AbortSignal.timeout(60_000))
-      if (!dropped.ok) return { why: dropped.why }
-    }
-    return { paths, large, shrunk: gone.length > 0 }
+    return { paths, large, gone }
   }
 
   /** The newest state, from the repository itself. */
