@@ -1,6 +1,6 @@
 // A second model that guesses ahead: the text stays the one of the first, what does not pay stops, and one that does not fit is refused while the first serves.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -162,9 +162,18 @@ test('a draft that knows nothing: its guesses are wrong, it is soon asked no mor
 test('a draft that cannot be used is told with the reason, and the model serves without it', async (t) => {
   const hybrid = join(dir, 'hybrid.gguf')
   await writeRandomModel(hybrid, { shape: 'hybrid', quant: 'Q8_0', seed: 6, dims: { layers: 4, width: 64 } })
+  const other = join(dir, 'other.gguf')
+  await writeRandomModel(other, { shape: 'dense', quant: 'Q8_0', seed: 7, dims: { layers: 2, width: 64 } })
+  const bytes = readFileSync(other)
+  const word = Buffer.concat([Buffer.from([14, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('Ġcommunicates')])
+  const at = bytes.indexOf(word)
+  assert.ok(at > 0, 'the token is in the vocabulary')
+  bytes.write('X', at + word.length - 1)
+  writeFileSync(other, bytes)
   const cases: [{ id: string; path: string | null }, string][] = [
     [{ id: 'away', path: null }, "The model 'away' does not guess ahead for 'starter', which is served without it: it is not on this disk, or its file was changed."],
     [{ id: 'hybrid', path: hybrid }, "The model 'hybrid' does not guess ahead for 'starter', which is served without it: its memory cannot be cut back when a guess is wrong."],
+    [{ id: 'other', path: other }, `The model 'other' does not guess ahead for 'starter', which is served without it: its token 32698 reads " communicateX", the model's reads " communicates".`],
   ]
   for (const [draft, sentence] of cases) {
     const lines: string[] = []
