@@ -23,6 +23,7 @@ export type Options = {
   /** Aborts after the first event that it accepts. */
   abortAt?: { when: (event: JobEventBody) => boolean; cause: AbortCause }
   profile?: Partial<Model['info']['profile']>
+  limits?: Partial<Limits>
   model?: Model
   skillFolders?: string[]
   workspace?: Workspace
@@ -58,7 +59,7 @@ export class Workbench {
     const abort = new AbortController()
     const end = await runAgent({
       jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [] }),
-      maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits,
+      maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits: { ...limits, ...options.limits },
       past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [],
     }, {
       ...(options.workspace === undefined ? {} : { workspace: options.workspace }), ...(options.idle === undefined ? {} : { idle: options.idle }),

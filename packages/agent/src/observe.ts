@@ -12,6 +12,9 @@ export function observationLimit(contextTokens: number): number {
   return contextTokens >= 16_384 ? observationBytes : Math.max(800, Math.floor(contextTokens / 5))
 }
 
+/** Above this share of it an output is no text with binary pieces, but binary. */
+const mostlyBinary = 0.3
+
 export type Seen = {
   /** Bytes of the observation at most, but for the line that says what is missing. */
   limit: number
@@ -32,7 +35,7 @@ export function observe(text: string, limit: number, handle: string | null): str
 }
 
 export function observed(text: string, { limit, handle, firstBytes, chosen = false }: Seen): string {
-  if (!chosen && isBinary(text.slice(0, 65_536))) return described(text, firstBytes, handle)
+  if (!chosen && isBinary(text.slice(0, 65_536), mostlyBinary)) return described(text, firstBytes, handle)
   const clean = chosen ? harmless(text) : harmless(withoutNoise(harmless(text)))
   return cut(clean, limit, handle) + reminder(clean)
 }

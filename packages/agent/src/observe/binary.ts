@@ -16,8 +16,8 @@ export function kindOf(bytes: Uint8Array): string | null {
 // C0 without tab, newline, return, escape, backspace and bell, which programs print; U+FFFD stands for bytes that are no UTF-8.
 const bad = /[\u0000-\u0006\u000b\u000e-\u001a\u001c-\u001f\ufffd]/g
 
-/** More than a tenth of its characters, and at least eight, are none. */
-export function isBinary(text: string): boolean {
+/** More than a `share` of its characters, and at least eight, are none. Random bytes read as UTF-8 have about a half. */
+export function isBinary(text: string, share = 0.1): boolean {
   const count = text.match(bad)?.length ?? 0
-  return count >= 8 && count * 10 > text.length
+  return count >= 8 && count > text.length * share
 }

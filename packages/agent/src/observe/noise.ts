@@ -24,7 +24,7 @@ export function withoutNoise(text: string): string {
     const count = end - index
     if (isBinary(line)) {
       const last = binaryEnd(lines, index)
-      out.push(`[${Buffer.byteLength(lines.slice(index, last).join('\n'))} bytes of binary data left out]`)
+      out.push('[binary data left out]')
       index = last
     } else if (count >= repeats && line.trim() === '') {
       out.push('', `[${count} empty lines]`, '')

@@ -9,14 +9,13 @@ import { shellFolder } from './traces.ts'
 
 /**
  * $1 the command, $2 the folder to begin in. stderr joins stdout at the source, so that the model reads both in the order they were written; the real
- * stderr then carries where the shell stood at its end. A command that replaces the shell leaves no word, and the folder stays as it was.
+ * stderr then carries where the shell stood at its end. A command that replaces the shell leaves no word, and the folder stays as it was. One line, so that
+ * the shell's own complaints name the lines of the command.
  */
-const script = `
-exec {__hearth}>&2 2>&1
-cd -- "$2" 2> /dev/null || { cd /work; printf 'gone\\0' >&$__hearth; }
-trap 'printf "at %s\\0" "$PWD" >&$__hearth' EXIT
-set -- "$1"
-eval "$1"`
+const script = [
+  'exec {__hearth}>&2 2>&1', 'cd -- "$2" 2> /dev/null || { cd /work; printf "gone\\0" >&$__hearth; }',
+  `trap 'printf "at %s\\0" "$PWD" >&$__hearth' EXIT`, 'set -- "$1"', 'eval "$1"',
+].join('; ')
 
 /** A background process that fails does so soon; this long its start is watched. */
 const watchedMs = 400
@@ -27,7 +26,7 @@ export const bash = defineTool({
   description: 'Run a shell command. cd lasts for the next call, variables do not. No network but its own: run a server and its client in one command.',
   parameters: z.strictObject({
     command: commandWord().describe('the command line'),
-    timeout: z.number().positive().max(86_400).optional().describe('seconds'),
+    timeout: z.int().min(1).max(86_400).optional().describe('seconds'),
     background: z.boolean().optional().describe('leave it running; see process'),
   }),
   idempotency: 'unsafe',

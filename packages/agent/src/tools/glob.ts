@@ -48,7 +48,7 @@ export const glob = defineTool({
     let [count, size, bytes] = [0, 0, 0]
     const room = context.shownBytes - 150
     const result = await runProgram({
-      argv: ['bash', '-c', script, 'bash', all ? '1' : '0', all || parts.some((part) => part.startsWith('.')) ? '0' : '1', all || parts.includes('node_modules') ? '0' : '1', pathExpression(wanted), wanted],
+      argv: ['bash', '-c', script, 'bash', all ? '1' : '0', all || parts.some((part) => part.startsWith('.')) ? '0' : '1', all || parts.includes('node_modules') ? '0' : '1', pathExpression(wanted, /^\.?\//.test(pattern) || wanted.includes('/')), wanted],
       readOnly: true, words: true, env: gitEnv, signal: AbortSignal.any([context.signal, over.signal]),
       onBytes(chunk) {
         if (over.signal.aborted) return

@@ -97,7 +97,7 @@ function trouble(result: Extract<RunResult, { ok: true }>, args: Args): Searched
   if (said === 'missing') return { type: 'done', outcome: refused(`there is no ${name}`) }
   if (said === 'unreadable') return { type: 'done', outcome: refused(`${name} may not be read`) }
   if (/cannot use Perl-compatible/.test(said)) return { type: 'dialect', why: 'git knows no Perl expressions here' }
-  const expression = /^fatal: command line, '.*': (.*)$/s.exec(said)?.[1] ?? /^fatal: .*(?:regex|pcre2?|expression).*$/im.exec(said)?.[0]
+  const expression = /^fatal: (?:command line|-e option), '.*': (.*)$/s.exec(said)?.[1] ?? /^fatal: .*(?:regex|pcre2?|expression).*$/im.exec(said)?.[0]
   if (expression !== undefined) return { type: 'expression', why: expression.slice(0, 120) }
   return { type: 'done', outcome: refused(`the search failed: ${said.slice(0, 300) || `exit ${result.exitCode}`}`) }
 }

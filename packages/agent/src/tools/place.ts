@@ -24,7 +24,9 @@ say() { printf '%s' "$1" >&2; exit 0; }
 case $1 in /*) p=$1;; *) p=./$1;; esac
 real=$(readlink -mn -- "$p" && printf x) || say loop
 real=\${real%x}
-if [ ! -e "$p" ]; then [ -L "$p" ] && say "link
+if [ ! -e "$p" ]; then
+case $(stat -L -- "$p" 2>&1) in *'Too many'*) say loop;; esac
+[ -L "$p" ] && say "link
 $real"; say "missing
 $real"; fi
 [ -d "$p" ] && say folder

@@ -13,7 +13,7 @@ export const processTool = defineTool({
   parameters: z.strictObject({
     handle: z.string().describe('e.g. p1'),
     action: z.enum(['output', 'wait', 'stop']),
-    timeout: z.number().positive().max(86_400).optional().describe('seconds to wait'),
+    timeout: z.int().min(1).max(86_400).optional().describe('seconds to wait'),
   }),
   // After a crash there is no process any more, and the same question gets that answer.
   idempotency: 'pure',

@@ -33,11 +33,11 @@ export function withoutBraces(pattern: string): string[] {
     else open.push(...(group[2] ?? '').split(',').map((word) => `${group[1] ?? ''}${word}${group[3] ?? ''}`))
     if (done.length + open.length > 64) return [pattern]
   }
-  return done
+  return [...new Set(done)]
 }
 
-/** A shell pattern of paths as a POSIX extended expression for a whole path. Without a slash it is met in every folder. */
-export function pathExpression(pattern: string): string {
+/** A shell pattern of paths as a POSIX extended expression for a whole path. Without a slash it is met in every folder, unless it is `rooted`. */
+export function pathExpression(pattern: string, rooted = pattern.includes('/')): string {
   const one = (part: string): string => {
     let out = ''
     for (let at = 0; at < part.length; at += 1) {
@@ -64,7 +64,7 @@ export function pathExpression(pattern: string): string {
     }
     return out
   }
-  const anywhere = pattern.includes('/') ? '' : '(.*/)?'
+  const anywhere = rooted ? '' : '(.*/)?'
   return `^${anywhere}(${withoutBraces(pattern).map(one).join('|')})$`
 }
 
