@@ -30,6 +30,12 @@ export function libraryFor(builds: Builds | null, backend: Load['backend']): { b
   return { fault: fault('engine_unavailable', { why: 'engine.backend is hip, and no library for ROCm comes with Hearth', remedy: "Run 'hearth engine build --backend hip'." }) }
 }
 
+/** Name of the library build that `libraryFor` would choose, as one word that no later build has; null = none. */
+export function ownLibrary(builds: Builds | null, backend: Load['backend']): string | null {
+  const build = builds?.newest(backend, 'library') ?? null
+  return build === null ? null : `${build.name} of ${build.builtAt}`
+}
+
 function shown({ name, backend, folder, library, builtAt }: Build): OwnBuild {
   return { name, backend, folder, library, builtAt }
 }
