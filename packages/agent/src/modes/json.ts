@@ -52,7 +52,7 @@ export function callSchema(tools: readonly Tool[]): JsonSchema {
       // Optional arguments are left out: a tiny model fills in every one that it is offered (offset -1000000000000000, measured).
       const properties = Object.fromEntries(required.map((key) => {
         const value = parameters.properties[key] ?? {}
-        return [key, value['type'] === 'string' ? { ...value, maxLength: longestString } : value]
+        return [key, value['type'] === 'string' && !('enum' in value) ? { ...value, maxLength: longestString } : value]
       }))
       return {
         type: 'object',
