@@ -16,7 +16,7 @@ export type Sequence<T extends number, P> = {
   compareContextTokens(tokens: T[]): { firstDifferentIndex: number }
   eraseContextTokenRanges(ranges: { start: number; end: number }[]): Promise<void>
   evaluateWithoutGeneratingNewTokens(tokens: T[], options?: { evaluationPriority?: P }): Promise<void>
-  evaluateWithMetadata(tokens: T[], metadata: Record<never, never>, options: { temperature: number; evaluationPriority?: P }): AsyncGenerator<{ token: T }, void, void | T>
+  evaluateWithMetadata(tokens: T[], metadata: Record<never, never>, options: { temperature: number; evaluationPriority?: P }): AsyncGenerator<{ token: T }, void, void>
   controlledEvaluate(input: [T, { generateNext: { token: true; options: { temperature: number } } }][], options: { evaluationPriority: P }): Promise<({ next: { token?: T | null } } | undefined)[]>
 }
 
@@ -61,7 +61,7 @@ export class Drafts<T extends number, P> {
     const greedy = { generateNext: { token: true, options: { temperature: 0 } } } as const
     figures.drafts = { draftedTokens: 0, acceptedTokens: 0 }
     return draftedDraws({
-      plain: (pending) => sequence.evaluateWithMetadata(pending as T[], {}, { temperature: 0, evaluationPriority: priority }) as AsyncGenerator<{ token: number }, void, void>,
+      plain: (pending) => sequence.evaluateWithMetadata(pending as T[], {}, { temperature: 0, evaluationPriority: priority }),
       check: async (rows) => {
         const checked = await sequence.controlledEvaluate(rows.map((token) => [token as T, greedy]), { evaluationPriority: priority })
         return checked.map((row) => row?.next.token ?? null)
