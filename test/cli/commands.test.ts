@@ -21,7 +21,7 @@ test('run: the id first, the story and the receipt on stderr, the words on stdou
     '  tokens        1,240 prompt (930 reused), 86 generated, 31.3 tokens/s', '  time          8.1 s, 7.5 s of it in the model', '  left the box  0 bytes', '',
   ])
   assert.deepEqual(daemon.requests.find((request) => request.method === 'POST')?.body, {
-    prompt: 'copy a to b', cwd: home.dir, checks: ['test -f b.txt'], model: null, maxSteps: 5, maxTokens: 900, timeoutSeconds: 5400, seed: 3,
+    prompt: 'copy a to b', cwd: home.dir, checks: ['test -f b.txt'], model: null, result: null, maxSteps: 5, maxTokens: 900, timeoutSeconds: 5400, seed: 3,
     tags: { a: 'b=c' }, idempotencyKey: null,
   })
 })

@@ -41,7 +41,7 @@ test('run without a daemon starts one, resolves by its check, and says what it c
   assert.equal(readFileSync(join(work, 'b.txt'), 'utf8'), 'hello\n')
   assert.match(ran.stderr, /^[0-9a-z]+\nno daemon was running: started one for this job \(pid \d+\); it ends after 10 m 00 s without work\n/)
   assert.match(ran.stderr, /\nstep 1\n {2}I copy it\.\n.*\n\$ cp a\.txt b\.txt; .*\n {2}│ done\b/)
-  assert.match(ran.stderr, /✓ check {2}test -f b\.txt .*\n\n✓ resolved: the check passed\n {2}work {10}2 steps, 1 tool call, 2 model calls\n/)
+  assert.match(ran.stderr, /✓ check {2}test -f b\.txt .*\nresult: 1 file in \S+; 'hearth undo \w+' puts them back\n\n✓ resolved: the check passed\n {2}work {10}2 steps, 1 tool call, 2 model calls\n/)
   assert.match(ran.stderr, /\n {2}left the box {2}0 bytes\n$/)
   assert.doesNotMatch(ran.stdout + ran.stderr, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
   assert.equal(statSync(join(home.dir, 'state/daemon.log')).mode & 0o777, 0o600)

@@ -19,7 +19,7 @@ const good: Facts = {
   socket: { name: 'socket', path: '/s/sock', exists: true, uid: 7, mode: 0o600, writable: true }, freeBytes: 100 * 2 ** 30,
   sandbox: { available: true, limits: 'cgroup2', detail: 'bubblewrap 0.8.0', fault: null }, models: [model], defaultModel: 'm', workers: [],
   memory: { totalBytes: 64 * 2 ** 30, availableBytes: 32 * 2 ** 30 }, cgroups: { kind: 'v2', controllers: ['memory', 'pids'], writable: true },
-  userns: { maxNamespaces: 1000, debianSwitch: null, apparmorRestricts: null },
+  userns: { maxNamespaces: 1000, debianSwitch: null, apparmorRestricts: null }, git: true,
 }
 const config = Config.parse({})
 
@@ -48,6 +48,7 @@ const cases: readonly [name: string, facts: Partial<Facts>, state: 'warn' | 'fai
   ['user namespaces', { userns: { maxNamespaces: 9, debianSwitch: null, apparmorRestricts: 1 } }, 'warn', /AppArmor profile/],
   ['sandbox', { sandbox: { available: false, limits: 'none', detail: 'x', fault: fault('sandbox_unavailable', { why: 'bubblewrap is not installed', remedy: 'Install bubblewrap.' }) } }, 'fail', /^Install bubblewrap\.$/],
   ['sandbox', { sandbox: { ...good.sandbox, limits: 'weak' } }, 'warn', /strict/],
+  ['git', { git: false }, 'warn', /apt-get install git/],
   ['engine sandbox', {}, 'warn', /Set engine\.sandbox to "bwrap"/, { engine: { sandbox: 'off' } }],
   ['engine check', {}, 'warn', /Set engine\.goldenCheck to "on"/, { engine: { goldenCheck: 'off' } }],
   ['model', { models: [], defaultModel: null }, 'warn', /hearth models pull/],

@@ -312,7 +312,7 @@ describe('diff and undo of a job that is over', () => {
     return { job, events: stamped([...place.events, step(1), one, step(2), two, ...delivered]) }
   }
   const undo = async (job: Job, events: JobEvent[], toStep: number, force = false) => {
-    const reply = await bench.workspaces.undo(job, events, { toStep, force, by: 'p' }, (event) => {
+    const reply = await bench.workspaces.after.undo(job, events, { toStep, force, by: 'p' }, (event) => {
       events.push(...stamped([event]))
       return Promise.resolve()
     })
@@ -370,12 +370,12 @@ describe('diff and undo of a job that is over', () => {
     await undo(job, events, 0)
     // What the job did is asked for by its steps once it was undone.
     for (const at of [1, 2]) {
-      writeFileSync(join(bench.root, 'step.patch'), await bytesOf(await bench.workspaces.patch(job, events, at)))
+      writeFileSync(join(bench.root, 'step.patch'), await bytesOf(await bench.workspaces.after.patch(job, events, at)))
       sh(folder, `git apply ${join(bench.root, 'step.patch')}`)
     }
     assert.deepEqual(picture(folder), work)
-    assert.deepEqual(await bench.workspaces.stat(job, events, 2), { files: [{ path: 'a', added: 1, removed: 1 }, { path: 'b', added: 0, removed: 1 }, { path: 'bin', added: null, removed: null }], added: 1, removed: 2 })
-    await assert.rejects(bench.workspaces.stat(job, events, 3), /has the steps 1 to 2/)
+    assert.deepEqual(await bench.workspaces.after.stat(job, events, 2), { files: [{ path: 'a', added: 1, removed: 1 }, { path: 'b', added: 0, removed: 1 }, { path: 'bin', added: null, removed: null }], added: 1, removed: 2 })
+    await assert.rejects(bench.workspaces.after.stat(job, events, 3), /has the steps 1 to 2/)
   })
 })
 
@@ -406,7 +406,7 @@ describe('a job in a copy', () => {
     assert.equal(sh(folder, 'git fsck --no-dangling 2>&1'), '')
     sh(folder, `git update-ref -d ${branch}`)
     assert.equal(ownerSide(folder), owner)
-    const patch = await bytesOf(await bench.workspaces.patch(job, stamped([...place.events, step(1), kept]), null))
+    const patch = await bytesOf(await bench.workspaces.after.patch(job, stamped([...place.events, step(1), kept]), null))
     writeFileSync(join(bench.root, 'p'), patch)
     assert.equal(sh(folder, `git apply ${join(bench.root, 'p')} && cat b d/e`), 'the job\nmade\n')
   })
@@ -473,7 +473,7 @@ describe('a hostile folder', () => {
       assert.equal(await place.port?.restore(place.port.base ?? ''), null)
       bench.write(place.path, { 'a': `two ${result}\n` })
       await place.deliver(1)
-      await bytesOf(await bench.workspaces.patch(job, stamped([...place.events, step(1), kept]), 1))
+      await bytesOf(await bench.workspaces.after.patch(job, stamped([...place.events, step(1), kept]), 1))
       assert.ok(!existsSync(join(folder, 'WITNESS')) && !existsSync(join(place.path, 'WITNESS')) && !existsSync(witness), result)
     }
   })

@@ -78,7 +78,7 @@ function sideLines(event: Extract<JobEvent, { type: Side }>, look: Look): string
     case 'call_repaired': return quiet(`  mended the call (${oneLine([event.format, ...event.changes].join('; '))})`)
     case 'committed': return quiet(`  kept as ${event.commit.slice(0, 10)}: ${counted(event.files, 'file')}, +${event.added} -${event.removed}`)
     case 'reverted': return wrapped(`the folder is back at ${event.toStep === 0 ? 'its state before the job' : `step ${event.toStep}`} (${oneLine(event.by)})`, '↶ ', ink.yellow, look)
-    case 'delivered': return quiet(`result: ${counted(event.files, 'file')} ${event.how === 'in_place' ? 'in' : `as a ${event.how},`} ${oneLine(event.to)}`)
+    case 'delivered': return deliveredLines(event, look)
     case 'rewritten': {
       const price = `${count(event.refillTokens)} tokens are read again${event.refillMs === null ? '' : `, about ${duration(event.refillMs)}`}`
       return wrapped(`${event.reason === 'replan' ? 'begins anew' : 'shortened the history'}: ${count(event.beforeTokens)} -> ${count(event.afterTokens)} tokens; ${price}`, '≡ ', ink.yellow, look)
@@ -90,6 +90,18 @@ function sideLines(event: Extract<JobEvent, { type: Side }>, look: Look): string
     case 'approval_given': return quiet(`${event.approved ? 'approved' : 'refused'} by ${oneLine(event.by)}${event.note === '' ? '' : `: ${oneLine(event.note)}`}`)
     default: return unknownLines(event satisfies never)
   }
+}
+
+/** What became of the work, and the command that takes it or takes it back. */
+function deliveredLines(event: Extract<JobEvent, { type: 'delivered' }>, look: Look): string[] {
+  const files = counted(event.files, 'file')
+  const job = oneLine(event.jobId)
+  const text = {
+    in_place: `result: ${files} in ${oneLine(event.to)}; 'hearth undo ${job}' puts them back`,
+    branch: `result: ${files} on the branch ${oneLine(event.to)}`,
+    diff: `result: ${files} as a patch${event.why === undefined ? '' : ` (${oneLine(event.why)})`}; 'hearth diff ${job} | git apply' takes it`,
+  }[event.how]
+  return wrap(text, look.width).map((line) => look.ink.dim(line))
 }
 
 /** An event of a newer daemon. */

@@ -88,6 +88,10 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     keys.onChange = () => void loopback.want(keys.usable())
     await loopback.want(keys.usable())
     runner.recover()
+    const prune = (): void => void workspaces.keeper.prune((id) => store.read.job(id)?.endedAt, Date.now())
+      .catch((error: unknown) => log('warn', 'old kept states could not be removed', { problem: String(error) }))
+    setImmediate(prune)
+    const pruning = setInterval(prune, 3_600_000).unref()
     // A daemon that ends soon again is not asked to hold models. Others load them when they have said that they are ready.
     const loading = new AbortController()
     if (idleExitSeconds === null) setImmediate(() => void parts.loaded.preload(loading.signal))
@@ -98,6 +102,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       wish: wish.promise,
       async stop(graceMs) {
         if (idle !== null) clearInterval(idle)
+        clearInterval(pruning)
         loading.abort()
         await runner.stop(graceMs)
         feed.close()

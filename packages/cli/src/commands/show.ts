@@ -58,6 +58,7 @@ function rowsOf(job: Job, now: number): [string, string][] {
     ['job', oneLine(job.id)],
     ['prompt', visible(request.prompt).trim()],
     ['folder', oneLine(request.cwd)],
+    ...(request.result === 'branch' || request.result === 'diff' ? [['result', `as a ${request.result}; it works in a copy`] as [string, string]] : []),
     ['model', oneLine(job.model)],
     ...request.checks.map((check): [string, string] => ['check', visible(check)]),
     ...(limits.length === 0 ? [] : [['limits', limits.join(', ')] as [string, string]]),

@@ -23,6 +23,8 @@ export type Facts = {
   memory: { totalBytes: number; availableBytes: number } | null
   /** v2: one unified tree; v1: the old controllers; hybrid: both. */
   cgroups: { kind: 'v2' | 'v1' | 'hybrid' | 'none'; controllers: readonly string[]; writable: boolean }
+  /** Whether git is where the sandbox looks for it. */
+  git: boolean
   userns: { maxNamespaces: number | null; debianSwitch: number | null; apparmorRestricts: number | null }
 }
 
@@ -36,7 +38,7 @@ const fail = (name: string, detail: string, remedy: string): Check => ({ name, s
 export function examine(facts: Facts, config: Config): Check[] {
   return [
     node(facts), sqlite(facts), database(facts), ...facts.folders.map((folder) => folderCheck(folder, facts.uid)), socket(facts),
-    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker),
+    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), git(facts), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker),
   ]
 }
 
@@ -100,6 +102,10 @@ function sandbox({ sandbox: report }: Facts, config: Config): Check {
   const detail = `${report.detail} (limits: ${report.limits})`
   if (!report.available) return fail('sandbox', report.fault?.message ?? detail, report.fault?.remedy ?? 'Install bubblewrap.')
   return config.sandbox.limits === 'weak' || report.limits === 'weak' ? warn('sandbox', detail, 'Limits are weak: set sandbox.limits to "strict" where control groups are available.') : ok('sandbox', detail)
+}
+
+function git({ git: found }: Facts): Check {
+  return found ? ok('git', 'jobs can be shown as a diff and undone') : warn('git', 'it is not installed: jobs work in place, without diff and undo', 'Install it: apt-get install git (Debian, Ubuntu) or dnf install git (Fedora).')
 }
 
 function engineSandbox(config: Config): Check {

@@ -7,6 +7,7 @@ import type { Parts } from '../parts.ts'
 import { freeDisk } from '../queue/intake.ts'
 import { databasePath } from '../state-dir.ts'
 import { checkIntegrity } from '../store/integrity.ts'
+import { hasGit } from '../workspace/git.ts'
 import { examine } from './checks.ts'
 import { examineHardware } from './hardware.ts'
 import { cgroupFact, memoryFact, pathFact, usernsFact } from './facts.ts'
@@ -28,7 +29,7 @@ export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorI
     sandbox: await sandboxReport().catch(brokenSandbox),
     models: await parts.shelf().then((shelf) => shelf.list()).catch((error: unknown): ModelRow[] | string => faultFrom(error).message),
     defaultModel: await parts.defaultModel().catch(() => null),
-    workers: parts.workers(), memory: await memoryFact(), cgroups: await cgroupFact(), userns: await usernsFact(),
+    workers: parts.workers(), git: hasGit(), memory: await memoryFact(), cgroups: await cgroupFact(), userns: await usernsFact(),
   }, config)
   const { readHardware } = await import('@hearth/engine/hardware/snapshot')
   checks.push(...examineHardware(await readHardware()))

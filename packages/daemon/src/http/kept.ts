@@ -23,8 +23,8 @@ export const keptRoutes: readonly Route[] = [
       const query = parse(DiffQuery, c.req.query(), 'the query')
       const job = jobOf(c, api)
       const events = api.store.read.journal(job.id)
-      if (query.stat === '1') return c.json(await api.workspaces.stat(job, events, query.step ?? null))
-      return new Response(await api.workspaces.patch(job, events, query.step ?? null), { headers: { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' } })
+      if (query.stat === '1') return c.json(await api.workspaces.after.stat(job, events, query.step ?? null))
+      return new Response(await api.workspaces.after.patch(job, events, query.step ?? null), { headers: { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' } })
     },
   },
   {
@@ -37,7 +37,7 @@ export const keptRoutes: readonly Route[] = [
       const other = api.runner.runningIn(job.request.cwd)
       if (other !== null) throw new FaultError(fault('conflict', { problem: `Job ${other} works in this folder now.` }))
       const by = c.get('principal').id
-      const reply = await api.workspaces.undo(job, api.store.read.journal(job.id), { toStep, force, by }, async (event) => {
+      const reply = await api.workspaces.after.undo(job, api.store.read.journal(job.id), { toStep, force, by }, async (event) => {
         await api.store.append([{ ...event, seq: api.store.read.lastSeq(job.id) + 1, jobId: job.id, at: Date.now() }])
         api.feed.announce(job.id)
       })

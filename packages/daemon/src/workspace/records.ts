@@ -79,3 +79,8 @@ export function readCounts(out: Buffer): Count[] {
     return path === undefined ? [] : [{ path, added: number(added), removed: number(removed) }]
   })
 }
+
+/** Lines over all files; a binary file has none. */
+export function linesOf(counts: readonly Count[]): { added: number; removed: number } {
+  return { added: counts.reduce((total, { added }) => total + (added ?? 0), 0), removed: counts.reduce((total, { removed }) => total + (removed ?? 0), 0) }
+}
