@@ -98,8 +98,8 @@ describe('a call that cannot be run', () => {
       script: { turns: [call('teleport', { command: 'touch x' }), call('bash', { line: 'touch x' }), call('bash', { command: 'true' }), call('read', { path: 'a', limit: 'ten' }), finish()] },
     })
     assert.deepEqual(requests.slice(1).map((request) => request.messages.at(-1)?.text), [
-      'there is no tool teleport; use one of ask_expert, bash, edit, finish, glob, grep, plan, process, read, write',
-      'bash was not run: command: it is missing. It takes {"command": string, "timeout"?: number, "background"?: boolean}', '',
+      'there is no tool teleport; use one of ask_expert, bash, edit, explore, finish, glob, grep, plan, process, read, write',
+      'bash was not run: command: it is missing. It takes {"command": string, "timeout"?: integer, "background"?: boolean}', '',
       'read was not run: limit: Invalid input: expected number, received string. It takes {"path": string, "offset"?: integer, "limit"?: integer}',
     ])
     assert.equal(ofType(events, 'tool_started').length, 1)

@@ -88,7 +88,7 @@ function sameError(events: readonly JobEventBody[]): Evidence | null {
     return print === null ? [] : [print]
   })
   const newest = failures.at(-1)
-  const lastRun = events.findLast((event) => event.type === 'check' || (event.type === 'tool_result' && event.name === 'bash'))
+  const lastRun = events.findLast((event) => (event.type === 'check' && event.when === 'after_edit') || (event.type === 'tool_result' && event.name === 'bash'))
   if (newest === undefined || lastRun === undefined || fingerprint(lastRun) !== newest) return null
   const same = failures.filter((print) => print === newest).length
   if (same < sameErrorLimit) return null
@@ -99,9 +99,9 @@ function sameError(events: readonly JobEventBody[]): Evidence | null {
   }
 }
 
-/** What makes two failures the same: the last lines without numbers, addresses, times and paths. Null for what did not fail. */
+/** What makes two failures the same: the last lines without numbers, addresses, times and paths. Null for what did not fail; a check at "done" has its own count. */
 export function fingerprint(event: JobEventBody): string | null {
-  const text = event.type === 'check' && !event.passed ? event.output
+  const text = event.type === 'check' && event.when === 'after_edit' && !event.passed ? event.output
     : event.type === 'tool_result' && event.name === 'bash' && !event.ok && event.cause !== 'refused' ? event.observation : null
   if (text === null) return null
   const lines = text.trimEnd().split('\n').filter((line) => line.trim() !== '' && !/^\(exit \d+\)$/.test(line)).slice(-6)

@@ -19,7 +19,7 @@ export async function runAgent(input: AgentInput, ports: AgentPorts, signal: Abo
   if (report !== null && report.fault !== null) return aborted(signal) ?? faultEnd(report.fault)
   const opening = await openingOf(input, ports, signal)
   if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)
-  const run = beginRun(input, ports, signal, opening.opened)
+  const run = beginRun(input, ports, signal, opening.opened, runAgent)
   if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
   const refusal = run.history.step === 0 ? await cannotStart(run) : null
   if (refusal !== null) return aborted(signal) ?? refusal
@@ -88,7 +88,8 @@ async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
 /** The results of the last turn were not yet looked at by the guards. */
 function unjudged(events: readonly JobEventBody[]): boolean {
   const last = events.findLast(({ type }) => type === 'tool_result' || type === 'tool_unknown' || type === 'guard' || type === 'rewritten' || type === 'turn')
-  return last?.type === 'tool_result' || last?.type === 'tool_unknown'
+  // A refused "done" is no call of a tool: what was repeated before it was judged before it.
+  return last?.type === 'tool_unknown' || (last?.type === 'tool_result' && last.name !== 'finish')
 }
 
 /** The next rung of the ladder for what a guard saw. */

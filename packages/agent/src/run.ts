@@ -2,6 +2,7 @@
 import type { AgentInput, AgentPorts, EventOf, JobEventBody, Model } from '@hearth/protocol'
 import { exampleMessagesFor } from './banks/bank.ts'
 import { patientSignal } from './ends.ts'
+import { exploreTool, type RunLoop } from './explore.ts'
 import { History } from './history.ts'
 import { jsonMode } from './modes/json.ts'
 import type { Mode } from './modes/mode.ts'
@@ -27,14 +28,17 @@ export type Run = {
 }
 
 /** `opened` decides which tools there are, so it is known before the first prompt is made; a stored one is also among the past events. */
-export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null): Run {
+export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null, runLoop: RunLoop): Run {
+  const { tools: named } = ports.model.info.profile
   const skills = opened === null || opened.skills.length === 0 ? [] : [skillTool(opened.skills)]
-  const tools = [...toolsOf(ports.model.info.profile.tools), ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const explore = named === null || named.includes('explore') ? [exploreTool(input, ports, runLoop, (event) => put(run, event))] : []
+  const tools = [...toolsOf(named), ...explore, ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const mode = modeOf(ports.model, tools, input.request.prompt)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)
   const background = new Background(everyHandle(input.past), runningHandles(input.past))
-  return { input, ports, mode, tools, history, background, signal, patient: patientSignal(signal) }
+  const run: Run = { input, ports, mode, tools, history, background, signal, patient: patientSignal(signal) }
+  return run
 }
 
 /** Adds an event to the history and waits until it is on disk. */

@@ -53,7 +53,7 @@ function commands(events: readonly JobEventBody[]): string {
 }
 
 /** A call in a line of at most 160 characters: the name and its most telling argument. */
-export function callLine({ call }: EventOf<'tool_planned'>): string {
+export function callLine({ call }: Pick<EventOf<'tool_planned'>, 'call'>): string {
   const telling = ['command', 'path', 'pattern', 'name', 'question'].map((key) => call.arguments[key]).filter((value) => typeof value === 'string')
   return `${call.name} ${telling.join(' ')}`.replace(/\s+/g, ' ').slice(0, 160).trim()
 }
