@@ -95,6 +95,9 @@ export const Config = z.strictObject({
     keepDays: z.number().min(0).default(14).describe('kept states of a job that is over are removed after so many days'),
     keepBytes: z.int().min(0).default(4 * GiB).describe('all kept states together; the oldest are removed first'),
   }).prefault({}),
+  agent: z.strictObject({
+    skillFolders: z.array(z.string().startsWith('/')).default([]).describe('folders whose subfolders are skills (SKILL.md), for every job; they go before those of a workspace'),
+  }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),
   }).prefault({}),

@@ -180,13 +180,13 @@ export class Runner {
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = await runAgent({
-        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds,
+        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders,
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port }, abort.signal)
+      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1 }, abort.signal)
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {
