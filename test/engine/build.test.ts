@@ -18,11 +18,11 @@ import { nodeBinary, root } from '../fixtures/starter.ts'
 
 const server: BuildRequestInput = { backend: 'cpu', targets: ['server'] }
 
-function boxOf(t: TestContext, tools: Toolchain, options: { confined?: boolean; path?: string } = {}): { store: BuildStore; folder: string; workers: WorkerStatus[]; build(input: BuildRequestInput, signal?: AbortSignal): Promise<BuildEvent[]> } {
+function boxOf(t: TestContext, tools: Toolchain, options: { confined?: boolean; path?: string; hostRoot?: string } = {}): { store: BuildStore; folder: string; workers: WorkerStatus[]; build(input: BuildRequestInput, signal?: AbortSignal): Promise<BuildEvent[]> } {
   const cacheDir = mkdtempSync(join(tmpdir(), 'hearth-builds-'))
   t.after(() => rmSync(cacheDir, { recursive: true, force: true }))
   const workers: WorkerStatus[] = []
-  const store = new BuildStore({ cacheDir, root, confine: options.confined === false ? null : createConfine(), node: nodeBinary, env: { PATH: options.path ?? tools.bin }, workers: () => workers })
+  const store = new BuildStore({ cacheDir, root, confine: options.confined === false ? null : createConfine(), node: nodeBinary, env: { PATH: options.path ?? tools.bin }, workers: () => workers, ...(options.hostRoot === undefined ? {} : { hostRoot: options.hostRoot }) })
   return {
     store, workers, folder: join(cacheDir, 'builds'),
     build: (input, signal = new AbortController().signal) => Array.fromAsync(store.build(BuildRequest.parse(input), signal)),
@@ -86,13 +86,33 @@ test('what Vulkan and ROCm need beside it', (t) => {
   t.after(() => rmSync(nothing, { recursive: true, force: true }))
   const missing = (backend: 'vulkan' | 'hip'): string[] => findTools(backend, tools.bin, nothing).missing.map((need) => need.what)
   assert.deepEqual(missing('vulkan'), ['glslc', 'the Vulkan headers', 'the SPIR-V headers'])
-  assert.deepEqual(missing('hip').filter((what) => !what.startsWith('hipc')), ['hipBLAS', 'rocBLAS'])
+  assert.deepEqual(missing('hip'), ['hipBLAS', 'rocBLAS'])
   for (const path of ['usr/include/vulkan/vulkan.hpp', 'usr/lib/x86_64-linux-gnu/cmake/SPIRV-Headers/x', 'opt/rocm/lib/cmake/hipblas/x', 'usr/lib64/cmake/rocblas/x']) {
     mkdirSync(join(nothing, path, '..'), { recursive: true })
     writeFileSync(join(nothing, path), '')
   }
   assert.deepEqual(missing('vulkan'), ['glslc'])
-  assert.deepEqual(missing('hip').filter((what) => !what.startsWith('hipc')), [])
+  assert.deepEqual(missing('hip'), [])
+})
+
+test('a ROCm build: its compiler is told to cmake, its folders go into the manifest, a source of the bad summer is refused', async (t) => {
+  const hostRoot = mkdtempSync(join(tmpdir(), 'hearth-rocm-'))
+  t.after(() => rmSync(hostRoot, { recursive: true, force: true }))
+  for (const name of ['hipblas', 'rocblas']) mkdirSync(join(hostRoot, 'usr/lib/cmake', name), { recursive: true })
+  const tools = fakeToolchain(t)
+  tools.does('shows')
+  const { build, folder } = boxOf(t, tools, { hostRoot })
+  const done = (await build({ backend: 'hip', targets: ['server'] })).at(-1)
+  assert.ok(done?.type === 'done', JSON.stringify(done))
+  const given = readFileSync(join(folder, 'hip-v0.5.0/bin/libgiven.so'), 'utf8')
+  const prefix = join(tools.bin, '..')
+  for (const wanted of ['-DGGML_HIP=ON', '-DAMDGPU_TARGETS=gfx1151', `HIPCXX=${prefix}/llvm/bin/clang`, `HIP_PATH=${prefix}`, 'HOME=/tmp']) assert.ok(given.includes(wanted), `${wanted} is not in ${given}`)
+  assert.equal(given.includes('HEARTH'), false, 'nothing of our own environment is in it')
+  assert.deepEqual(done.build.readOnlyPaths, [tools.bin])
+  const old = fakeToolchain(t, '2026-08-20T10:00:00+00:00')
+  const refused = boxOf(t, old, { hostRoot })
+  assert.equal(failure(await refused.build({ backend: 'hip' })).code, 'build_refused')
+  assert.deepEqual(left(refused.folder), [])
 })
 
 test('a failed compiler speaks for itself, and nothing is left', async (t) => {

@@ -28,10 +28,13 @@ export type BuilderOptions = {
   node: string
   /** PATH, ROCM_PATH, AMDGPU_TARGETS and nothing else is read of it. */
   env: Readonly<Record<string, string | undefined>>
+  /** Where headers are looked for: `/`, or a made tree in a test. */
+  hostRoot?: string
 }
 
 type Tell = (event: BuildEvent) => void
-type Work = { request: BuildRequest; tools: Tools; dir: string; signal: AbortSignal; tell: Tell }
+/** `env`: what the programs of this build find in their environment beside the usual. */
+type Work = { request: BuildRequest; tools: Tools; dir: string; signal: AbortSignal; tell: Tell; env: Record<string, string> }
 
 const aborted = (): FaultError => new FaultError(fault('cancelled', { by: 'whoever asked for the build; nothing of it is left' }))
 
@@ -73,7 +76,7 @@ export class Builder {
 
   async #build(request: BuildRequest, signal: AbortSignal, tell: Tell): Promise<BuildManifest> {
     const { folder, env } = this.#options
-    const tools = findTools(request.backend, env['PATH'] ?? '')
+    const tools = findTools(request.backend, env['PATH'] ?? '', this.#options.hostRoot)
     if (tools.missing.length > 0) throw new FaultError(missingFault(request.backend, tools.missing))
     await makePrivate(folder)
     await requireSpace(folder, neededBytes[request.backend], freeBytesOf)
@@ -82,7 +85,7 @@ export class Builder {
       for (const name of readdirSync(folder)) if (name.startsWith('.')) await rm(join(folder, name), { recursive: true, force: true, maxRetries: 3 })
       const dir = await mkdtemp(join(folder, building))
       try {
-        return await this.#make({ request, tools, dir, signal, tell })
+        return await this.#make({ request, tools, dir, signal, tell, env: {} })
       } finally {
         // A compiler that was killed a moment ago may still have a file open.
         await rm(dir, { recursive: true, force: true, maxRetries: 5 })
@@ -97,6 +100,7 @@ export class Builder {
     const startedAt = Date.now()
     const { commit, release } = await this.#source(work)
     tell({ type: 'step', step: 'configure', text: `configuring llama.cpp ${release} for ${backend}` })
+    if (backend === 'hip') Object.assign(work.env, await this.#rocm(work))
     const flags = cmakeFlags(backend, targets, this.#gpuTarget)
     const places = { source: join(dir, 'source'), build: join(dir, 'build'), headers: this.#headers() }
     await this.#run(work, 'cmake', [this.#tool(tools, 'cmake'), ...cmakeArguments(backend, targets, places, this.#gpuTarget)])
@@ -142,6 +146,12 @@ export class Builder {
       if ('fault' in patched || !patched.ok) tell({ type: 'note', text: `the patch ${name} does not apply; going on without` })
     }
     return { commit, release }
+  }
+
+  /** ROCm's compiler and folder as hipconfig names them: llama.cpp's own instructions want both told, as cmake finds another clang first. */
+  async #rocm(work: Work): Promise<Record<string, string>> {
+    const said = async (flag: string): Promise<string> => (await this.#run(work, 'hipconfig', [this.#tool(work.tools, 'hipconfig'), flag])).join('').trim()
+    return { HIPCXX: join(await said('-l'), 'clang'), HIP_PATH: await said('-R') }
   }
 
   async #compile(work: Work): Promise<void> {
@@ -195,14 +205,14 @@ export class Builder {
     }
   }
 
-  #step({ tools, dir, signal }: Work, argv: readonly string[], onLine?: (line: string) => void, readOnly: readonly string[] = []): Promise<StepEnd> {
+  #step({ tools, dir, signal, env: more }: Work, argv: readonly string[], onLine?: (line: string) => void, readOnly: readonly string[] = []): Promise<StepEnd> {
     const { env, confine } = this.#options
     const path = [...new Set([...[...tools.programs.values()].map(dirname), '/usr/bin', '/bin'])].join(':')
     const rocm = env['ROCM_PATH']
     return runStep({
       argv, readWrite: [dir],
       readOnly: [this.#llama(), ...this.#headers(), ...tools.outside, ...(rocm?.startsWith('/opt/') === true ? [rocm] : []), ...readOnly],
-      env: { PATH: path, HOME: '/tmp', TMPDIR: join(dir, 'tmp'), LANG: 'C', ...(rocm === undefined ? {} : { ROCM_PATH: rocm }) },
+      env: { PATH: path, HOME: '/tmp', TMPDIR: join(dir, 'tmp'), LANG: 'C', ...(rocm === undefined ? {} : { ROCM_PATH: rocm }), ...more },
     }, confine, signal, onLine)
   }
 

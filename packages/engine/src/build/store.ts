@@ -15,6 +15,8 @@ export type BuildStoreOptions = {
   /** PATH, ROCM_PATH and AMDGPU_TARGETS are read of it. */
   env: Readonly<Record<string, string | undefined>>
   workers: () => readonly WorkerStatus[]
+  /** Where headers are looked for: `/`, or a made tree in a test. */
+  hostRoot?: string
 }
 
 export function buildsFolder(cacheDir: string): string {
@@ -34,7 +36,8 @@ export class BuildStore {
   constructor(options: BuildStoreOptions) {
     this.#options = options
     this.#builds = buildsOf(options.cacheDir, options.root)
-    this.#builder = new Builder({ folder: buildsFolder(options.cacheDir), root: options.root, confine: options.confine, node: options.node, env: options.env })
+    const { cacheDir, workers: _workers, ...builder } = options
+    this.#builder = new Builder({ folder: buildsFolder(cacheDir), ...builder })
   }
 
   list(): BuildList {
