@@ -39,6 +39,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   'keys add': { summary: 'make a key for programs that speak HTTP', load: async () => (await import('./commands/keys.ts')).add },
   'keys ls': { summary: 'list the keys', load: async () => (await import('./commands/keys.ts')).ls },
   'keys revoke': { summary: 'end a key and what it has open', load: async () => (await import('./commands/keys.ts')).revoke },
+  tune: { summary: 'measure this box and choose by the figures', load: async () => (await import('./commands/tune.ts')).tune },
   usage: { summary: 'tokens, seconds and money, by model', load: async () => (await import('./commands/usage.ts')).usage },
   up: { summary: 'start the daemon', load: async () => (await import('./commands/up.ts')).up },
   down: { summary: 'stop the daemon', load: async () => (await import('./commands/down.ts')).down },

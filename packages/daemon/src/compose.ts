@@ -6,6 +6,7 @@ import { loadedModels } from './loaded.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
 import type { Store } from './store/store.ts'
+import { tuning } from './tuning.ts'
 
 export type ComposeOptions = {
   config: Config
@@ -37,7 +38,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
   const engines = once(async () => {
     const { Engine } = await import('@hearth/engine')
     const confine = config.engine.sandbox === 'off' ? null : (await import('@hearth/sandbox')).createConfine({})
-    engineNow = new Engine({ config: config.engine, confine, node, root, env, cacheDir: paths.cache, log: line('engine') })
+    engineNow = new Engine({ config: config.engine, confine, node, root, env, cacheDir: paths.cache, log: line('engine'), profilePath: join(paths.state, 'profile.json') })
     return engineNow
   })
 
@@ -71,6 +72,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
       return plan === null ? { ok: false, fault: fault('bad_file', { path: found.model.path, problem: 'it or one of its parts cannot be read' }) } : { ok: true, plan }
     },
     loaded: loadedModels({ models: config.engine.models, find: async (id) => (await models()).resolve(id), engine: engines, log: line('engine') }),
+    tuning: tuning({ find: async (id) => (await models()).resolve(id), engine: engines }),
     workers: () => engineNow?.workers() ?? [],
     reset: async (id) => {
       if (engineNow === null) return false

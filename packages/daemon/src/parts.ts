@@ -1,5 +1,6 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
 import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { Tuning } from './tuning.ts'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
@@ -52,6 +53,8 @@ export type Parts = {
   /** What loading this model now would take; a fault when it is not installed or its file cannot be read. */
   plan(id: string): Promise<Found<{ plan: MemoryPlan }>>
   readonly loaded: Loaded
+  /** Measured speeds. */
+  readonly tuning: Tuning
   /** Empty while the engine was not needed. */
   workers(): WorkerStatus[]
   /** Closes the circuit of a model's worker again. False when there is no such worker. */

@@ -1,9 +1,8 @@
 // Owns the local models of one daemon: one supervised worker for each model file, as many in memory as fit. The only way in for the daemon.
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { existsSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fault, type Config, type Confine, type Fault, type JobClass, type MemoryPlan, type Model, type WorkerStatus } from '@hearth/protocol'
+import { fault, type Config, type Confine, type Fault, type JobClass, type MemoryPlan, type Model, type ModelProfile, type PredictedSpeed, type TuneEvent, type WorkerStatus } from '@hearth/protocol'
 import { driverOf } from './golden/driver.ts'
 import { Passes } from './golden/passes.ts'
 import { choicesOf, Trust, type Choice } from './golden/trust.ts'
@@ -18,14 +17,14 @@ import type { Waits } from './local/residency.ts'
 import { Slots } from './local/slots.ts'
 import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
-import { defaultThreads } from './local/threads.ts'
 import type { Load, Ready } from './local/wire.ts'
 import { type Builds } from './build/builds.ts'
-import { libraryFor, serverFor } from './build/serving.ts'
+import { libraryFor, ownLibrary, serverFor } from './build/serving.ts'
 import { buildsOf } from './build/store.ts'
 import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
-import { settingsOf } from './profile/use.ts'
+import { Box, type StoredProfile } from './profile/box.ts'
+import type { TuneWish } from './profile/tuning.ts'
 
 export type EngineOptions = {
   config: Config['engine']
@@ -43,6 +42,10 @@ export type EngineOptions = {
   /** Where the box is read before a load: `/`, or a captured tree in a test. */
   hardwareRoot?: string
   onState?: (status: WorkerStatus) => void
+  /** The file with what `hearth tune` measured; absent = nothing ever was. */
+  profilePath?: string
+  /** Settings that are being measured, for every model, instead of that file. */
+  profile?: ModelProfile
 }
 
 export type LoadOptions = { pin?: boolean; class?: JobClass; signal: AbortSignal; waits?: Waits }
@@ -73,11 +76,22 @@ export class Engine {
   readonly #probes = new Probes()
   readonly #builds: Builds | null
   readonly #passes: Passes
+  readonly #box: Box
   #states: SavedStates | null = null
 
   constructor(options: EngineOptions) {
     this.#options = options
     const { config, hardwareRoot, log } = options
+    this.#box = new Box({
+      config, root: options.root, log, profilePath: options.profilePath, fixed: options.profile, window: (installed) => this.#window(installed), file: identityOf,
+      unloadAll: async () => void await Promise.all([...this.#open.values()].map((open) => open.supervisor.unload())),
+      hasServer: (backend) => this.#hasServer(backend), ownLibrary: (backend) => ownLibrary(this.#builds, backend),
+      open: (installed, config, profile) => {
+        const { profilePath: _profilePath, onState: _onState, ...same } = options
+        const engine = new Engine({ ...same, config, profile })
+        return { model: engine.model(installed), status: () => engine.workers()[0] ?? null, close: () => engine.close() }
+      },
+    })
     this.#keeping = new Keeping({
       config, hardwareRoot, log, wish: (installed) => this.#wish(installed),
       saved: () => ({ limitBytes: options.cacheDir === undefined ? 0 : config.savedStateBytes, usedBytes: this.#states?.used.memory ?? 0 }),
@@ -91,7 +105,7 @@ export class Engine {
     const open = this.#of(installed)
     return new LocalModel({
       installed, supervisor: open.supervisor, slots: open.slots, forecast: open.forecast, handover: open.handover, contextTokens: this.#window(installed),
-      hold: (wish) => this.#keeping.hold(installed.path, wish), turn: (wish) => this.#keeping.turn(installed.path, wish),
+      hold: (wish) => this.#box.gate.pass(wish.signal, () => this.#keeping.hold(installed.path, wish)), turn: (wish) => this.#keeping.turn(installed.path, wish),
     })
   }
 
@@ -103,7 +117,7 @@ export class Engine {
   /** Loads it without asking it anything; a pin stands from the moment it is in memory. `waits` hears what it waits for. */
   async load(installed: InstalledModel, { pin = false, class: jobClass = 'interactive', signal, waits }: LoadOptions): Promise<'loaded' | 'aborted' | { fault: Fault }> {
     const { supervisor } = this.#of(installed)
-    const held = await this.#keeping.hold(installed.path, { class: jobClass, signal, waits })
+    const held = await this.#box.gate.pass(signal, () => this.#keeping.hold(installed.path, { class: jobClass, signal, waits }))
     if (held === 'aborted' || 'fault' in held) return held
     try {
       if (supervisor.phase !== 'ready') waits?.(1, `loading '${installed.id}'`)
@@ -140,9 +154,25 @@ export class Engine {
     }
   }
 
+  /** Measures models alone on this box and stores what was chosen; whoever asks for a model meanwhile waits. Ends with exactly one `done` or `failed`. */
+  tune(models: readonly InstalledModel[], wish: TuneWish, signal: AbortSignal): AsyncGenerator<TuneEvent, void, void> {
+    return this.#box.tune(models, wish, signal)
+  }
+
+  /** What was measured; `find` knows the installed models. */
+  profiles(find: (id: string) => Promise<InstalledModel | null>): Promise<StoredProfile[]> {
+    return this.#box.stored(find)
+  }
+
+  /** What a model does on this box; null when nothing was measured that would tell. */
+  speed(installed: InstalledModel): Promise<PredictedSpeed | null> {
+    return this.#box.speed(installed)
+  }
+
   /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
   async close(): Promise<void> {
     this.#keeping.close()
+    await this.#box.close()
     await Promise.all([...this.#open.values()].map(async (open) => {
       if (open.handover !== null) await open.supervisor.settle(settleMs)
       await open.supervisor.close()
@@ -155,9 +185,11 @@ export class Engine {
     if (known !== undefined) return known
     const { config, log, onState } = this.#options
     const reserved = config.reserved.interactive ?? (config.sequences >= 3 ? 1 : 0)
-    const slots = new Slots({ interactive: reserved, job: config.reserved.job, active: config.activeDecodes })
-    const forecast = new Forecast()
     const load = this.#load(installed)
+    // Asked each time: what is measured while the daemon runs counts at once.
+    const active = (): number | null => this.#box.settings(installed, load.backend).activeDecodes
+    const slots = new Slots({ interactive: reserved, job: config.reserved.job, get active() { return active() } })
+    const forecast = new Forecast(() => this.#box.expectation(installed, load.backend))
     const served = this.#served(installed)
     // A llama-server keeps what lost its slot by itself.
     const states = served ? null : this.#savedStates()
@@ -203,18 +235,21 @@ export class Engine {
 
   #load(installed: InstalledModel, wanted?: Load['backend']): Load {
     const { config } = this.#options
-    const backend = wanted ?? (config.backend === 'auto' && !existsSync('/dev/dri') ? 'cpu' : config.backend)
-    const { threads, batchTokens, prefillTokens, speculation } = settingsOf(config, installed.id, backend, null, defaultThreads(readFileSync('/proc/cpuinfo', 'utf8'), availableParallelism()))
+    const backend = wanted ?? this.#box.backend
+    const { threads, batchTokens, prefillTokens, speculation } = this.#box.settings(installed, backend)
     return { type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, threads, batchTokens, prefillTokens, speculation, draft: draftOf(installed, speculation) }
   }
 
-  /** Whether the owner gives this model to a llama-server. */
+  /** Whether a llama-server serves this model. */
   #served(installed: InstalledModel): boolean {
-    const { models } = this.#options.config.adapters.llamaServer
-    return models.includes('*') || models.includes(installed.id)
+    return this.#box.served(installed)
   }
 
   #launch({ engine, shipped }: Choice, installed: InstalledModel, load: Load): Launch {
+    // Measured meanwhile, or another file: all but the size, which the plan may have made smaller.
+    this.#box.look()
+    const { contextTokens, sequences } = load
+    Object.assign(load, this.#load(installed, load.backend), { contextTokens, sequences })
     if (engine === 'llama-server') return this.#llamaServer(installed, load)
     return this.#launcher(installed, load, shipped === true ? null : this.#builds, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
   }
@@ -264,7 +299,7 @@ export class Engine {
     const { state, pid, restarts, lastFault, ready, running } = open.supervisor.status
     return {
       model: open.id, state, pid, restarts, lastFault: lastFault?.message ?? null, backend: ready?.backend ?? null, build: open.load.build?.name ?? null,
-      contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, busy: running, waiting: open.slots.waiting, ...this.#keeping.placeOf(open.load.modelPath),
+      contextTokens: ready?.contextTokens ?? null, sequences: ready?.sequences ?? null, threads: ready?.threads ?? null, busy: running, waiting: open.slots.waiting, ...this.#keeping.placeOf(open.load.modelPath),
       ...draftNote(open.installed, open.load.speculation, ready),
       ...(open.trust.distrusted === null ? {} : { distrusted: open.trust.distrusted }),
     }
@@ -272,7 +307,8 @@ export class Engine {
 
   #savedStates(): SavedStates | null {
     const { cacheDir, config, log } = this.#options
-    if (cacheDir === undefined) return null
+    // Who measures keeps nothing of what was asked.
+    if (cacheDir === undefined || this.#options.profile !== undefined) return null
     this.#states ??= new SavedStates({
       memoryDir: memoryFolder(cacheDir), diskDir: join(cacheDir, 'states'), memoryBytes: config.savedStateBytes, diskBytes: config.savedStateDiskBytes, owner: cacheDir, log,
     })

@@ -8,7 +8,7 @@ import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
-import { bytes, count, table } from '../print.ts'
+import { bytes, count, duration, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 import { endpointLines } from './models-show.ts'
 import { showTransfer } from '../transfer.ts'
@@ -26,7 +26,7 @@ function say(ctx: Context, json: boolean, value: unknown, text: string): void {
 export const ls: Command = {
   spec: {
     name: 'models ls', operands: '', arity: [0, 0],
-    about: 'Lists the models of the catalogue and those that were imported. The default has a star; a model that cannot be used says why. Without a daemon one is started for a minute.',
+    about: 'Lists the models of the catalogue and those that were imported. The default has a star; a model that cannot be used says why. TOK/S and TTFT 2K are what hearth tune measured here (~ = scaled from another model). Without a daemon one is started for a minute.',
     flags: {
       installed: { type: 'boolean', help: 'only those on this disk' },
       check: { type: 'boolean', help: 'ask each endpoint of the local network whether it answers' },
@@ -41,13 +41,14 @@ export const ls: Command = {
       return 0
     }
     const { ink, width } = ctx.out
+    const speeds = models.some((model) => model.speed !== undefined)
     const rows = models.map((model) => [
       model.id === list.default ? { text: `${oneLine(model.id)} *`, ink: ink.bold } : oneLine(model.id),
       model.problem !== null ? { text: 'unusable', ink: ink.red } : model.installed ? { text: model.origin === 'imported' ? 'imported' : 'installed', ink: ink.green } : '-',
       model.bytes === null ? '?' : bytes(model.bytes), model.contextTokens === null ? '?' : count(model.contextTokens), fitText(model, ink.red),
-      oneLine(model.toolMode), oneLine(model.problem ?? model.summary),
+      ...(speeds ? speedCells(model) : []), oneLine(model.toolMode), oneLine(model.problem ?? model.summary),
     ])
-    const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: 'CONTEXT', side: 'right' as const }, { title: 'FITS', side: 'right' as const }, { title: 'MODE' }, { title: 'SUMMARY' }]
+    const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: 'CONTEXT', side: 'right' as const }, { title: 'FITS', side: 'right' as const }, ...(speeds ? [{ title: 'TOK/S', side: 'right' as const }, { title: 'TTFT 2K', side: 'right' as const }] : []), { title: 'MODE' }, { title: 'SUMMARY' }]
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
     for (const line of endpointLines(list.endpoints ?? [], width, ink)) ctx.out.line(line)
     const advice = list.models.find((model) => model.id === list.recommended)
@@ -61,6 +62,13 @@ function fitText(model: ModelRow, refused: (text: string) => string): string | {
   if (model.fit === undefined) return '?'
   if (model.fit.contextTokens === null) return 'yes'
   return model.fit.contextTokens < 512 ? { text: 'no', ink: refused } : count(model.fit.contextTokens)
+}
+
+/** Tokens a second of an answer and the time to the first token of a prompt of 2,048; '~' stands before what was scaled from another model. */
+function speedCells({ speed }: ModelRow): [string, string] {
+  if (speed === undefined) return ['', '']
+  const mark = speed.estimated ? '~' : ''
+  return [`${mark}${speed.decodeTokensPerSecond.toFixed(speed.decodeTokensPerSecond >= 10 ? 0 : 1)}`, speed.ttftMs === null ? '' : `${mark}${duration(speed.ttftMs)}`]
 }
 
 export const pull: Command = {

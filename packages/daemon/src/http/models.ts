@@ -10,7 +10,8 @@ export const modelRoutes: readonly Route[] = [
     method: 'GET', path: '/api/models', scope: 'infer', about: 'ModelList: the catalogue, what was imported, and endpoints; ?check=1 asks each endpoint whether it answers',
     async handle(c, api) {
       const shelf = await api.parts.shelf()
-      const reply: ModelList = { ...await shelf.overview(api.config.models.default), default: await api.parts.defaultModel() }
+      const { models, recommended } = await shelf.overview(api.config.models.default)
+      const reply: ModelList = { models: await api.parts.tuning.withSpeeds(models), recommended, default: await api.parts.defaultModel() }
       const endpoints = await api.parts.endpoints(c.req.query('check') === '1')
       return c.json(endpoints.length === 0 ? reply : { ...reply, endpoints })
     },

@@ -1,4 +1,5 @@
 // Owns what was measured of a worker's speed and what it lets us expect of the next run. Times and counts only; no clock of its own.
+import type { Expectation } from '../profile/forecast.ts'
 import type { RunFigures } from './wire.ts'
 
 // Weight of the newest run: fast enough to follow a changed load, slow enough not to jump with each prompt.
@@ -11,6 +12,12 @@ export class Forecast {
   #decodeMsPerToken: number | null = null
   #completionTokens: number | null = null
   #charsPerToken = 4
+  readonly #prior: () => Expectation | null
+
+  /** `prior`: what is known of this model before its first run here. */
+  constructor(prior: () => Expectation | null = () => null) {
+    this.#prior = prior
+  }
 
   /** Milliseconds to evaluate one prompt token; null before the first prompt. */
   get prefillMsPerToken(): number | null {
@@ -25,11 +32,13 @@ export class Forecast {
     if (figures.promptTokens >= leastTokens) this.#charsPerToken = blend(this.#charsPerToken, promptChars / figures.promptTokens)
   }
 
-  /** How long a run will take, without anything reused; null before both speeds were measured. */
+  /** How long a run will take, without anything reused, by the runs so far or else by the profile of this box; null when neither tells. */
   runMs(promptChars: number, maxTokens: number): number | null {
-    if (this.#prefillMsPerToken === null || this.#decodeMsPerToken === null) return null
     const completion = Math.min(maxTokens, this.#completionTokens ?? maxTokens)
-    return (promptChars / this.#charsPerToken) * this.#prefillMsPerToken + completion * this.#decodeMsPerToken
+    const promptTokens = promptChars / this.#charsPerToken
+    if (this.#prefillMsPerToken !== null && this.#decodeMsPerToken !== null) return promptTokens * this.#prefillMsPerToken + completion * this.#decodeMsPerToken
+    const prior = this.#prior()
+    return prior === null ? null : prior.prefillMs(promptTokens) + completion * prior.decodeMsPerToken
   }
 }
 

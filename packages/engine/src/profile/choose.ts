@@ -13,14 +13,18 @@ const readingFloor = 5
 // What one step of an agent computes: this many new tokens read and this many written.
 const turn = { read: 512, written: 128 }
 
-/** Half of the range over the median: how far apart equal runs were. */
-export function noiseOf(spread: SpeedSpread): number {
-  return spread.median > 0 ? (spread.max - spread.min) / (2 * spread.median) : 0
-}
+/** What a figure of so few samples may be wrong by, whatever its range says. */
+const fewSamples = [0, 0.15, 0.08]
 
-/** What a figure must win by before it counts against another. */
-export function noiseBetween(a: readonly (SpeedSpread | null)[], b: readonly (SpeedSpread | null)[]): number {
-  return Math.max(leastNoise, ...[...a, ...b].map((spread) => (spread === null ? 0 : noiseOf(spread))))
+type Figure = 'prefillTokensPerSecond' | 'decodeTokensPerSecond'
+
+/** How far apart equal runs were: half of the range over the median. One or two runs say less than they show. */
+export function noiseOf(point: MeasuredPoint, ...figures: readonly Figure[]): number {
+  const ranges = figures.flatMap((figure) => {
+    const spread = point[figure]
+    return spread === null || spread.median <= 0 ? [] : [(spread.max - spread.min) / (2 * spread.median)]
+  })
+  return Math.max(leastNoise, fewSamples[point.samples] ?? 0, ...ranges)
 }
 
 export function spreadOf(values: readonly number[]): SpeedSpread {
@@ -35,14 +39,14 @@ export function turnSeconds({ prefillTokensPerSecond: prefill, decodeTokensPerSe
   return prefill === null || decode === null || prefill.median <= 0 || decode.median <= 0 ? null : turn.read / prefill.median + turn.written / decode.median
 }
 
-type Candidate = { size: number; cost: number; spreads: readonly (SpeedSpread | null)[] }
+type Candidate = { size: number; cost: number; noise: number }
 
 /** The cheapest in `cost`, except that a larger size must beat the best smaller one by more than the noise between them. */
 function leastCost(candidates: readonly Candidate[]): Candidate | null {
   const sorted = candidates.toSorted((a, b) => a.size - b.size)
   let best = sorted[0] ?? null
   for (const candidate of sorted.slice(1)) {
-    if (best !== null && best.cost / candidate.cost > 1 + noiseBetween(best.spreads, candidate.spreads)) best = candidate
+    if (best !== null && best.cost / candidate.cost > 1 + Math.max(best.noise, candidate.noise)) best = candidate
   }
   return best
 }
@@ -55,25 +59,25 @@ export function threadPoints(points: readonly MeasuredPoint[]): MeasuredPoint[] 
 }
 
 export function chooseThreads(points: readonly MeasuredPoint[]): Choices['threads'] {
-  const candidates = threadPoints(points).map((point) => ({ size: point.threads, cost: turnSeconds(point) ?? Infinity, spreads: [point.prefillTokensPerSecond, point.decodeTokensPerSecond] }))
+  const candidates = threadPoints(points).map((point) => ({ size: point.threads, cost: turnSeconds(point) ?? Infinity, noise: noiseOf(point, 'prefillTokensPerSecond', 'decodeTokensPerSecond') }))
   const best = leastCost(candidates)
   if (best === null) return null
   const others = candidates.filter((candidate) => candidate !== best)
   const what = `A step of ${turn.read} tokens read and ${turn.written} written takes ${seconds(best.cost)} with ${threads(best.size)}`
   if (others.length === 0) return { value: best.size, why: `${what}; nothing else was measured.` }
   const next = others.reduce((least, other) => (other.cost < least.cost ? other : least))
-  return { value: best.size, why: `${what} and ${seconds(next.cost)} with ${threads(next.size)}; the noise is ${percent(noiseBetween(best.spreads, next.spreads))}.` }
+  return { value: best.size, why: `${what} and ${seconds(next.cost)} with ${threads(next.size)}; the noise is ${percent(Math.max(best.noise, next.noise))}.` }
 }
 
 export function choosePiece(points: readonly MeasuredPoint[]): Choices['batch'] {
   const reading = points.filter((point) => point.run === 'pieces' && point.prefillTokensPerSecond !== null)
-  const best = leastCost(reading.map((point) => ({ size: point.pieceTokens, cost: 1 / rate(point.prefillTokensPerSecond), spreads: [point.prefillTokensPerSecond] })))
+  const best = leastCost(reading.map((point) => ({ size: point.pieceTokens, cost: 1 / rate(point.prefillTokensPerSecond), noise: noiseOf(point, 'prefillTokensPerSecond') })))
   const chosen = reading.find((point) => point.pieceTokens === best?.size)
   const [next] = reading.filter((point) => point !== chosen).toSorted((a, b) => rate(b.prefillTokensPerSecond) - rate(a.prefillTokensPerSecond))
   if (chosen === undefined || next === undefined) return null
   return {
     batchTokens: chosen.batchTokens, pieceTokens: chosen.pieceTokens,
-    why: `A prompt is read at ${speed(chosen.prefillTokensPerSecond)} in pieces of ${chosen.pieceTokens} tokens and at ${speed(next.prefillTokensPerSecond)} in pieces of ${next.pieceTokens}; the noise is ${percent(noiseBetween([chosen.prefillTokensPerSecond], [next.prefillTokensPerSecond]))}.`,
+    why: `A prompt is read at ${speed(chosen.prefillTokensPerSecond)} in pieces of ${chosen.pieceTokens} tokens and at ${speed(next.prefillTokensPerSecond)} in pieces of ${next.pieceTokens}; the noise is ${percent(Math.max(noiseOf(chosen, 'prefillTokensPerSecond'), noiseOf(next, 'prefillTokensPerSecond')))}.`,
   }
 }
 
@@ -106,15 +110,20 @@ export function chooseKnee(points: readonly MeasuredPoint[], adapter: MeasuredPo
 
 /** Guessing ahead pays when copied text is written faster by more than the noise and prose is not written slower by more than it. */
 export function chooseSpeculation(points: readonly MeasuredPoint[]): Choices['speculation'] {
-  const of = (text: MeasuredPoint['text'], speculation: MeasuredPoint['speculation']): SpeedSpread | null =>
-    points.find((point) => point.run === 'speculation' && point.text === text && point.speculation === speculation)?.decodeTokensPerSecond ?? null
-  const [copyOff, copyOn, proseOff, proseOn] = [of('copy', 'off'), of('copy', 'lookup'), of('story', 'off'), of('story', 'lookup')]
-  if (copyOff === null || copyOn === null) return null
-  const gain = copyOn.median / copyOff.median
-  const loss = proseOff === null || proseOn === null ? null : proseOn.median / proseOff.median
-  const pays = gain > 1 + noiseBetween([copyOff], [copyOn]) && (loss === null || loss > 1 - noiseBetween([proseOff], [proseOn]))
-  const prose = loss === null ? '' : `, prose at ${ratio(loss)}`
-  return { value: pays ? 'lookup' : 'off', why: `With lookup copied text is written at ${ratio(gain)} of the plain speed${prose}; the noise is ${percent(noiseBetween([copyOff], [copyOn]))}.` }
+  const of = (text: MeasuredPoint['text'], speculation: MeasuredPoint['speculation']): MeasuredPoint | undefined =>
+    points.find((point) => point.run === 'speculation' && point.text === text && point.speculation === speculation && point.decodeTokensPerSecond !== null)
+  const compared = (text: MeasuredPoint['text']): { ratio: number; noise: number } | null => {
+    const [off, on] = [of(text, 'off'), of(text, 'lookup')]
+    if (off === undefined || on === undefined) return null
+    return { ratio: rate(on.decodeTokensPerSecond) / rate(off.decodeTokensPerSecond), noise: Math.max(noiseOf(off, 'decodeTokensPerSecond'), noiseOf(on, 'decodeTokensPerSecond')) }
+  }
+  const [copy, prose] = [compared('copy'), compared('story')]
+  if (copy === null) return null
+  const pays = copy.ratio > 1 + copy.noise && (prose === null || prose.ratio > 1 - prose.noise)
+  return {
+    value: pays ? 'lookup' : 'off',
+    why: `With lookup copied text is written at ${ratio(copy.ratio)} of the plain speed${prose === null ? '' : `, prose at ${ratio(prose.ratio)}`}; the noise is ${percent(copy.noise)}.`,
+  }
 }
 
 /** The number of streams above which llama-server won by more than the noise at every number that both were measured at; null = never, or only one was measured. */
@@ -123,13 +132,13 @@ export function chooseAdapter(points: readonly MeasuredPoint[]): Choices['adapte
   const theirs = streamPoints(points, 'llama-server')
   const pairs = ours.flatMap((own) => {
     const their = theirs.find((one) => one.streams === own.streams)
-    return their === undefined ? [] : [{ streams: own.streams, own: own.decodeTokensPerSecond, their: their.decodeTokensPerSecond }]
+    return their === undefined ? [] : [{ streams: own.streams, ratio: rate(their.decodeTokensPerSecond) / rate(own.decodeTokensPerSecond), noise: Math.max(noiseOf(own, 'decodeTokensPerSecond'), noiseOf(their, 'decodeTokensPerSecond')) }]
   })
   if (pairs.length === 0) return null
-  const wins = pairs.map((pair) => rate(pair.their) / rate(pair.own) > 1 + noiseBetween([pair.own], [pair.their]))
+  const wins = pairs.map((pair) => pair.ratio > 1 + pair.noise)
   const lastLoss = wins.lastIndexOf(false)
   const aboveStreams = lastLoss === pairs.length - 1 ? null : lastLoss < 0 ? 0 : pairs[lastLoss]?.streams ?? 0
-  const told = pairs.map((pair) => `${ratio(rate(pair.their) / rate(pair.own))} at ${pair.streams}`).join(', ')
+  const told = pairs.map((pair) => `${ratio(pair.ratio)} at ${pair.streams}`).join(', ')
   return { aboveStreams, why: `llama-server writes ${told} stream${pairs.at(-1)?.streams === 1 ? '' : 's'} of what the built-in worker does; it must win by more than the noise.` }
 }
 

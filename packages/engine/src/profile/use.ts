@@ -40,6 +40,6 @@ function measuredCap(config: Config['engine'], profile: ModelProfile | null, lla
   if (profile === null) return null
   const knee = llamaServer ? chooseKnee(profile.points, 'llama-server') : profile.choices.activeDecodes
   if (knee === null) return null
-  const cap = Math.max(knee.value, 1 + (config.reserved.interactive ?? (config.sequences >= 3 ? 1 : 0)) + config.reserved.job)
+  const cap = Math.max(knee.value, 2, 1 + (config.reserved.interactive ?? (config.sequences >= 3 ? 1 : 0)) + config.reserved.job)
   return cap >= config.sequences ? null : cap
 }
