@@ -40,7 +40,7 @@ export const status: Command = {
     }
     const rows = reply.workers.map((worker) => [
       oneLine(worker.model), { text: worker.state, ink: worker.state === 'ready' ? ink.green : worker.state === 'failed' || worker.state === 'broken' ? ink.red : ink.yellow },
-      String(worker.pid ?? '-'), oneLine(worker.backend ?? '-'), worker.contextTokens === null ? '-' : count(worker.contextTokens),
+      String(worker.pid ?? '-'), oneLine(`${worker.backend ?? '-'}${worker.build == null ? '' : `, ${worker.build}`}`), worker.contextTokens === null ? '-' : count(worker.contextTokens),
       worker.memoryBytes === undefined || worker.memoryBytes === null ? '-' : bytes(worker.memoryBytes), `${worker.busy} of ${worker.sequences ?? '?'}`, String(worker.waiting), keptText(worker), String(worker.restarts), oneLine(worker.lastFault ?? ''),
     ])
     const right = { side: 'right' as const }
