@@ -37,7 +37,7 @@ export const lookup: Benchmark = {
     const plain = await throughHearth(context)
     const ahead = await throughHearth(context, { speculation: 'lookup' })
     // The second file is a link to the first: the model guesses for itself, so every guess costs what a token costs.
-    const twin = await openEngine(context, home, { threads: 1, contextTokens: 4096, speculation: 'draft', draftModels: { bench: 'other' } })
+    const twin = await openEngine(context, home, { threads: 1, contextTokens: 4096, speculation: 'draft', draftModels: { other: 'bench' } })
     try {
       const rows: Row[] = []
       for (const { name, bar, maxTokens, messages } of talks) {
@@ -51,7 +51,7 @@ export const lookup: Benchmark = {
           return answer.tokensPerSecond
         }
         const found = await takeTurns(context.rounds, {
-          lookup: () => one(ahead.model, 'lookup'), plain: () => one(plain.model, 'plain'), draft: () => one(twin.model, 'draft'),
+          lookup: () => one(ahead.model, 'lookup'), plain: () => one(plain.model, 'plain'), draft: () => one(twin.other, 'draft'),
         })
         const texts = await compare(plain.model, { messages, maxTokens }, said)
         const row = (by: 'lookup' | 'draft', least: number): Row => against(

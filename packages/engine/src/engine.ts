@@ -182,7 +182,11 @@ export class Engine {
 
   #of(installed: InstalledModel): Open {
     const known = this.#open.get(installed.path)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      // A draft model that was fetched meanwhile counts from the next load on.
+      known.installed.draft = installed.draft ?? null
+      return known
+    }
     const { config, log, onState } = this.#options
     const reserved = config.reserved.interactive ?? (config.sequences >= 3 ? 1 : 0)
     const load = this.#load(installed)
