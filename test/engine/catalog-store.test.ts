@@ -94,7 +94,12 @@ test('the tool format is read from the markers of the template', async () => {
     ['{% if tools %}<tool_call>{{ x }}</tool_call>{% endif %}', 'native', 'hermes'],
     ['{% if tools %}[AVAILABLE_TOOLS]{% endif %}[TOOL_CALLS]', 'native', 'mistral'],
     ['{% if tools %}<|python_tag|>{% endif %}ipython', 'native', 'llama3'],
-    ['{% if tools %}<tool_call><function=x>{% endif %}', 'json', 'none'],
+    ['{% if tools %}<tool_call><function=x>{% endif %}', 'native', 'qwen_xml'],
+    ['{% if tools %}<tool_call>{{ x }}<arg_key>{% endif %}', 'native', 'glm'],
+    ['{% if tools %}<|tool_call>call:{{ x }}{% endif %}', 'native', 'gemma4'],
+    ['{% if tools %}<｜tool▁call▁begin｜>{{ x }}<｜tool▁sep｜>{% endif %}', 'native', 'deepseek'],
+    ['{% if tools %}x{% endif %}<|channel|>final<|message|>', 'native', 'harmony'],
+    ['{% if tools %}<|START_ACTION|>{% endif %}', 'json', 'none'],
     ['<tool_call> without an offer', 'json', 'none'],
     ['{{ messages }}', 'json', 'none'],
   ]

@@ -16,7 +16,7 @@ test('the other formats of tool calls are enforced and read back as well', async
   const engine = testEngine()
   t.after(() => engine.close())
   const tool = { name: 'weather', description: 'Tells the weather.', parameters: { type: 'object', properties: { town: { enum: ['Ulm', 'Rom'] } }, required: ['town'], additionalProperties: false } }
-  for (const format of ['mistral', 'llama3'] as const) {
+  for (const format of ['mistral', 'llama3', 'qwen_xml', 'glm', 'gemma4', 'deepseek'] as const) {
     // One file, one worker: the format belongs to the model's entry, not to the process.
     const answer = await ask(engine.model(starter(format)), {
       messages: [{ role: 'user', text: 'How is the weather in Ulm?' }], tools: [tool, { ...tool, name: 'other' }], toolChoice: { name: 'weather' }, sampling: { temperature: 0 }, maxTokens: 150,

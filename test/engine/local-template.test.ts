@@ -68,7 +68,7 @@ test('a template that refuses, and one that cannot be read, are named', () => {
 /** Feeds the text in pieces of every size; all must give the same calls and the same joined text. */
 function read(format: 'hermes' | 'mistral' | 'llama3', text: string, cut = false): { text: string; calls: unknown[]; bad: { text: string; problem: string }[] } {
   const results = [1, 2, 3, 7, 1000].map((size) => {
-    const reader = callReader(format, ['bash', 'read'])
+    const reader = callReader(format, ['bash', 'read'].map((name) => ({ name, parameters: {} })))
     const events: CallEvent[] = []
     for (let at = 0; at < text.length; at += size) events.push(...reader.push(text.slice(at, at + size)))
     events.push(...reader.end(cut))

@@ -58,7 +58,7 @@ async function askOnce(run: Run): Promise<Asked> {
       case 'malformed_call':
         malformed.push({ text: event.text, problem: event.problem })
         break
-      case 'queued': case 'started': case 'prefill':
+      case 'queued': case 'started': case 'prefill': case 'reasoning':
         break
       case 'done': {
         if (event.stop === 'cancelled') {

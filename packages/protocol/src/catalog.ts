@@ -32,7 +32,7 @@ export const ModelFile = z.strictObject({
 })
 export type ModelFile = z.infer<typeof ModelFile>
 
-export const toolFormats = ['none', 'hermes', 'mistral', 'llama3'] as const
+export const toolFormats = ['none', 'hermes', 'mistral', 'llama3', 'qwen_xml', 'glm', 'gemma4', 'deepseek', 'harmony'] as const
 export type ToolFormat = (typeof toolFormats)[number]
 
 /** A published speed of one box. */

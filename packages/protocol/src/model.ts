@@ -91,8 +91,8 @@ export type Timings = z.infer<typeof Timings>
 export type TokenProbability = { text: string; probability: number; top: { text: string; probability: number }[] }
 
 /**
- * What a model says while it works. Order: `queued`* `started`? (`prefill` | `text` | `tool_call` | `malformed_call`)*, then exactly one
- * `done` or `failed`, after which nothing follows. Text arrives in pieces; their concatenation is the completion.
+ * What a model says while it works. Order: `queued`* `started`? (`prefill` | `reasoning` | `text` | `tool_call` | `malformed_call`)*, then exactly
+ * one `done` or `failed`, after which nothing follows. Text arrives in pieces; their concatenation is the completion. Reasoning is no part of it.
  */
 export type ModelEvent =
   /** `etaMs`: forecast of the wait from measured speeds; absent before anything was measured. `reason`: what is waited for when it is not a sequence of its own model. */
@@ -100,6 +100,8 @@ export type ModelEvent =
   | { type: 'started'; promptTokens: number; reusedTokens: number }
   | { type: 'prefill'; doneTokens: number; totalTokens: number }
   | { type: 'text'; text: string; probabilities?: TokenProbability[] }
+  /** Thoughts that the model's format sets apart from its answer; shown to who asks for them, never sent back. */
+  | { type: 'reasoning'; text: string }
   | { type: 'tool_call'; call: ToolCall }
   | { type: 'malformed_call'; text: string; problem: string }
   | { type: 'done'; stop: StopReason; usage: Usage; timings: Timings }

@@ -47,7 +47,7 @@ export type SaidUsage = { prompt: number; cached: number; completion: number }
 export type Chunk = {
   text: string
   /** Something was thought that is not part of the text. */
-  reasoned: boolean
+  reasoning: string
   calls: CallPart[]
   finish: string | null
   usage: SaidUsage | null
@@ -73,7 +73,7 @@ export function readChunk(data: string, probabilities: number): Chunk | string {
   const progress = value['prompt_progress']
   return {
     text: typeof content === 'string' ? content : '',
-    reasoned: typeof (delta['reasoning_content'] ?? delta['reasoning']) === 'string' && (delta['reasoning_content'] ?? delta['reasoning']) !== '',
+    reasoning: reasoningOf(delta['reasoning_content'] ?? delta['reasoning']),
     calls: objects(delta['tool_calls']).map(callOf), finish: choice !== null && typeof choice['finish_reason'] === 'string' ? choice['finish_reason'] : null,
     usage: usageOf(value['usage']), error: null,
     progress: isObject(progress) ? { total: whole(progress['total']), cache: whole(progress['cache']), processed: whole(progress['processed']) } : null,
@@ -84,7 +84,11 @@ export function readChunk(data: string, probabilities: number): Chunk | string {
   }
 }
 
-const nothing: Chunk = { text: '', reasoned: false, calls: [], finish: null, usage: null, progress: null, probabilities: [], error: null }
+function reasoningOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+const nothing: Chunk = { text: '', reasoning: '', calls: [], finish: null, usage: null, progress: null, probabilities: [], error: null }
 
 function callOf(call: Record<string, unknown>): CallPart {
   const made = isObject(call['function']) ? call['function'] : {}

@@ -153,7 +153,7 @@ class Call {
       this.#start(events, { prompt: chunk.progress.total, cached: chunk.progress.cache, completion: 0 }, request)
       events.push({ type: 'prefill', doneTokens: Math.min(chunk.progress.processed, chunk.progress.total), totalTokens: chunk.progress.total })
     }
-    if (chunk.text !== '' || chunk.reasoned || chunk.calls.length > 0 || chunk.probabilities.length > 0) this.#take(chunk, request, events)
+    if (chunk.text !== '' || chunk.reasoning !== '' || chunk.calls.length > 0 || chunk.probabilities.length > 0) this.#take(chunk, request, events)
     if (chunk.finish !== null) this.#finish = chunk.finish
     return events
   }
@@ -197,6 +197,7 @@ class Call {
       const known = this.#calls.get(part.index)
       this.#calls.set(part.index, known === undefined ? part : { ...known, name: known.name + part.name, arguments: known.arguments + part.arguments })
     }
+    if (chunk.reasoning !== '') events.push({ type: 'reasoning', text: chunk.reasoning })
     this.#stops ??= new StopScan(request.stop)
     const passed = this.#stops.push(chunk.text)
     if (request.responseFormat.type === 'json_schema') this.#json ??= new JsonEnd()

@@ -132,7 +132,7 @@ class Answer {
     const seed = this.#request.sampling.seed
     const request = seed === null || index === 0 ? this.#request : { ...this.#request, sampling: { ...this.#request.sampling, seed: (seed + index) % 2 ** 32 } }
     const enough = new AbortController()
-    const choice: Said = { text: '', calls: [], logprobs: topLogprobs === null ? null : [], finish: '' }
+    const choice: Said = { text: '', reasoning: '', calls: [], logprobs: topLogprobs === null ? null : [], finish: '' }
     const stream = this.#stream
     const begin = (): void => {
       if (stream === null || begun) return
@@ -154,6 +154,13 @@ class Answer {
             break
           }
           const room = stream.write(this.#chunks.text(index, event.text, logprobs))
+          if (room !== undefined) await room
+          break
+        }
+        case 'reasoning': {
+          begin()
+          const room = stream?.write(this.#chunks.reasoning(index, event.text))
+          if (stream === null) choice.reasoning += event.text
           if (room !== undefined) await room
           break
         }

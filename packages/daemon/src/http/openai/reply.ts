@@ -69,15 +69,15 @@ export function callOf(call: ToolCall): { id: string; type: 'function'; function
   return { id: call.id, type: 'function', function: { name: call.name, arguments: JSON.stringify(call.arguments) } }
 }
 
-export type Said = { text: string; calls: ToolCall[]; logprobs: Record<string, unknown>[] | null; finish: string }
+export type Said = { text: string; /** The model's thoughts, under the name that llama.cpp's and other servers use. */ reasoning: string; calls: ToolCall[]; logprobs: Record<string, unknown>[] | null; finish: string }
 
 /** The whole answer of a request that did not stream. */
 export function completion(head: Head, choices: readonly Said[], usage: Record<string, unknown>, timings: Record<string, number> | null): Record<string, unknown> {
   return {
     id: head.id, object: 'chat.completion', created: head.created, model: head.model, system_fingerprint: head.fingerprint,
-    choices: choices.map(({ text, calls, logprobs, finish }, index) => ({
+    choices: choices.map(({ text, reasoning, calls, logprobs, finish }, index) => ({
       index, finish_reason: finish, logprobs: logprobs === null ? null : { content: logprobs, refusal: null },
-      message: { role: 'assistant', content: calls.length > 0 && text === '' ? null : text, refusal: null, ...(calls.length === 0 ? {} : { tool_calls: calls.map(callOf) }) },
+      message: { role: 'assistant', content: calls.length > 0 && text === '' ? null : text, refusal: null, ...(reasoning === '' ? {} : { reasoning_content: reasoning }), ...(calls.length === 0 ? {} : { tool_calls: calls.map(callOf) }) },
     })),
     usage, ...(timings === null ? {} : { timings }),
   }
@@ -103,6 +103,10 @@ export class Chunks {
 
   text(index: number, text: string, logprobs: readonly Record<string, unknown>[] | null): string {
     return this.#choice(index, `{"content":${JSON.stringify(text)}}`, logprobs === null ? 'null' : JSON.stringify({ content: logprobs, refusal: null }))
+  }
+
+  reasoning(index: number, text: string): string {
+    return this.#choice(index, `{"reasoning_content":${JSON.stringify(text)}}`)
   }
 
   call(index: number, position: number, call: ToolCall): string {

@@ -2,12 +2,21 @@
 //   hermes   text <tool_call>{"name":…,"arguments":{…}}</tool_call> …
 //   mistral  text [TOOL_CALLS][{"name":…,"arguments":{…}}, …]   or   [TOOL_CALLS]name[ARGS]{…}
 //   llama3   {"name":…,"parameters":{…}}[; {…}]   or   <|python_tag|>{…}
+//   qwen_xml text <tool_call><function=…><parameter=…>…</parameter></function></tool_call> …, also without the outer tag
+//   glm      text <tool_call>name<arg_key>…</arg_key><arg_value>…</arg_value></tool_call> …
+//   gemma4   text <|tool_call>call:name{key:<|"|>…<|"|>}<tool_call|> …
+//   deepseek text <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>name<｜tool▁sep｜>{…}<｜tool▁call▁end｜> … <｜tool▁calls▁end｜>
+//   harmony  channels, see harmony.ts
 import { randomBytes } from 'node:crypto'
-import type { ToolCall, ToolFormat } from '@hearth/protocol'
+import type { ToolCall, ToolFormat, ToolSpec } from '@hearth/protocol'
 import { JsonEnd, overlap } from '../stop-scan.ts'
+import { HarmonyReader } from './harmony.ts'
+import { gemmaCall, gemmaEnd, glmCall, glmEnd, qwenCall, qwenEnd, type Spelled, type TypeOf } from './tagged-calls.ts'
 
 export type CallEvent =
   | { type: 'text'; text: string }
+  /** Thoughts: never part of the text. */
+  | { type: 'reasoning'; text: string }
   | { type: 'tool_call'; call: ToolCall }
   | { type: 'malformed_call'; text: string; problem: string }
 
@@ -17,23 +26,66 @@ export interface CallReader {
   end(cut: boolean): CallEvent[]
 }
 
-/** A reader for one completion; `names` are the offered tools. Text passes through at once unless it may be the beginning of a call. */
-export function callReader(format: Exclude<ToolFormat, 'none'>, names: readonly string[]): CallReader {
+/** A reader for one completion with these tools. Text passes through at once unless it may be the beginning of a call. */
+export function callReader(format: Exclude<ToolFormat, 'none'>, tools: readonly Pick<ToolSpec, 'name' | 'parameters'>[]): CallReader {
+  const names = tools.map((tool) => tool.name)
+  const typeOf: TypeOf = (name, key) => schemaOf(tools, name, key)
+  const json = (source: string): CallEvent => readCall(source, names)
+  const spelled = (source: string, read: (source: string, typeOf: TypeOf) => Spelled): CallEvent => callOf(read(source, typeOf), source, names)
   switch (format) {
-    case 'hermes': return new TaggedReader('<tool_call>', names, closedBody)
-    case 'mistral': return new TaggedReader('[TOOL_CALLS]', names, mistralBody)
+    case 'hermes': return new TaggedReader(['<tool_call>'], [], closedBody, json)
+    case 'mistral': return new TaggedReader(['[TOOL_CALLS]'], [], mistralBody, json)
     case 'llama3': return new Llama3Reader(names)
+    case 'qwen_xml': return new TaggedReader(['<tool_call>', '<function='], [], qwenBody, (source) => (/^\s*\{/.test(source) ? json(source.replace(/<\/tool_call>\s*$/, '')) : spelled(source, qwenCall)))
+    case 'glm': return new TaggedReader(['<tool_call>'], [], bodyOf(glmEnd), (source) => spelled(source, glmCall))
+    case 'gemma4': return new TaggedReader(['<|tool_call>'], [], bodyOf(gemmaEnd), (source) => spelled(source, gemmaCall))
+    case 'deepseek': return new TaggedReader(['<｜tool▁call▁begin｜>'], ['<｜tool▁calls▁begin｜>', '<｜tool▁calls▁end｜>'], deepseekBody, json)
+    case 'harmony': return new HarmonyReader((name, source) => namedCall(name, source, names))
     default: return format satisfies never
   }
 }
 
-/** Where a call's body ends in `text` and what it holds; null while it is not complete. */
+function schemaOf(tools: readonly Pick<ToolSpec, 'name' | 'parameters'>[], name: string, key: string): Record<string, unknown> | null {
+  const properties = tools.find((tool) => tool.name === name)?.parameters['properties']
+  const found = isObject(properties) && Object.hasOwn(properties, key) ? properties[key] : undefined
+  return isObject(found) ? found : null
+}
+
+/** Where a call's body ends in `text` and what it holds; null while it is not complete. `tag` is what opened it. */
 type Body = { length: number; sources: string[] }
-type FindBody = (text: string) => Body | null
+type FindBody = (text: string, tag: string) => Body | null
 
 function closedBody(text: string): Body | null {
   const at = text.indexOf('</tool_call>')
   return at < 0 ? null : { length: at + '</tool_call>'.length, sources: [text.slice(0, at)] }
+}
+
+function bodyOf(end: (text: string) => number): FindBody {
+  return (text) => {
+    const length = end(text)
+    return length < 0 ? null : { length, sources: [text.slice(0, length)] }
+  }
+}
+
+function qwenBody(text: string, tag: string): Body | null {
+  const outer = tag === '<tool_call>'
+  const whole = outer ? text : tag + text
+  const length = qwenEnd(whole, outer)
+  return length < 0 ? null : { length: length - (whole.length - text.length), sources: [whole.slice(0, length)] }
+}
+
+function deepseekBody(text: string): Body | null {
+  const at = text.indexOf('<｜tool▁call▁end｜>')
+  return at < 0 ? null : { length: at + '<｜tool▁call▁end｜>'.length, sources: [deepseekSource(text.slice(0, at))] }
+}
+
+/** The newer form is NAME SEP JSON, the older one `function` SEP NAME and a fence. */
+function deepseekSource(text: string): string {
+  const [first = '', ...more] = text.split('<｜tool▁sep｜>')
+  const rest = more.join('<｜tool▁sep｜>')
+  const fenced = first.trim() === 'function' ? /^\s*(\S+)\s*```(?:json)?\s*([\s\S]*?)\s*(?:```\s*)?$/.exec(rest) : null
+  const [name, json] = fenced === null ? [first.trim(), rest] : [fenced[1] ?? '', fenced[2] ?? '']
+  return `{"name":${JSON.stringify(name)},"arguments":${json}}`
 }
 
 function mistralBody(text: string): Body | null {
@@ -53,38 +105,44 @@ function itemsOf(json: string): string[] {
 }
 
 class TaggedReader implements CallReader {
-  readonly #tag: string
-  readonly #names: readonly string[]
+  readonly #opening: readonly string[]
+  readonly #idle: readonly string[]
   readonly #find: FindBody
+  readonly #read: (source: string) => CallEvent
   #held = ''
-  #inside = false
+  #inside: string | null = null
   #called = false
 
-  constructor(tag: string, names: readonly string[], find: FindBody) {
-    this.#tag = tag
-    this.#names = names
+  /** `opening`: tags that begin a call; `idle`: tags around calls that say nothing. */
+  constructor(opening: readonly string[], idle: readonly string[], find: FindBody, read: (source: string) => CallEvent) {
+    this.#opening = opening
+    this.#idle = idle
     this.#find = find
+    this.#read = read
   }
 
   push(text: string): CallEvent[] {
     this.#held += text
     const events: CallEvent[] = []
+    // A long text is not searched again for each of its words: every body ends with a bracket.
+    if (this.#inside !== null && !/[>\]}]/.test(text) && !this.#held.slice(-64).includes('</function>')) return events
     for (;;) {
-      if (this.#inside) {
-        const body = this.#find(this.#held)
+      if (this.#inside !== null) {
+        const body = this.#find(this.#held, this.#inside)
         if (body === null) return events
-        events.push(...body.sources.map((source) => readCall(source, this.#names)))
+        events.push(...body.sources.map((source) => this.#read(source)))
         this.#held = this.#held.slice(body.length)
-        this.#inside = false
+        this.#inside = null
         this.#called = true
       } else {
-        const at = this.#held.indexOf(this.#tag)
-        if (at >= 0) {
-          this.#text(this.#held.slice(0, at), events)
-          this.#held = this.#held.slice(at + this.#tag.length)
-          this.#inside = true
+        const tags = [...this.#opening, ...this.#idle]
+        const first = tags.map((tag) => ({ tag, at: this.#held.indexOf(tag) })).filter((one) => one.at >= 0).toSorted((a, b) => a.at - b.at)[0]
+        if (first !== undefined) {
+          this.#text(this.#held.slice(0, first.at), events)
+          this.#held = this.#held.slice(first.at + first.tag.length)
+          if (this.#opening.includes(first.tag)) this.#inside = first.tag
         } else {
-          const keep = overlap(this.#held, this.#tag)
+          const keep = Math.max(...tags.map((tag) => overlap(this.#held, tag)))
           // Blanks before a call belong to its layout, so they wait for what follows.
           const blanks = /\s*$/.exec(this.#held.slice(0, this.#held.length - keep))?.[0].length ?? 0
           const pass = this.#held.length - keep - blanks
@@ -98,9 +156,9 @@ class TaggedReader implements CallReader {
 
   end(cut: boolean): CallEvent[] {
     const events: CallEvent[] = []
-    if (this.#inside) {
+    if (this.#inside !== null) {
       // Models leave out the closing tag when they end; a whole call in it still counts.
-      const call = readCall(this.#held, this.#names)
+      const call = this.#read(this.#opening.length > 1 && this.#inside !== this.#opening[0] ? this.#inside + this.#held : this.#held)
       events.push(call.type === 'malformed_call' && cut ? { ...call, problem: 'the call was cut off before its end' } : call)
     } else if (!(this.#called && this.#held.trim() === '')) this.#text(this.#held, events, true)
     this.#held = ''
@@ -108,7 +166,7 @@ class TaggedReader implements CallReader {
   }
 
   #text(text: string, events: CallEvent[], last = false): void {
-    if (text === '' || (!last && text.trim() === '' && (this.#called || this.#inside))) return
+    if (text === '' || (!last && text.trim() === '' && (this.#called || this.#inside !== null))) return
     events.push({ type: 'text', text })
   }
 }
@@ -176,12 +234,23 @@ function readCall(source: string, names: readonly string[]): CallEvent {
   if (!isObject(parsed)) return bad('the call is not a JSON object')
   const name = parsed['name']
   if (typeof name !== 'string') return bad('the call has no name')
-  if (!names.includes(name)) return bad(`there is no tool '${name}'; there are: ${names.join(', ')}`)
   const given = parsed['arguments'] ?? parsed['parameters'] ?? {}
   // Some models write the arguments as a string of JSON, as the OpenAI wire does.
   const read = typeof given === 'string' ? parse(given) : given
-  if (!isObject(read)) return bad('the arguments are not a JSON object')
-  return { type: 'tool_call', call: { id: callId(), name, arguments: read } }
+  return callOf(isObject(read) ? { name, arguments: read } : { problem: 'the arguments are not a JSON object' }, text, names)
+}
+
+/** A name that stands before its JSON. A call that cannot be read keeps both. */
+function namedCall(name: string, source: string, names: readonly string[]): CallEvent {
+  const read = parse(source.trim())
+  return callOf(isObject(read) ? { name, arguments: read } : { problem: read === undefined ? 'the arguments are not valid JSON' : 'the arguments are not a JSON object' }, `${name} ${source.trim()}`, names)
+}
+
+function callOf(read: Spelled, source: string, names: readonly string[]): CallEvent {
+  const text = source.trim()
+  if ('problem' in read) return { type: 'malformed_call', text, problem: read.problem }
+  if (!names.includes(read.name)) return { type: 'malformed_call', text, problem: `there is no tool '${read.name}'; there are: ${names.join(', ')}` }
+  return { type: 'tool_call', call: { id: callId(), name: read.name, arguments: read.arguments } }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -37,10 +37,25 @@ export function schemaGrammar(schema: JsonSchema): { gbnf: string } | { fault: F
  * A grammar whose root is made by `around` from the name of the rule for the schema; `ws` (bounded blanks) may be used in it too.
  */
 export function grammarOf(schema: JsonSchema, around: (value: string) => string): { gbnf: string } | { fault: Fault } {
+  return grammarWith(schema, (parts) => around(parts.value(schema, '#')))
+}
+
+/** What a format is put together from: rules for JSON values, for anything, and for a text up to its end. */
+export type Parts = {
+  /** The rule for a JSON value under the schema; `at` is its place for a refusal. */
+  value(schema: unknown, at: string): string
+  rule(body: string): string
+  /** Any text up to the first `end`, and that. */
+  until(end: string): string
+  refuse(problem: string, at: string): never
+}
+
+/** A grammar whose root is what `build` makes of its parts. References start at `root`. */
+export function grammarWith(root: JsonSchema, build: (parts: Parts) => string): { gbnf: string } | { fault: Fault } {
   try {
-    const writer = new Writer(schema)
-    const root = around(writer.schema(schema, '#', 0))
-    return { gbnf: writer.text(root) }
+    const writer = new Writer(root)
+    const made = build({ value: (schema, at) => writer.schema(schema, at, 0), rule: (body) => writer.rule(body), until: (end) => writer.until(end), refuse })
+    return { gbnf: writer.text(made) }
   } catch (error) {
     if (error instanceof FaultError) return { fault: error.fault }
     throw error
@@ -104,6 +119,26 @@ class Writer {
         return this.#lexical(type)
       default: return refuse(`the type ${JSON.stringify(type)} is unknown`, at)
     }
+  }
+
+  rule(body: string): string {
+    return this.#rule(body)
+  }
+
+  /** One rule for each beginning of `end` that has been read (Knuth, Morris, Pratt): the text can hold none of it whole. */
+  until(end: string): string {
+    const chars = Array.from(end)
+    const base = `u${this.#count++}`
+    const distinct = [...new Set(chars)]
+    const others = `[^${distinct.map(inClass).join('')}]`
+    for (let read = 0; read < chars.length; read++) {
+      const ways = distinct.map((char) => {
+        const next = longestBeginning(chars, [...chars.slice(0, read), char])
+        return next === chars.length ? literal(char) : `${literal(char)} ${base}s${next}`
+      })
+      this.#rules.set(`${base}s${read}`, `${ways.join(' | ')} | ${others} ${base}s0`)
+    }
+    return `${base}s0`
   }
 
   #rule(body: string): string {
@@ -267,6 +302,18 @@ class Writer {
     if (most < block) return `${what}{${least},${most}}`
     return this.#rule(`${what}{${least},${block - 1}} | ${what}{${block}} ${this.#times(what, 0, most - block)}`)
   }
+}
+
+function inClass(char: string): string {
+  return `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`
+}
+
+/** How many characters of `whole` stand at the end of `read`, at most. */
+function longestBeginning(whole: readonly string[], read: readonly string[]): number {
+  for (let length = Math.min(whole.length, read.length); length > 0; length--) {
+    if (whole.slice(0, length).join('') === read.slice(read.length - length).join('')) return length
+  }
+  return 0
 }
 
 function above(value: number | null): number | null {

@@ -1,7 +1,10 @@
 // Owns how one request is put to one model: which prompt, which grammar, which reader of calls. Pure; refuses what the model cannot do.
-import { fault, type Fault, type ModelRequest, type ToolFormat, type ToolSpec } from '@hearth/protocol'
+import { fault, type Fault, type ModelRequest, type ToolFormat } from '@hearth/protocol'
+import { callGrammar, choiceProblem } from './call-grammar.ts'
 import { callReader, type CallReader } from './calls.ts'
-import { grammarOf, literal, schemaGrammar } from './grammar.ts'
+import { schemaGrammar } from './grammar.ts'
+import { harmonyTokens } from './harmony.ts'
+import { isOpened, ThinkingReader, thinkingOf } from './reasoning.ts'
 import type { ChatTemplate, Prompt } from './render.ts'
 import type { Generate } from '../wire.ts'
 
@@ -14,20 +17,18 @@ export type Plan = {
   reader: CallReader | null
 }
 
-type Format = Exclude<ToolFormat, 'none'>
-const visible: Record<Format, string[]> = {
-  hermes: ['<tool_call>', '</tool_call>'], mistral: ['[TOOL_CALLS]', '[ARGS]', '[CALL_ID]'], llama3: ['<|python_tag|>'],
+// The tokens of a format that its reader has to see.
+const visible: Record<ToolFormat, readonly string[]> = {
+  none: [], hermes: ['<tool_call>', '</tool_call>'], mistral: ['[TOOL_CALLS]', '[ARGS]', '[CALL_ID]'], llama3: ['<|python_tag|>'], qwen_xml: ['<tool_call>', '</tool_call>'],
+  glm: ['<tool_call>', '</tool_call>', '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>'], gemma4: ['<|tool_call>', '<tool_call|>', '<|"|>'],
+  deepseek: ['<｜tool▁calls▁begin｜>', '<｜tool▁calls▁end｜>', '<｜tool▁call▁begin｜>', '<｜tool▁call▁end｜>', '<｜tool▁sep｜>'], harmony: harmonyTokens,
 }
 
 export function planRequest(request: ModelRequest, format: ToolFormat, template: ChatTemplate): Plan | { fault: Fault } {
   const named = typeof request.toolChoice === 'object' ? request.toolChoice.name : null
   const tools = request.toolChoice === 'none' ? [] : request.tools
-  if (named !== null && !tools.some((tool) => tool.name === named)) {
-    return { fault: fault('bad_request', { where: 'toolChoice', problem: `there is no tool '${named}' among the tools` }) }
-  }
-  if (request.toolChoice === 'required' && tools.length === 0) {
-    return { fault: fault('bad_request', { where: 'toolChoice', problem: 'a call is required but there are no tools' }) }
-  }
+  const problem = choiceProblem(request.toolChoice, tools)
+  if (problem !== null) return { fault: problem }
   const past = request.messages.some((message) => message.role === 'assistant' && (message.toolCalls?.length ?? 0) > 0)
   if (format === 'none' && (tools.length > 0 || past)) return { fault: fault('unsupported', { what: 'Calling tools natively' }) }
   const structured = request.responseFormat.type === 'json_schema' ? request.responseFormat.schema : null
@@ -40,47 +41,16 @@ export function planRequest(request: ModelRequest, format: ToolFormat, template:
     if ('fault' in grammar) return grammar
     return { prompt, grammar: { gbnf: grammar.gbnf, after: null }, stopAtJson: true, visible: [], reader: null }
   }
-  if (format === 'none' || tools.length === 0) return { prompt, grammar: null, stopAtJson: false, visible: [], reader: null }
-  const grammar = toolGrammar(format, tools, request.toolChoice === 'auto' ? 'auto' : named ?? 'required')
+  const calling = format !== 'none' && tools.length > 0
+  const thinking = format === 'harmony' ? null : thinkingOf(template.source)
+  // Harmony's channels have to be told apart even where no tool is offered.
+  const calls = format !== 'none' && (calling || format === 'harmony') ? callReader(format, tools) : null
+  // A call that is required leaves no room for thoughts, also where the prompt has opened them.
+  const opened = thinking !== null && isOpened(prompt.text, thinking) && !(calling && request.toolChoice !== 'auto')
+  const reader = thinking === null ? calls : new ThinkingReader(thinking, opened, calls)
+  const seen = [...(calls === null ? [] : visible[format]), ...(thinking?.tokens ?? [])]
+  if (!calling) return { prompt, grammar: null, stopAtJson: false, visible: seen, reader }
+  const grammar = callGrammar({ format, named: template.source.includes('[ARGS]') }, tools, request.toolChoice === 'auto' ? 'auto' : named ?? 'required')
   if (grammar !== null && 'fault' in grammar) return grammar
-  return { prompt, grammar, stopAtJson: false, visible: visible[format], reader: callReader(format, tools.map((tool) => tool.name)) }
-}
-
-/**
- * The grammar of calls. With `auto` it begins behind the format's opening tag, and tools whose schema cannot be compiled leave the calls
- * unconstrained: `auto` promises a parsed call, not an enforced one. `required` and a name promise it, so there they are a `bad_schema`.
- */
-function toolGrammar(format: Format, tools: readonly ToolSpec[], choice: string): Generate['grammar'] | { fault: Fault } {
-  const auto = choice === 'auto'
-  const offered = auto || choice === 'required' ? tools : tools.filter((tool) => tool.name === choice)
-  // Llama 3 writes a bare JSON object: there is no tag to wait for.
-  if (auto && format === 'llama3') return null
-  const key = format === 'llama3' ? 'parameters' : 'arguments'
-  const schema = {
-    anyOf: offered.map((tool) => ({
-      type: 'object', required: ['name', key], additionalProperties: false, properties: { name: { const: tool.name }, [key]: tool.parameters },
-    })),
-    // References inside a tool's schema start at its own root; only a lone tool's can be kept.
-    ...(offered.length === 1 && offered[0]?.parameters['$defs'] !== undefined ? { $defs: offered[0].parameters['$defs'] } : {}),
-  }
-  const grammar = grammarOf(schema, (call) => shape(format, call, auto))
-  if ('fault' in grammar) return auto ? null : grammar
-  return { gbnf: grammar.gbnf, after: auto ? opening[format] : null }
-}
-
-const opening: Record<Format, string> = { hermes: '<tool_call>', mistral: '[TOOL_CALLS]', llama3: '' }
-
-function shape(format: Format, call: string, auto: boolean): string {
-  switch (format) {
-    case 'hermes': {
-      const body = `ws ${call} ws ${literal('</tool_call>')}`
-      return auto ? `${body} (ws ${literal('<tool_call>')} ${body})*` : `${literal('<tool_call>')} ${body}`
-    }
-    case 'mistral': {
-      const list = `ws "[" ws ${call} ("," ws ${call})* ws "]"`
-      return auto ? list : `${literal('[TOOL_CALLS]')} ${list}`
-    }
-    case 'llama3': return call
-    default: return format satisfies never
-  }
+  return { prompt, grammar, stopAtJson: false, visible: seen, reader }
 }

@@ -14,14 +14,17 @@ const open = '\uE000'
 const close = '\uE001'
 
 export class ChatTemplate {
+  /** The Jinja text: what it mentions tells how its model writes. */
+  readonly source: string
   readonly #template: Template
   readonly #bos: string
   readonly #eos: string
   readonly #guarded: readonly string[]
   readonly #guard: RegExp
 
-  private constructor(template: Template, inspection: Inspection) {
-    this.#template = template
+  private constructor(source: string, inspection: Inspection) {
+    this.source = source
+    this.#template = new Template(source)
     this.#bos = inspection.bosText ?? ''
     this.#eos = inspection.eosText ?? ''
     // Longest first: `<|im_start|>` must win over a control token that is its beginning.
@@ -32,7 +35,7 @@ export class ChatTemplate {
   /** The template of a file, parsed once; `unsupported` when it cannot be parsed. */
   static of(inspection: Inspection): ChatTemplate | { fault: Fault } {
     try {
-      return new ChatTemplate(new Template(inspection.chatTemplate ?? chatMl), inspection)
+      return new ChatTemplate(inspection.chatTemplate ?? chatMl, inspection)
     } catch (error) {
       return { fault: fault('unsupported', { what: `The chat template of this file (${problemOf(error)})` }) }
     }
