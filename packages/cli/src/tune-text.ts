@@ -64,7 +64,7 @@ function choiceLines({ choices }: ModelProfile, width: number, ink: Ink): string
     ...(batch === null ? [] : [['batch', `${batch.batchTokens}, pieces ${batch.pieceTokens}`, batch.why] satisfies [string, string, string]]),
     ...(activeDecodes === null ? [] : [['at once', String(activeDecodes.value), activeDecodes.why] satisfies [string, string, string]]),
     ...(speculation === null ? [] : [['speculation', speculation.value, speculation.why] satisfies [string, string, string]]),
-    ...(adapter === null ? [] : [['llama-server', adapter.aboveStreams === null ? 'no' : adapter.aboveStreams === 0 ? 'always' : `above ${adapter.aboveStreams} streams`, adapter.why] satisfies [string, string, string]]),
+    ...(adapter === null ? [] : [['llama-server', adapter.aboveStreams === null ? 'no' : adapter.aboveStreams === 0 ? 'always' : `above ${adapter.aboveStreams} stream${adapter.aboveStreams === 1 ? '' : 's'}`, adapter.why] satisfies [string, string, string]]),
   ]
   if (told.length === 0) return ['Nothing could be chosen: too little was measured.']
   return ['Chosen (a key of the configuration wins over it):', ...told.flatMap(([name, value, why]) => [
