@@ -124,6 +124,18 @@ describe('gemma4', () => {
   })
 })
 
+describe('hermes and mistral', () => {
+  it('a text in the JSON may hold the closing tag', () => {
+    const command = 'echo "</tool_call>" \\ [ARGS]'
+    const json = JSON.stringify({ name: 'bash', arguments: { command } })
+    assert.deepEqual(said('hermes', `<tool_call>\n${json}\n</tool_call>\n<tool_call>${json}</tool_call>`), only({ name: 'bash', arguments: { command } }, { name: 'bash', arguments: { command } }))
+    assert.deepEqual(said('mistral', `[TOOL_CALLS]bash[CALL_ID]abc123XYZ[ARGS]${JSON.stringify({ command })}[TOOL_CALLS]read[ARGS]{"path":"notes","limit":5}`), only({ name: 'bash', arguments: { command } }, notes))
+  })
+  it('a string that is torn ends with the answer', () => {
+    assert.deepEqual(said('hermes', '<tool_call>{"name": "bash", "arguments": {"command": "ls}}</tool_call>').bad, [{ text: '{"name": "bash", "arguments": {"command": "ls}}</tool_call>', problem: 'the call is not valid JSON' }])
+  })
+})
+
 describe('deepseek', () => {
   it('the newer and the older form, two calls', () => {
     const open = 'So.<｜tool▁calls▁begin｜>'
@@ -290,7 +302,7 @@ describe('grammars of calls, judged by llama.cpp', () => {
     const call = '<|channel|>commentary to=functions.bash <|constrain|>json<|message|>{"command":"x"}'
     await judge('harmony', 'required', [call, `<|channel|>analysis<|message|>We < look <|en.<|end|><|start|>assistant${call}`], [call.replace('bash', 'rm'), `<|channel|>final<|message|>Hi`])
     assert.equal(callGrammar({ format: 'harmony', named: false }, tools, 'auto'), null)
-    await judge('mistral', 'auto', ['bash[ARGS]{"command": "x"}', 'bash[ARGS]{"command": "x"}[TOOL_CALLS]read[ARGS]{"path": "y"}'], ['[{"name":"bash","arguments":{"command":"x"}}]', 'rm[ARGS]{}'], true)
+    await judge('mistral', 'auto', ['bash[ARGS]{"command": "x"}', 'bash[ARGS]{"command": "x"}[TOOL_CALLS]read[ARGS]{"path": "y"}', 'bash[CALL_ID]abc123XYZ[ARGS]{"command": "x"}'], ['[{"name":"bash","arguments":{"command":"x"}}]', 'rm[ARGS]{}'], true)
   })
 
   it('a schema that cannot be compiled leaves calls free, and refuses a required one', () => {

@@ -27,7 +27,12 @@ function schemaOf(tool: Fitting): Schema {
 export function fitCall(raw: RawCall, tools: readonly Fitting[]): Fitted {
   const name = toolNamed(raw.name, tools.map((tool) => tool.name), true)
   const tool = tools.find((candidate) => candidate.name === name)
-  if (tool === undefined) return { problem: unknownTool(raw.name, tools) }
+  if (tool === undefined) {
+    // A tool of a server is listed as server__tool and called through mcp: models call it directly.
+    const server = raw.name !== 'mcp' && /^[\w-]+__[\w-]+$/.test(raw.name) && tools.some((one) => one.name === 'mcp')
+    if (server) return fitCall({ name: 'mcp', arguments: { tool: raw.name, arguments: raw.arguments }, changes: [...raw.changes, `${short(raw.name)} called through mcp`] }, tools)
+    return { problem: unknownTool(raw.name, tools) }
+  }
   const changes = [...raw.changes, ...(tool.name === raw.name ? [] : [`tool ${short(raw.name)} -> ${tool.name}`])]
   const keyed = fitKeys(tool, raw.arguments, changes)
   if (typeof keyed === 'string') return { problem: wrong(tool, keyed) }

@@ -11,7 +11,7 @@ const pathAliases: Readonly<Record<string, string>> = { file_path: 'path', filep
 
 /** Per tool: a key that models write -> the key that the tool has. Used only when the tool has that key and not the written one. */
 const keyAliases: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  bash: { cmd: 'command', script: 'command', shell_command: 'command', command_line: 'command', bash_command: 'command', cwd: 'workdir', timeout_seconds: 'timeout' },
+  bash: { cmd: 'command', script: 'command', shell_command: 'command', command_line: 'command', bash_command: 'command', timeout_seconds: 'timeout' },
   read: { ...pathAliases, start_line: 'offset', line_start: 'offset', start: 'offset', num_lines: 'limit', max_lines: 'limit', count: 'limit' },
   write: { ...pathAliases, contents: 'content', text: 'content', file_text: 'content', file_content: 'content', new_content: 'content' },
   edit: {
@@ -20,6 +20,8 @@ const keyAliases: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   grep: { query: 'pattern', regex: 'pattern', regexp: 'pattern', search: 'pattern', dir: 'path', directory: 'path', folder: 'path', ...pathAliases, glob: 'include', file_pattern: 'include', includes: 'include' },
   glob: { glob: 'pattern', glob_pattern: 'pattern', file_pattern: 'pattern', query: 'pattern' },
+  plan: { plan: 'list', steps: 'list', items: 'list', todo: 'list', text: 'list' },
+  process: { id: 'handle', process_id: 'handle' },
   finish: { summary: 'answer', message: 'answer', result: 'answer', text: 'answer', response: 'answer', final_answer: 'answer', output: 'answer' },
 }
 

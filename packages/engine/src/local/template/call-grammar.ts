@@ -34,7 +34,7 @@ function build({ format, named }: Writing, tools: readonly ToolSpec[], auto: boo
     case 'hermes': return grammarOf(objects(tools, 'arguments'), (call) => repeated(`ws ${call} ws ${literal('</tool_call>')}`, '<tool_call>', auto))
     case 'llama3': return grammarOf(objects(tools, 'parameters'), (call) => call)
     case 'mistral':
-      if (named) return each(tools, auto, '[TOOL_CALLS]', (tool, parts, at) => `${literal(`${tool.name}[ARGS]`)} ${parts.value(tool.parameters, at)}`)
+      if (named) return each(tools, auto, '[TOOL_CALLS]', (tool, parts, at) => `${literal(tool.name)} (${literal('[CALL_ID]')} [a-zA-Z0-9]{9})? ${literal('[ARGS]')} ${parts.value(tool.parameters, at)}`)
       return grammarOf(objects(tools, 'arguments'), (call) => {
         const list = `ws "[" ws ${call} ("," ws ${call})* ws "]"`
         return auto ? list : `${literal('[TOOL_CALLS]')} ${list}`

@@ -1,6 +1,6 @@
 // Owns reading tool calls out of a streamed completion, per format. Pure: text in pieces in, events out; never loses and never invents a character.
 //   hermes   text <tool_call>{"name":…,"arguments":{…}}</tool_call> …
-//   mistral  text [TOOL_CALLS][{"name":…,"arguments":{…}}, …]   or   [TOOL_CALLS]name[ARGS]{…}
+//   mistral  text [TOOL_CALLS][{"name":…,"arguments":{…}}, …]   or   [TOOL_CALLS]name[ARGS]{…}   or   [TOOL_CALLS]name[CALL_ID]id[ARGS]{…}
 //   llama3   {"name":…,"parameters":{…}}[; {…}]   or   <|python_tag|>{…}
 //   qwen_xml text <tool_call><function=…><parameter=…>…</parameter></function></tool_call> …, also without the outer tag
 //   glm      text <tool_call>name<arg_key>…</arg_key><arg_value>…</arg_value></tool_call> …
@@ -55,9 +55,18 @@ function schemaOf(tools: readonly Pick<ToolSpec, 'name' | 'parameters'>[], name:
 type Body = { length: number; sources: string[] }
 type FindBody = (text: string, tag: string) => Body | null
 
+const closing = '</tool_call>'
+
+/** Up to the first closing tag that stands in no string of the JSON before it. */
 function closedBody(text: string): Body | null {
-  const at = text.indexOf('</tool_call>')
-  return at < 0 ? null : { length: at + '</tool_call>'.length, sources: [text.slice(0, at)] }
+  let inString = false
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at]
+    if (inString && char === '\\') at++
+    else if (char === '"') inString = !inString
+    else if (!inString && char === '<' && text.startsWith(closing, at)) return { length: at + closing.length, sources: [text.slice(0, at)] }
+  }
+  return null
 }
 
 function bodyOf(end: (text: string) => number): FindBody {
@@ -89,7 +98,9 @@ function deepseekSource(text: string): string {
 }
 
 function mistralBody(text: string): Body | null {
-  const named = /^\s*([a-zA-Z0-9_-]+)\s*\[ARGS\]\s*/.exec(text)
+  const named = /^\s*([a-zA-Z0-9_-]+)\s*(?:\[CALL_ID\][\s\w-]*)?\[ARGS\]\s*/.exec(text)
+  // Between the name and its arguments there are brackets too.
+  if (named === null && /^\s*[a-zA-Z0-9_-]+\s*(?:\[|$)/.test(text)) return null
   const start = named?.[0].length ?? 0
   const end = new JsonEnd().push(text.slice(start))
   if (end < 0) return null
@@ -157,7 +168,7 @@ class TaggedReader implements CallReader {
   end(cut: boolean): CallEvent[] {
     const events: CallEvent[] = []
     if (this.#inside !== null) {
-      // Models leave out the closing tag when they end; a whole call in it still counts.
+      // Models leave out the closing tag when they end, or tear a string so that none is seen; a whole call in it still counts.
       const call = this.#read(this.#opening.length > 1 && this.#inside !== this.#opening[0] ? this.#inside + this.#held : this.#held)
       events.push(call.type === 'malformed_call' && cut ? { ...call, problem: 'the call was cut off before its end' } : call)
     } else if (!(this.#called && this.#held.trim() === '')) this.#text(this.#held, events, true)
