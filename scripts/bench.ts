@@ -11,6 +11,7 @@ import { interactive } from './benches/interactive.ts'
 import { residency } from './benches/residency.ts'
 import { http } from './benches/http.ts'
 import { lookup } from './benches/lookup.ts'
+import { search } from './benches/search.ts'
 import { size } from './benches/size.ts'
 import { starter } from './benches/starter.ts'
 import { startup } from './benches/startup.ts'
@@ -18,7 +19,7 @@ import { turns } from './benches/turns.ts'
 import { trust } from './benches/trust.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, search]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }

@@ -243,6 +243,12 @@ describe('paths that are no files', () => {
   for (const [tool, args, path, expected] of cases) {
     it(`${tool} ${path}`, async () => assert.deepEqual(await told([tool, { path, ...args }]), [expected]))
   }
+  it('a name that stands elsewhere is said', async () => {
+    await mkdir(at('packages/one'), { recursive: true })
+    await put('packages/one/unique-name.ts', 'x\n')
+    assert.deepEqual(await told(['read', { path: 'src/unique-name.ts' }], ['edit', { path: 'unique-name.ts', old: 'x', new: 'y' }]),
+      ['there is no file src/unique-name.ts; there is packages/one/unique-name.ts', 'there is no file unique-name.ts; there is packages/one/unique-name.ts'])
+  })
   it('a name with newlines, quotes and blanks is a name', async () => {
     const path = ' a\n"$(touch evil)"\n'
     assert.deepEqual(await told(['write', { path, content: 'x y\n' }], ['edit', { path, old: 'x', new: 'z' }], ['read', { path }]), [`wrote ${path}`, `edited ${path} at line 1`, 'z y\n'])

@@ -18,7 +18,7 @@ all=$1; prepare "$2" "$3"
 std=--exclude-standard; [ "$all" = 1 ] && std=
 names=$GIT_DIR/names
 list() {
-  GIT_WORK_TREE=/work/$1 git -C "/work/$1" ls-files -o -z $std > "$names.$2" 2> /dev/null || return 0
+  GIT_WORK_TREE=/work/$1 git -C "/work/$1" ls-files -o -z $std > "$names.$2" 2> "$names.said" || { [ "$2" = 0 ] && say "failed $(tail -n 1 "$names.said")"; return 0; }
   prefix=$(printf '%s' "$1" | sed 's/[\\/&\\\\]/\\\\&/g')
   if [ -n "$1" ]; then sed -z "s/^/$prefix/" "$names.$2"; else cat "$names.$2"; fi | grep -zv '/$'
   [ "$2" -lt 8 ] && grep -z '/$' "$names.$2" | head -z -n 200 | while IFS= read -r -d '' inner; do list "$1$inner" $(($2 + 1)); done
@@ -74,7 +74,7 @@ export const glob = defineTool({
     const said = stopped ? '' : result.stderr.text.trim()
     if (said === 'nogit') return refused(noGit)
     if (said === 'folder') return answered(`${shown(wanted)} is a folder; ${shown(wanted)}/** lists it`)
-    if (said !== '') return refused(said === 'expression' ? `${shown(pattern)} is no shell pattern` : `the listing failed: ${said.slice(0, 300)}`)
+    if (said !== '') return refused(said === 'expression' ? `${shown(pattern)} is no shell pattern` : `the listing failed: ${said.replace(/^failed /, '').slice(0, 300)}`)
     if (count === 0) return answered(`no match${all ? '' : '\n(hidden and ignored files were left out; all: true lists them too)'}`)
     const cut = names.length < count || stopped
     return answered(`${names.join('\n')}${cut ? `\n[${names.length} of ${stopped ? 'more than ' : ''}${count} files; use a narrower pattern]` : ''}`)

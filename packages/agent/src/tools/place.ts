@@ -13,11 +13,11 @@ const countedBytes = 64 * 2 ** 20
 /** What is known of a regular file. `lines` is null when it is too large to be counted, `sha256` when it is too large to be hashed. */
 export type Found = { real: string; size: number; sha256: string | null; lines: number | null; kind: 'text' | 'utf16' | 'binary'; magic: string; content: Uint8Array }
 
-export type Look = Found | { missing: true; real: string } | { problem: string } | { fault: Fault }
+export type Look = Found | { missing: true; real: string; near: string[] } | { problem: string } | { fault: Fault }
 
 /**
  * $1 path, $2 what to send (`text` by lines, `bytes`, `nothing`), $3 first line, $4 number of lines (0 = all), $5 bytes at most, $6 and $7 the sizes
- * above. stderr carries the answer in one word and its details. A special file is never opened: it would block or never end.
+ * above. stderr carries the answer in one word and its details; for a file that is missing, others of its name. A special file is never opened: it would block or never end.
  */
 const lookScript = `
 say() { printf '%s' "$1" >&2; exit 0; }
@@ -27,8 +27,9 @@ real=\${real%x}
 if [ ! -e "$p" ]; then
 case $(stat -L -- "$p" 2>&1) in *'Too many'*) say loop;; esac
 [ -L "$p" ] && say "link
-$real"; say "missing
-$real"; fi
+$real"
+near=; [ "$2" = nothing ] || near=$(timeout 2 find . '(' -name .git -o -name node_modules ')' -prune -o -type f -name "$(basename -- "$p")" -print 2> /dev/null | head -n 3)
+printf 'missing\\n%s\\0%s' "$real" "$near" >&2; exit 0; fi
 [ -d "$p" ] && say folder
 [ -f "$p" ] || say special
 [ -r "$p" ] || say unreadable
@@ -74,7 +75,10 @@ export async function look(name: string, wanted: Wanted, context: ToolContext): 
         magic: magic ?? '', lines: lines === '-' ? null : Number(lines), content: Buffer.concat(parts),
       }
     }
-    case 'missing': return { missing: true, real }
+    case 'missing': {
+      const [at = '', near = ''] = answer.slice(end + 1).split('\0')
+      return { missing: true, real: inFolder(at), near: near.split('\n').filter((one) => one !== '').map((one) => one.replace(/^\.\//, '')) }
+    }
     case 'folder': return { problem: `${shown(name)} is a folder; use glob or bash ls` }
     case 'special': return { problem: `${shown(name)} is not a regular file` }
     case 'unreadable': return { problem: `${shown(name)} may not be read` }
@@ -97,5 +101,6 @@ export function shown(name: string): string {
 /** The outcome of a look that found no file. */
 export function notFound(name: string, found: Exclude<Look, Found>): ToolOutcome {
   if ('fault' in found) return { ...refused(found.fault.message), cause: found.fault.code, fault: found.fault }
-  return refused('missing' in found ? `there is no file ${shown(name)}` : found.problem)
+  if (!('missing' in found)) return refused(found.problem)
+  return refused(`there is no file ${shown(name)}${found.near.length === 0 ? '' : `; there is ${found.near.map(shown).join(', ')}`}`)
 }
