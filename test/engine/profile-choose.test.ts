@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Config, type MeasuredPoint, type ModelProfile, type SpeedSpread } from '@hearth/protocol'
 import { chooseAdapter, chooseAll, chooseKnee, choosePiece, chooseSpeculation, chooseThreads } from '../../packages/engine/src/profile/choose.ts'
-import { decodeSpeed, estimatedSpeed, forecast, measuredSpeed } from '../../packages/engine/src/profile/forecast.ts'
+import { decodeSpeed, estimatedSpeed, expectation, forecast, measuredSpeed } from '../../packages/engine/src/profile/forecast.ts'
+import { Forecast } from '../../packages/engine/src/local/forecast.ts'
 import { servedBy, settingsOf } from '../../packages/engine/src/profile/use.ts'
 
 /** `noise` is half of the range over the median. */
@@ -156,4 +157,15 @@ test('a model that was not measured is scaled from the one nearest in size', () 
   assert.equal(estimatedSpeed([small, large], 5e7)?.decodeTokensPerSecond, 200)
   assert.equal(estimatedSpeed([], 1e9), null, 'nothing is said when nothing was measured')
   assert.equal(estimatedSpeed([{ ...small, activeBytes: null }], 1e9), null)
+})
+
+test('the queue counts with the profile until a run was measured, then with the runs', () => {
+  const profile = profileOf(threaded({ 1: [200, 100] }))
+  const told = new Forecast(() => expectation(profile))
+  // 4 characters a token: 100 tokens read at 5 ms, 50 written at 10 ms.
+  assert.equal(told.runMs(400, 50), 1000)
+  assert.equal(new Forecast(() => null).runMs(400, 50), null)
+  assert.equal(expectation(profileOf([])), null)
+  told.measured({ promptTokens: 100, reusedTokens: 0, completionTokens: 50, prefillMs: 100, decodeMs: 100 }, 400)
+  assert.equal(told.runMs(400, 50), 200)
 })
