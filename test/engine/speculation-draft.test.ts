@@ -14,24 +14,28 @@ import { CheckCosts } from '../../packages/engine/src/local/lookup.ts'
 import { vocabularyMismatch } from '../../packages/engine/src/local/vocabulary.ts'
 
 /** What a machine does in `tokens` tokens with a draft model that is right with this probability: gain over plain generation, and how much was drafted. */
-function play(tokens: number, agrees: number, guessRatio: number, rowMs: (rows: number) => number): { gain: number; drafted: number; accepted: number } {
+function play(tokens: number, agrees: number, guessRatio: number, rowMs: (rows: number) => number, readRatio = 0): { gain: number; drafted: number; accepted: number } {
   const costs = new CheckCosts()
   const gain = new DraftGain(costs)
   const plainMs = rowMs(1)
-  let [said, ms, drafted, accepted, state] = [0, 0, 0, 0, 12345]
+  let [said, ms, drafted, accepted, state, behind] = [0, 0, 0, 0, 12345, 100]
   const random = (): number => (state = (state * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31
   while (said < tokens) {
-    const length = costs.plainMs === null ? 0 : gain.length(tokens - said, 0)
+    const length = costs.plainMs === null ? 0 : gain.length(tokens - said, behind)
     if (length === 0) {
       costs.plain(plainMs)
       gain.plain()
       said++
+      behind++
       ms += plainMs
       continue
     }
     let agreed = 0
     while (agreed < length && random() < agrees) agreed++
     const [guessMs, checkMs] = [length * guessRatio * plainMs, rowMs(length + 1)]
+    gain.read(behind, behind * readRatio * plainMs, plainMs)
+    ms += behind * readRatio * plainMs
+    behind = 1
     costs.note(length + 1, checkMs)
     gain.judged({ drafted: length, agreed, said: agreed + 1, guessMs, checkMs, plainMs })
     said += agreed + 1
@@ -46,7 +50,7 @@ const gpu = (rows: number): number => 20 + rows * 0.3
 const cpu = (rows: number): number => 7 * rows
 
 test('where rows are cheap a good draft model is used and a bad one is not, at a cost under 3 %', () => {
-  const good = play(4000, 0.8, 0.1, gpu)
+  const good = play(4000, 0.8, 0.1, gpu, 0.005)
   assert.ok(good.gain > 1.8, `${good.gain}`)
   const perfect = play(4000, 0.99, 0.05, gpu)
   assert.ok(perfect.gain > 5, `${perfect.gain}`)
@@ -59,6 +63,8 @@ test('where every row costs its full price even a draft model that is always rig
   const own = play(4000, 1, 1, cpu)
   assert.ok(own.gain > 0.97, `${own.gain}`)
   assert.equal(own.accepted, own.drafted)
+  const read = play(4000, 1, 1, cpu, 0.4)
+  assert.ok(read.gain > 0.97, `${read.gain}: what was said in a rest must be read before the next try`)
 })
 
 test('a draft model that becomes good is used again', () => {

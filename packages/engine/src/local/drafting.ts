@@ -94,6 +94,7 @@ function guesser<T extends number, P>(draft: DraftModel<T, P>, memory: Sequence<
       if (text.length + count >= draft.contextTokens) return { tokens, readMs: 0 }
       const startedAt = performance.now()
       let at = Math.min(agreed(text), text.length - 1)
+      const behind = text.length - at
       if (at < memory.nextTokenIndex) await memory.eraseContextTokenRanges([{ start: at, end: memory.nextTokenIndex }])
       while (text.length - at > pieceTokens) {
         if (over()) return { tokens, readMs: 0 }
@@ -105,7 +106,7 @@ function guesser<T extends number, P>(draft: DraftModel<T, P>, memory: Sequence<
       while (tokens.length < count) {
         const drawn = await draws.next()
         // One of the rows read is the first guess's own.
-        if (tokens.length === 0 && text.length - at > 8) readMs = performance.now() - startedAt
+        if (tokens.length === 0 && behind > 8) readMs = performance.now() - startedAt
         // A token of its padding is none of the model's.
         if (drawn.done === true || drawn.value.token >= draft.vocabulary) break
         tokens.push(drawn.value.token)
