@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runAgent } from '@hearth/agent'
 import { scriptedModel, type ScriptInput } from '@hearth/engine'
-import { type AbortCause, type AgentEnd, Config, JobEventBody, JobRequest, type AgentPorts, type Limits, type Model, type ModelRequest, type Sandbox, type Workspace } from '@hearth/protocol'
+import { type AbortCause, type AgentEnd, Config, JobEventBody, JobRequest, type AgentPorts, type Limits, type McpServer, type Model, type ModelRequest, type RunSpec, type Sandbox, type Workspace } from '@hearth/protocol'
 import { createSandbox } from '@hearth/sandbox'
 
 export const limits: Limits = { memoryBytes: 512 * 2 ** 20, pids: 64, wallMs: 20_000, outputBytes: 16 * 2 ** 20, tmpBytes: 16 * 2 ** 20, fileBytes: 64 * 2 ** 20 }
@@ -26,6 +26,7 @@ export type Options = {
   limits?: Partial<Limits>
   model?: Model
   skillFolders?: string[]
+  mcpServers?: Record<string, McpServer>
   workspace?: Workspace
   idle?: () => boolean
   speedAt?: AgentPorts['speedAt']
@@ -37,16 +38,20 @@ export class Workbench {
   readonly #root: string
   readonly #sandbox: Sandbox & { close(): Promise<void> }
 
-  private constructor(root: string) {
+  private constructor(root: string, mounts: NonNullable<RunSpec['mounts']>) {
     this.#root = root
     this.workspace = join(root, 'workspace')
     this.outputs = join(root, 'outputs')
     // weak: the loop is under test here, and this must run on boxes without a control group; the limits have their own tests.
-    this.#sandbox = createSandbox({ config: Config.parse({ sandbox: { limits: 'weak' } }).sandbox, stateDir: join(root, 'state'), log: () => undefined })
+    const sandbox = createSandbox({ config: Config.parse({ sandbox: { limits: 'weak' } }).sandbox, stateDir: join(root, 'state'), log: () => undefined })
+    this.#sandbox = mounts.length === 0 ? sandbox : {
+      report: () => sandbox.report(), close: () => sandbox.close(), run: (spec, signal) => sandbox.run({ ...spec, mounts: [...spec.mounts ?? [], ...mounts] }, signal),
+    }
   }
 
-  static async open(files: Record<string, string> = {}): Promise<Workbench> {
-    const bench = new Workbench(await mkdtemp(join(tmpdir(), 'hearth-agent-')))
+  /** `mounts`: further folders that the sandbox sees, such as programs that are not below /usr. */
+  static async open(files: Record<string, string> = {}, { mounts = [] }: { mounts?: NonNullable<RunSpec['mounts']> } = {}): Promise<Workbench> {
+    const bench = new Workbench(await mkdtemp(join(tmpdir(), 'hearth-agent-')), mounts)
     await mkdir(bench.workspace)
     await mkdir(bench.outputs)
     for (const [name, text] of Object.entries(files)) await writeFile(join(bench.workspace, name), text)
@@ -60,7 +65,7 @@ export class Workbench {
     const end = await runAgent({
       jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [] }),
       maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits: { ...limits, ...options.limits },
-      past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [],
+      past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [], mcpServers: options.mcpServers ?? {},
     }, {
       ...(options.workspace === undefined ? {} : { workspace: options.workspace }), ...(options.idle === undefined ? {} : { idle: options.idle }),
       ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }),

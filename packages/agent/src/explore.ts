@@ -37,7 +37,7 @@ async function explore(question: string, { input, ports, runLoop, tell }: Outer,
   const step = context.past.findLast((event) => event.type === 'step')?.step ?? 0
   const teller = new Teller(step, context.callId, tell)
   const end = await runLoop({
-    ...input, jobId: `${input.jobId}.${context.callId}`, past: [], outputDir, maxSteps: stepsAtMost, attempt: 1,
+    ...input, jobId: `${input.jobId}.${context.callId}`, past: [], outputDir, mcpServers: {}, maxSteps: stepsAtMost, attempt: 1,
     maxTokens: Math.max(1, input.maxTokens - spentTokens(context.past)),
     request: {
       ...input.request, checks: [],

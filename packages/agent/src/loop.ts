@@ -10,6 +10,7 @@ import { checkAfterEdit, checkPlace, claimedDone, finish, modelFailed, stopped }
 import { aborted } from './ends.ts'
 import { type Evidence, malformedTurns, spentTokens, watch } from './guards.ts'
 import { longCandidate, rungFor, unfinishedRung } from './ladder.ts'
+import { McpServers } from './mcp/servers.ts'
 import { beginRun, put, type Run } from './run.ts'
 import { think } from './think.ts'
 
@@ -17,15 +18,24 @@ import { think } from './think.ts'
 export async function runAgent(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Promise<AgentEnd> {
   const report = input.past.some((event) => event.type === 'step') ? null : await ports.sandbox.report()
   if (report !== null && report.fault !== null) return aborted(signal) ?? faultEnd(report.fault)
-  const opening = await openingOf(input, ports, signal)
-  if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)
-  const run = beginRun(input, ports, signal, opening.opened, runAgent)
-  if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
+  const servers = new McpServers(input.mcpServers ?? {}, { sandbox: ports.sandbox, workspace: input.request.cwd, limits: { ...input.limits, wallMs: input.timeoutSeconds * 1000 } })
+  try {
+    const opening = await openingOf(input, ports, servers, signal)
+    if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)
+    const run = beginRun(input, ports, signal, opening.opened, servers, runAgent)
+    if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
+    return await runToEnd(run)
+  } finally {
+    await servers.close()
+  }
+}
+
+async function runToEnd(run: Run): Promise<AgentEnd> {
   const refusal = run.history.step === 0 ? await cannotStart(run) : null
-  if (refusal !== null) return aborted(signal) ?? refusal
+  if (refusal !== null) return aborted(run.signal) ?? refusal
   try {
     for (;;) {
-      const end = aborted(signal) ?? (await nextMove(run))
+      const end = aborted(run.signal) ?? (await nextMove(run))
       if (end !== null) return end
     }
   } finally {

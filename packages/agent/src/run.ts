@@ -7,7 +7,9 @@ import { History } from './history.ts'
 import { jsonMode } from './modes/json.ts'
 import type { Mode } from './modes/mode.ts'
 import { nativeMode } from './modes/native.ts'
+import type { McpServers } from './mcp/servers.ts'
 import { Background } from './tools/background.ts'
+import { mcpTool } from './tools/mcp.ts'
 import { toolsOf } from './tools/registry.ts'
 import { skillTool } from './tools/skill.ts'
 import type { Tool } from './tools/tool.ts'
@@ -28,11 +30,12 @@ export type Run = {
 }
 
 /** `opened` decides which tools there are, so it is known before the first prompt is made; a stored one is also among the past events. */
-export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null, runLoop: RunLoop): Run {
+export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null, servers: McpServers, runLoop: RunLoop): Run {
   const { tools: named } = ports.model.info.profile
   const skills = opened === null || opened.skills.length === 0 ? [] : [skillTool(opened.skills)]
   const explore = named === null || named.includes('explore') ? [exploreTool(input, ports, runLoop, (event) => put(run, event))] : []
-  const tools = [...toolsOf(named), ...explore, ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const mcp = opened?.servers.some((server) => server.tools.length > 0) === true ? [mcpTool(servers)] : []
+  const tools = [...toolsOf(named), ...explore, ...mcp, ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const mode = modeOf(ports.model, tools, input.request.prompt)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)

@@ -3,10 +3,13 @@ import type { EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
 import { fault, ModelRequest, noUsage } from '@hearth/protocol'
 import type { Understood } from './modes/mode.ts'
 import { mend, type Malformed } from './repair/mend.ts'
+import { samplesOf } from './ladder.ts'
 import { put, type Run } from './run.ts'
 
 /** A local technical fault is retried locally so often; it never becomes a reason to ask anybody else. */
 const engineRetries = 3
+
+const triesTemperature = 0.7
 
 const retried = new Set(['worker_exited', 'worker_stuck', 'worker_out_of_memory', 'gpu_lost'])
 
@@ -38,7 +41,7 @@ async function askOnce(run: Run): Promise<Asked> {
   const failed = (problem: Fault, usage = noUsage, timings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null as number | null, totalMs: 0 }): Asked =>
     ({ type: 'failed', fault: problem, event: { type: 'turn_failed', step, model: model.info.id, fault: problem, usage, timings, retry: false } })
   const request = ModelRequest.safeParse({
-    messages: [...history.messages], ...mode.asked(), sampling: { ...profile.sampling, seed: (seed + step) % 2 ** 32 },
+    messages: [...history.messages], ...mode.asked(), sampling: { ...profile.sampling, ...variety(run), seed: (seed + step) % 2 ** 32 },
     maxTokens: profile.maxCallTokens, sessionKey: jobId, class: 'job', purpose: 'agent',
   })
   if (!request.success) return failed(fault('internal', { problem: `the request of step ${step} is not valid: ${request.error.issues[0]?.message ?? ''}` }))
@@ -87,6 +90,11 @@ async function askOnce(run: Run): Promise<Asked> {
 /** What the model has read in this job: a call that stands there is a quotation. */
 function textsRead(events: readonly JobEventBody[]): string[] {
   return events.flatMap((event) => (event.type === 'tool_result' ? [event.observation] : event.type === 'opened' ? event.instructions.map((one) => one.text) : []))
+}
+
+/** Greedy tries would all be the same one. */
+function variety({ history, ports }: Run): { temperature?: number } {
+  return samplesOf(history.events) === 0 ? {} : { temperature: Math.max(triesTemperature, ports.model.info.profile.sampling.temperature ?? 0) }
 }
 
 /** A call's id names a file of outputs and must be unique in its job; a model's own id is kept only when it is fit for both. */

@@ -1,4 +1,5 @@
 // Owns the port between the daemon and the agent loop: what a run is given, what it may do, how it ends.
+import type { McpServer } from './config.ts'
 import { exitOf, fault, type Fault } from './fault.ts'
 import type { JobEventBody, JobRequest } from './job.ts'
 import type { Model } from './model.ts'
@@ -25,6 +26,8 @@ export type AgentInput = {
   outputDir: string
   /** The owner's skill folders, outside of every workspace. */
   skillFolders?: readonly string[]
+  /** The owner's MCP servers. */
+  mcpServers?: Readonly<Record<string, McpServer>>
 }
 
 export type AgentPorts = {

@@ -42,6 +42,14 @@ export const ModelKeeping = z.strictObject({
 })
 export type ModelKeeping = z.infer<typeof ModelKeeping>
 
+/** A program that speaks the Model Context Protocol over its stdin and stdout. It runs in the tools' sandbox, without a network. */
+export const McpServer = z.strictObject({
+  command: z.array(z.string().min(1)).min(1).describe('program and arguments, as the sandbox sees them'),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}).describe('its environment; a secret here is readable by the server only'),
+  tools: z.array(z.string()).nullable().default(null).describe('the only tools of it that are offered; null = all, 64 at most'),
+})
+export type McpServer = z.infer<typeof McpServer>
+
 export const Config = z.strictObject({
   engine: z.strictObject({
     sandbox: z.enum(['bwrap', 'off']).default('bwrap').describe('run the engine worker in bubblewrap; off = the owner accepts an unconfined worker'),
@@ -97,6 +105,7 @@ export const Config = z.strictObject({
   }).prefault({}),
   agent: z.strictObject({
     skillFolders: z.array(z.string().startsWith('/')).default([]).describe('folders whose subfolders are skills (SKILL.md), for every job; they go before those of a workspace'),
+    mcpServers: z.record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/), McpServer).default({}).describe('MCP servers of every job, by a short name; their tools are called NAME__TOOL'),
   }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),

@@ -27,6 +27,8 @@ export type RunSpec = {
   /** Working directory, relative to the workspace. */
   cwd?: string
   stdin?: string | Uint8Array
+  /** Fed to stdin piece by piece while the program runs, instead of `stdin`; its end closes stdin. */
+  input?: AsyncIterable<Uint8Array>
   /** Extra environment, set by us, never by a workspace. */
   env?: Readonly<Record<string, string>>
   limits: Limits

@@ -10,10 +10,13 @@ import { makerIsDead, ownName } from './processes.ts'
 const execFileAsync = promisify(execFile)
 
 export type Pipe = { reader: Socket; writeFd: number; giveBack(): void }
+/** A pipe whose writing end is ours; close `readFd` as soon as the child has it. */
+export type Feed = { readFd: number; writer: Socket; giveBack(): void }
 
 export type Pipes = {
   /** A pipe whose reading end is ours; close `writeFd` as soon as the child has it. */
   take(): Promise<Pipe>
+  feed(): Promise<Feed>
   /** A file descriptor to read `content` from; the file has no name any more. */
   input(content: string | Uint8Array): number
   close(): void
@@ -39,6 +42,18 @@ export function makePipes(parent: string): Pipes {
       const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
       const writeFd = openSync(path, constants.O_WRONLY)
       return { reader: new Socket({ fd: readFd, readable: true, writable: false }), writeFd, giveBack: () => void idle.push(path) }
+    },
+    async feed() {
+      const path = idle.pop() ?? (await make())
+      // A pipe without a writer would block its reader's opening, and one without a reader refuses its writer.
+      const both = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
+      try {
+        const readFd = openSync(path, constants.O_RDONLY)
+        const writeFd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+        return { readFd, writer: new Socket({ fd: writeFd, readable: false, writable: true }), giveBack: () => void idle.push(path) }
+      } finally {
+        closeSync(both)
+      }
     },
     input(content) {
       const path = join(folder, `in-${made++}`)

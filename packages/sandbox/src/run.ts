@@ -34,16 +34,18 @@ export type Start = {
 export async function superviseRun(start: Start, signal: AbortSignal): Promise<RunResult> {
   const { spec, group, log } = start
   const began = performance.now()
-  const [out, err] = await Promise.all([start.pipes.take(), start.pipes.take()])
+  const [out, err, feed] = await Promise.all([start.pipes.take(), start.pipes.take(), spec.input === undefined ? null : start.pipes.feed()])
   let child: ChildProcess
   try {
-    child = spawnWith(start, out.writeFd, err.writeFd)
+    child = spawnWith(start, feed?.readFd ?? null, out.writeFd, err.writeFd)
   } catch (error) {
     out.reader.destroy()
     err.reader.destroy()
+    feed?.writer.destroy()
     return { ok: false, fault: spawnFault(error) }
   }
   const output = new Output(spec, out.reader, err.reader)
+  const stopFeeding = feed === null || spec.input === undefined ? () => {} : pump(spec.input, feed.writer)
   const tree = new Tree(child, group)
   let cause: RunCause | null = null
   let gentle: NodeJS.Timeout | undefined
@@ -77,8 +79,9 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   signal.removeEventListener('abort', onAbort)
   const gone = failedToSpawn !== null || (await tree.gone())
   if (!gone) log(`sandbox: process ${tree.init?.pid ?? '?'} is still there after SIGKILL (state ${statOf(tree.init?.pid ?? 0)?.state ?? '?'})`)
+  stopFeeding()
   await output.close(gone)
-  for (const pipe of [out, err]) if (gone) pipe.giveBack()
+  for (const pipe of [out, err, feed]) if (gone) pipe?.giveBack()
 
   // bubblewrap may still have told of our own SIGKILL before it died of it.
   const ended = tree.killed && tree.exitCode === 137 ? null : tree.exitCode
@@ -96,20 +99,38 @@ export async function superviseRun(start: Start, signal: AbortSignal): Promise<R
   }
 }
 
+/** Feeds a program's stdin until the pieces, the program or the returned function end it. A program that reads nothing holds up only its own input. */
+function pump(input: AsyncIterable<Uint8Array>, writer: Socket): () => void {
+  let over = false
+  writer.on('error', () => { over = true })
+  const feed = async (): Promise<void> => {
+    for await (const piece of input) {
+      if (over) return
+      if (!writer.write(piece)) await new Promise<void>((resolve) => writer.once('drain', resolve).once('close', resolve))
+    }
+    writer.end()
+  }
+  feed().catch(() => writer.destroy())
+  return () => {
+    over = true
+    writer.destroy()
+  }
+}
+
 /** The backstop of every kind: the parent counts too, whatever the kernel was asked to enforce. The first process is bubblewrap's own. */
 function tooMany(init: number, limit: number): 'pids' | null {
   return treeBelow(init, limit + 1).tasks > limit + 1 ? 'pids' : null
 }
 
 /** The child gets descriptors 0, 1, 2, the status pipe and the extra files (bubblewrap keeps those), and /dev/null in place of what leaked into this process. */
-function spawnWith({ spec, command, pipes, extra }: Start, stdout: number, stderr: number): ChildProcess {
-  const opened = [stdout, stderr]
+function spawnWith({ spec, command, pipes, extra }: Start, stdin: number | null, stdout: number, stderr: number): ChildProcess {
+  const opened = [...(stdin === null ? [] : [stdin]), stdout, stderr]
   const keep = (fd: number): number => {
     opened.push(fd)
     return fd
   }
   try {
-    const stdio: StdioOptions = [spec.stdin === undefined ? 'ignore' : keep(pipes.input(spec.stdin)), stdout, stderr, 'pipe']
+    const stdio: StdioOptions = [stdin ?? (spec.stdin === undefined ? 'ignore' : keep(pipes.input(spec.stdin))), stdout, stderr, 'pipe']
     for (const fd of extra()) stdio.push(keep(fd))
     const leaked = inheritedFds().filter((fd) => fd >= stdio.length)
     const empty = leaked.length === 0 ? 'ignore' : keep(openSync('/dev/null', 'r'))

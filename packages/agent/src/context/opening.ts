@@ -1,19 +1,23 @@
 // Owns the first event of a job's history: what the folder and the owner bring, read once. A resumed job takes it from its events and reads nothing again.
-import type { AgentInput, AgentPorts, EventOf, Fault } from '@hearth/protocol'
+import type { AgentProfile, AgentInput, AgentPorts, EventOf, Fault } from '@hearth/protocol'
+import type { McpServers } from '../mcp/servers.ts'
 import { ownerSkills } from '../skills/owner.ts'
 import { readFolder } from './folder.ts'
 
 /** The `opened` event of this job: the stored one, a new one (`fresh`), or null for a job that began before there was such an event. */
-export async function openingOf(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Promise<{ opened: EventOf<'opened'> | null; fresh: boolean } | { fault: Fault }> {
+export async function openingOf(input: AgentInput, ports: AgentPorts, servers: McpServers, signal: AbortSignal): Promise<{ opened: EventOf<'opened'> | null; fresh: boolean } | { fault: Fault }> {
   const stored = input.past.find((event) => event.type === 'opened')
   if (stored !== undefined) return { opened: stored, fresh: false }
   if (input.past.some((event) => event.type === 'step')) return { opened: null, fresh: false }
   const { contextTokens, profile } = ports.model.info
   const found = await readFolder({ sandbox: ports.sandbox, workspace: input.request.cwd, limits: input.limits, signal }, contextTokens)
   if ('fault' in found) return found
-  const mayUseSkills = profile.tools === null || profile.tools.includes('skill')
   // The owner's come first: a folder cannot put another skill under a name of theirs.
-  const skills = mayUseSkills ? [...await ownerSkills(input.skillFolders ?? []), ...found.skills] : []
+  const skills = mayUse(profile, 'skill') ? [...await ownerSkills(input.skillFolders ?? []), ...found.skills] : []
   const named = skills.filter((skill, index) => skills.findIndex(({ name }) => name === skill.name) === index)
-  return { opened: { type: 'opened', ...found, skills: named, servers: [] }, fresh: true }
+  return { opened: { type: 'opened', ...found, skills: named, servers: servers.size > 0 && mayUse(profile, 'mcp') ? await servers.list() : [] }, fresh: true }
+}
+
+function mayUse(profile: AgentProfile, tool: string): boolean {
+  return profile.tools === null || profile.tools.includes(tool)
 }

@@ -30,7 +30,7 @@ export function fitCall(raw: RawCall, tools: readonly Fitting[]): Fitted {
   if (tool === undefined) {
     // A tool of a server is listed as server__tool and called through mcp: models call it directly.
     const server = raw.name !== 'mcp' && /^[\w-]+__[\w-]+$/.test(raw.name) && tools.some((one) => one.name === 'mcp')
-    if (server) return fitCall({ name: 'mcp', arguments: { tool: raw.name, arguments: raw.arguments }, changes: [...raw.changes, `${short(raw.name)} called through mcp`] }, tools)
+    if (server) return fitCall({ name: 'mcp', arguments: { name: raw.name, arguments: raw.arguments }, changes: [...raw.changes, `${short(raw.name)} called through mcp`] }, tools)
     return { problem: unknownTool(raw.name, tools) }
   }
   const changes = [...raw.changes, ...(tool.name === raw.name ? [] : [`tool ${short(raw.name)} -> ${tool.name}`])]

@@ -180,7 +180,7 @@ export class Runner {
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = await runAgent({
-        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders,
+        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders, mcpServers: config.agent.mcpServers,
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
