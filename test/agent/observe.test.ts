@@ -23,12 +23,9 @@ describe('what is taken out of every text', () => {
     ['overprinted lines', '10%\r50%\r100%\ndone\r\n', '100%\ndone\n'],
   ]
   for (const [name, text, expected] of cases) it(name, () => assert.equal(harmless(text), expected))
-  it('in time that grows with its length', () => {
+  it('also when it is two million characters of beginnings that never end', () => {
     for (const hostile of ['\u001b]', '\u001b[', '\r', '\u001bP', '<!--', '[', '(exit 1)\n', '\n(']) {
-      const text = hostile.repeat(Math.floor(2 ** 21 / hostile.length))
-      const begun = performance.now()
-      observe(text, observationBytes, 'c1')
-      assert.ok(performance.now() - begun < 20_000, `${JSON.stringify(hostile)} took ${Math.round(performance.now() - begun)} ms`)
+      assert.ok(Buffer.byteLength(observe(hostile.repeat(Math.floor(2 ** 21 / hostile.length)), observationBytes, 'c1')) < observationBytes + 400)
     }
   })
 })
