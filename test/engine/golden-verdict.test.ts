@@ -78,7 +78,7 @@ test('a slow device is slow, not wrong: after a minute only what was answered co
   const slow = verdictOf(({ name }) => good[name], { spentMs: 61_000 })
   assert.deepEqual(slow.asked, ['count alone 0', 'copy alone 0'])
   assert.equal(slow.verdict.right, true)
-  assert.deepEqual(slow.verdict.leftOut, ['two at once', 'a long text, because it would take too long here'])
+  assert.deepEqual(slow.verdict.leftOut, ['two at once, because it would take too long here', 'a long text, because it would take too long here'])
   const forecast = verdictOf(({ name }) => good[name], {}, 200)
   assert.deepEqual(forecast.verdict.leftOut, ['a long text, because it would take too long here'], '635 tokens at 200 ms')
   assert.equal(verdictOf(() => '?', { spentMs: 61_000 }).verdict.right, false)

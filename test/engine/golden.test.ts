@@ -172,7 +172,7 @@ test('a GPU that gives wrong tokens: all who wait get the CPU, and nobody hears 
 })
 
 test('where the CPU has no room, or the library took the CPU by itself, there is no way out', async (t) => {
-  const full = supervised(t, { vulkan: 'vulkan-garbage', cpu: 'knows' }, { fits: async () => 'm needs at least 60.0 GiB.' })
+  const full = supervised(t, { vulkan: 'vulkan-garbage', 'vulkan shipped': '', cpu: 'knows', 'cpu shipped': 'knows' }, { fits: async () => 'm needs at least 60.0 GiB.' })
   const answer = await full.ready()
   const expected = fault('wrong_tokens', {
     model: 'm', said: "on the built-in engine (vulkan) 4 of 4 known texts went on wrongly (each of them got the same answer: 'yes'); the built-in engine (cpu) is no way out: m needs at least 60.0 GiB",

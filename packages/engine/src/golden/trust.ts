@@ -115,9 +115,12 @@ export class Trust {
   async #next(): Promise<Fault | null> {
     const { choices, apply, build, fits, log, model } = this.#options
     const unfit: string[] = []
+    const seen = new Set(this.#tried)
     for (let at = this.#at + 1; at < choices.length; at++) {
       const choice = choices[at]
-      if (choice === undefined || (choice.engine === 'built-in' && this.#tried.has(`${choice.backend} ${build(choice)}`))) continue
+      const name = `${choice?.backend} ${choice?.engine === 'built-in' ? build(choice) : 'llama-server'}`
+      if (choice === undefined || seen.has(name)) continue
+      seen.add(name)
       apply(choice)
       const problem = await fits()
       if (problem === null) {

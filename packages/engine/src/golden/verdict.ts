@@ -42,7 +42,7 @@ export function nextStep(answers: readonly Answer[], { sequences, contextTokens,
   const late = spentMs > patienceMs
   if (sequences >= 2) {
     const together = answers.filter(({ condition }) => condition === 'together')
-    if (together.length === 0 && late) leftOut.push('two at once')
+    if (together.length === 0 && late) leftOut.push('two at once, because it would take too long here')
     else if (together.length === 0) {
       // The last one lies in sequence 0: it goes to the other one, so that neither is found there already.
       const asked = right.slice(0, 2).map(({ name, text, expected, maxTokens }, sequence): Ask => ({ name, text, expected, maxTokens, sequence, condition: 'together' }))
