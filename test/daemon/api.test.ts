@@ -56,7 +56,7 @@ test('a job is answered 201 as the schema says, and its receipt is the sum of it
   const { totals, entries, byModel } = UsageReply.parse(await daemon.client.call('GET', `/api/usage?job=${job.id}`))
   assert.deepEqual(entries.map((entry) => entry.step), [3, 2, 1])
   assert.deepEqual([totals.calls, totals.promptTokens, totals.reusedTokens, totals.completionTokens, totals.jobs, totals.resolved], [3, 300, 120, 60, 1, 1])
-  assert.deepEqual(byModel, [{ model: 'stub', place: 'local', calls: 3, promptTokens: 300, reusedTokens: 120, completionTokens: 60, modelSeconds: 0.033, usdMicros: 0 }])
+  assert.deepEqual(byModel, [{ model: 'stub', place: 'local', calls: 3, promptTokens: 300, reusedTokens: 120, completionTokens: 60, modelSeconds: 0.033, usdMicros: 0, mendedCalls: 0, refusedCalls: 0 }])
   const { seconds, ...receipt } = row.receipt ?? assert.fail('no receipt')
   assert.ok(seconds > 0)
   assert.deepEqual(receipt, {

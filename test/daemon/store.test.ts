@@ -4,10 +4,10 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { DatabaseSync } from 'node:sqlite'
-import { FaultError, JobRequest, type JobEvent, type Principal } from '@hearth/protocol'
+import { FaultError, JobRequest, type JobEvent, type JobEventBody, type Principal } from '@hearth/protocol'
 import { versionFault, holdLock, openDb } from '../../packages/daemon/src/store/db.ts'
 import { checkIntegrity } from '../../packages/daemon/src/store/integrity.ts'
-import { migrate, migrations } from '../../packages/daemon/src/store/migrations.ts'
+import { migrate, migrations, unusualCalls } from '../../packages/daemon/src/store/migrations.ts'
 import type { NewJob } from '../../packages/daemon/src/store/rows.ts'
 import { Store } from '../../packages/daemon/src/store/store.ts'
 import { makePlace } from './process.ts'
@@ -90,6 +90,31 @@ test('a database of a newer Hearth is refused and left as it is', async () => {
   db.close()
   await assert.rejects(Store.open(path), (error: unknown) => error instanceof FaultError
     && error.fault.message === `The database ${path} cannot be used: its schema is number 99 and this program knows ${migrations.length}, so a newer Hearth made it; update Hearth or use another folder.`)
+})
+
+test('calls that were mended or refused are counted by model, from an index of their own', async () => {
+  const store = await Store.open(newPath())
+  const job = newJob('a')
+  await store.accept(job, accepted(job))
+  const usage = { promptTokens: 1, reusedTokens: 0, completionTokens: 1 }
+  const timings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 1 }
+  await store.ledger({ at: 1, jobId: 'a', step: 1, principal: 'p', origin: 'human', model: 'm', place: 'local', purpose: 'agent', usage, timings, joules: null, usdMicros: 0, ended: 'end' })
+  const result = (name: string, cause: string, durationMs: number) => ({ type: 'tool_result' as const, step: 1, callId: 'c', name, ok: false, exitCode: null, cause, observation: '', totalBytes: 0, outputFile: null, durationMs, wrote: false })
+  const bodies: JobEventBody[] = [
+    { type: 'call_repaired', step: 1, callId: 'c', format: 'hermes', changes: ['trailing comma'] }, { type: 'call_repaired', step: 1, callId: 'd', format: 'native', changes: [] },
+    { type: 'call_rejected', step: 1, text: '', problem: '' },
+    // Not run at all; run and refused by the tool; a refused end; run.
+    result('bash', 'refused', 0), result('edit', 'refused', 3), result('finish', 'refused', 0), result('bash', 'exited', 0),
+  ]
+  await store.append(bodies.map((body, index) => ({ ...body, seq: index + 2, jobId: 'a', at: index + 2 })))
+  const counts = (since: number | null) => store.read.usage(since, null, 10).byModel.map((row) => [row.mendedCalls, row.refusedCalls])
+  assert.deepEqual(counts(null), [[2, 2]])
+  assert.deepEqual(store.read.usage(null, 'a', 10).byModel.map((row) => row.mendedCalls), [2])
+  await store.close()
+  const db = openDb(store.path, 'read')
+  const plan = db.prepare(`EXPLAIN QUERY PLAN SELECT count(*) FROM events WHERE ${unusualCalls} AND at >= 5`).all().map((row) => String(row['detail'])).join()
+  assert.match(plan, /USING (COVERING )?INDEX events_calls/)
+  db.close()
 })
 
 test('a migration that fails leaves the schema before it', () => {

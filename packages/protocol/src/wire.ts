@@ -191,7 +191,10 @@ export const UsageReply = z.strictObject({
     calls: z.int(), promptTokens: z.int(), reusedTokens: z.int(), completionTokens: z.int(),
     modelSeconds: z.number(), joules: z.int().nullable(), usdMicros: z.int(), bytesLeftBox: z.int(), jobs: z.int(), resolved: z.int(),
   }),
-  byModel: z.array(z.strictObject({ model: z.string(), place: z.string(), calls: z.int(), promptTokens: z.int(), reusedTokens: z.int(), completionTokens: z.int(), modelSeconds: z.number(), usdMicros: z.int() })),
+  byModel: z.array(z.strictObject({
+    model: z.string(), place: z.string(), calls: z.int(), promptTokens: z.int(), reusedTokens: z.int(), completionTokens: z.int(), modelSeconds: z.number(), usdMicros: z.int(),
+    mendedCalls: z.int().describe('tool calls of jobs that were repaired before they ran'), refusedCalls: z.int().describe('answers that were no call, and calls that could not be run'),
+  })),
   entries: z.array(LedgerEntry).describe('newest first, bounded'),
 })
 export type UsageReply = z.infer<typeof UsageReply>

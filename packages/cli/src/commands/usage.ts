@@ -10,7 +10,7 @@ import { jsonLine, oneLine } from '../text.ts'
 export const usage: Command = {
   spec: {
     name: 'usage', operands: '', arity: [0, 0],
-    about: 'Sums up the ledger: every model call of this box, by model. Nothing is estimated.',
+    about: 'Sums up the ledger: every model call of this box, by model, and how many tool calls were mended or refused. Nothing is estimated.',
     flags: {
       since: { type: 'string', value: 'TIME', help: 'only what is newer: 24h, 7d, or a date like 2026-01-31' },
       job: { type: 'string', value: 'JOB', help: 'only one job' },
@@ -45,10 +45,10 @@ export const usage: Command = {
     if (reply.byModel.length === 0) return 0
     ctx.out.line()
     const right = { side: 'right' as const }
-    const head = [{ title: 'CALLS', ...right }, { title: 'PROMPT', ...right }, { title: 'REUSED', ...right }, { title: 'GENERATED', ...right }, { title: 'TIME', ...right }, { title: 'SPENT', ...right }, { title: 'PLACE' }, { title: 'MODEL' }]
+    const head = [{ title: 'CALLS', ...right }, { title: 'PROMPT', ...right }, { title: 'REUSED', ...right }, { title: 'GENERATED', ...right }, { title: 'TIME', ...right }, { title: 'SPENT', ...right }, { title: 'MENDED', ...right }, { title: 'REFUSED', ...right }, { title: 'PLACE' }, { title: 'MODEL' }]
     const lines = table(head, reply.byModel.map((row) => [
       count(row.calls), count(row.promptTokens), count(row.reusedTokens), count(row.completionTokens),
-      duration(row.modelSeconds * 1000), usd(row.usdMicros), oneLine(row.place), oneLine(row.model),
+      duration(row.modelSeconds * 1000), usd(row.usdMicros), count(row.mendedCalls), count(row.refusedCalls), oneLine(row.place), oneLine(row.model),
     ]), ctx.out.width, ink)
     for (const line of lines) ctx.out.line(line)
     return 0

@@ -2,6 +2,9 @@
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { Db } from './db.ts'
 
+/** Events of calls that were repaired or did not run. A query uses the index only with these very words. A call that was refused before it ran took no time. */
+export const unusualCalls = `(type IN ('call_repaired', 'call_rejected') OR (type = 'tool_result' AND json_extract(body, '$.cause') = 'refused' AND json_extract(body, '$.durationMs') = 0))`
+
 export const migrations: readonly string[] = [
   // 1: jobs and their streams, what was spent, what left the box
   `
@@ -100,6 +103,10 @@ export const migrations: readonly string[] = [
     revoked_at INTEGER
   ) STRICT;
   CREATE TRIGGER keys_stay BEFORE DELETE ON keys BEGIN SELECT raise(ABORT, 'a key is revoked, not deleted'); END;
+  `,
+  // 3: calls that were repaired or refused are few among very many events
+  `
+  CREATE INDEX events_calls ON events (at) WHERE ${unusualCalls};
   `,
 ]
 
