@@ -56,7 +56,7 @@ function panelsOf({ points, choices }: ModelProfile): Panel[] {
     },
     { title: 'Reading, by size of the pieces', x: 'tokens handed over at once', y: 'tokens/s', log: true, series: [series('read', of('pieces'), (point) => point.pieceTokens, 'prefillTokensPerSecond')] },
   ]
-  return all.map((one) => ({ ...one, series: one.series.filter((each) => each.marks.length > 0) })).filter((one) => one.series.length > 0)
+  return all.map((one) => ({ ...one, series: one.series.filter((each) => each.marks.length > 0) })).filter((one) => one.series.some((each) => each.marks.length > 1))
 }
 
 function series(name: string, points: readonly MeasuredPoint[], x: (point: MeasuredPoint) => number, figure: 'prefillTokensPerSecond' | 'decodeTokensPerSecond'): Series {

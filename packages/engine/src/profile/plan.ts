@@ -63,7 +63,7 @@ const sizes: Record<Effort, Sizes> = {
 }
 // Less than a minute is for a first look, and for tests of the way it is done.
 const hurry = { belowMs: 60_000, prompt: 128, decode: 16 }
-// The part of the budget after which a run takes no further rounds; its first round is taken as long as there is any time.
+// The part of the budget by which a further round of a run must be over; its first round is taken as long as there is any time.
 const shares: Record<TuneRun, number> = { threads: 0.5, 'threads-fine': 0.55, pieces: 0.65, streams: 0.8, depth: 1, speculation: 1 }
 const runs: readonly TuneRun[] = ['threads', 'threads-fine', 'pieces', 'streams', 'depth', 'speculation']
 const depths = [2048, 4096, 16_384, 65_536]
@@ -85,13 +85,15 @@ export function next(facts: Facts, samples: readonly Sample[], skipped: Readonly
   for (const run of runs) {
     const cells = cellsOf(run, facts, samples)
     for (let round = 0; round < roundsOf(run, facts); round++) {
-      for (const cell of round % 2 === 0 ? cells : cells.toReversed()) {
-        const own = samples.filter((sample) => sameCell(sample.cell, cell))
-        if (own.some((sample) => sample.round === round || sample.failed !== null)) continue
-        if (own.length > 0 && (spentMs > facts.budgetMs * shares[run] || isHopeless(cell, cells, samples, own.length > 1 ? hopeless.later : hopeless.first))) continue
+      const taken = (cell: Cell): boolean => samples.some((sample) => sample.round === round && sameCell(sample.cell, cell))
+      const wanted = cells.filter((cell) => !taken(cell) && isWorthIt(cell, cells, samples, round))
+      // Half a round compares one moment of the machine with another, so it is begun only when all of it fits.
+      const whole = wanted.reduce((sum, cell) => sum + expectMs(samples, cell), 0)
+      if (round > 0 && !cells.some(taken) && spentMs + whole > facts.budgetMs * shares[run]) break
+      for (const cell of round % 2 === 0 ? wanted : wanted.toReversed()) {
         const expected = expectMs(samples, cell)
         if (spentMs + expected <= facts.budgetMs) return { type: 'measure', cell, round }
-        if (own.length > 0 || skipped.has(nameOf(cell))) continue
+        if (round > 0 || skipped.has(nameOf(cell))) continue
         return { type: 'skip', what: nameOf(cell), why: `it would take ${minutesText(expected)}, and ${minutesText(Math.max(0, facts.budgetMs - spentMs))} of ${minutesText(facts.budgetMs)} are left` }
       }
     }
@@ -223,7 +225,14 @@ function beyond(run: TuneRun, facts: Facts): { what: string; why: string }[] {
   return out.length === 0 ? [] : [{ what: `prompts of ${out.join(', ')} tokens`, why: `a conversation has a window of ${windowTokens} tokens (engine.contextTokens)` }]
 }
 
-function isHopeless(cell: Cell, cells: readonly Cell[], samples: readonly Sample[], times: number): boolean {
+/** Not what failed or was left out before, and not what is far behind the best. */
+function isWorthIt(cell: Cell, cells: readonly Cell[], samples: readonly Sample[], round: number): boolean {
+  const own = samples.filter((sample) => sameCell(sample.cell, cell))
+  if (own.some((sample) => sample.failed !== null) || (round > 0 && own.length === 0)) return false
+  return round === 0 || !isFarBehind(cell, cells, samples, own.length > 1 ? hopeless.later : hopeless.first)
+}
+
+function isFarBehind(cell: Cell, cells: readonly Cell[], samples: readonly Sample[], times: number): boolean {
   const cost = (one: Cell): number | null => {
     const [point] = pointsOf(samples.filter((sample) => sameCell(sample.cell, one)))
     if (point === undefined) return null
