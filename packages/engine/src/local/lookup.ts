@@ -113,14 +113,14 @@ export class CheckCosts {
     return best.length
   }
 
-  /** Plain tokens that a check of `rows` rows takes: measured, else guessed from the next smaller number that was; half a token a row when nothing was. */
+  /** Plain tokens that a check of `rows` rows takes: measured, else half a token a row, or what the next smaller number that was measured lets expect when that is less. */
   #ratio(rows: number): number {
     const known = this.#ratios.get(rows)
     if (known !== undefined) return median(known)
     let below: [rows: number, ratio: number] = [1, 1]
     for (const [other, ratios] of this.#ratios) if (other < rows && other > below[0]) below = [other, median(ratios)]
-    const slope = below[0] === 1 ? 0.5 : Math.min(0.5, (below[1] - 1) / (below[0] - 1))
-    return below[1] + (rows - below[0]) * slope
+    const supposed = 1 + (rows - 1) / 2
+    return below[0] === 1 ? supposed : Math.min(supposed, below[1] + (rows - below[0]) * (below[1] - 1) / (below[0] - 1))
   }
 }
 
