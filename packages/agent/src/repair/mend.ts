@@ -88,7 +88,7 @@ function unread(text: string, known: (name: string) => boolean): RawCall[] | nul
 }
 
 function rejected(problem: string, good: number): Mended {
-  const beside = good === 0 ? '' : good === 1 ? ' The other call of this answer was not run either.' : ` The other ${good} calls of this answer were not run either.`
+  const beside = good === 0 ? '' : good === 1 ? '. The other call of this answer was not run either.' : `. The other ${good} calls of this answer were not run either.`
   return { understood: { type: 'malformed', problem: `${problem}${beside}` }, words: null, repairs: [] }
 }
 
