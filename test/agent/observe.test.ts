@@ -147,6 +147,19 @@ it('200 MB of output are bounded in memory; head, tail, size and the whole on di
   }
 })
 
+it('an error in the middle of ten million bytes is still told, with its line', async () => {
+  const bench = await Workbench.open()
+  try {
+    const { events } = await bench.run({ script: { turns: [call('bash', { command: 'seq 1 700000; printf "src/\\303\\251.c:3: error: no such thing\\n"; seq 700002 1400000' }), finish()] } })
+    const [result] = ofType(events, 'tool_result')
+    assert.ok((result?.totalBytes ?? 0) > 9_000_000)
+    assert.ok(Number(/\[\.\.\. (\d+) bytes/.exec(result?.observation ?? '')?.[1]) > 9_000_000)
+    assert.match(result?.observation ?? '', /\n\[\.\.\. \d+ bytes left out; read output:\S+ for all of it \.\.\.\]\n\[1 line of trouble in them:\]\n700001: src\/\u00e9\.c:3: error: no such thing\n\[\.\.\.\]\n/)
+  } finally {
+    await bench.close()
+  }
+})
+
 it('a hidden order in a page of the folder does not reach the model as it stands', async () => {
   const bench = await Workbench.open()
   try {

@@ -99,7 +99,7 @@ async function repeat(plan: EventOf<'tool_planned'>, tool: Tool, context: ToolCo
 }
 
 function resultEvent(run: Run, call: ToolCall, step: number, outcome: ToolOutcome, durationMs: number): EventOf<'tool_result'> {
-  const { outputFile, firstBytes } = outcome
+  const { outputFile, firstBytes, trouble } = outcome
   const lost = run.background.takeLost()
   const text = lost.length === 0 ? outcome.text : withNotes(outcome.text, [`the daemon was started again meanwhile: the background process${lost.length === 1 ? '' : 'es'} ${lost.join(', ')} ${lost.length === 1 ? 'is' : 'are'} gone`])
   const { handles } = run.background
@@ -107,7 +107,7 @@ function resultEvent(run: Run, call: ToolCall, step: number, outcome: ToolOutcom
     type: 'tool_result', step, callId: call.id, name: call.name, ok: outcome.ok, exitCode: outcome.exitCode, cause: outcome.cause,
     observation: observed(text, {
       limit: observationLimit(run.ports.model.info.contextTokens), handle: outputFile === null ? null : basename(outputFile, '.txt'), chosen: outputFile === null,
-      ...(firstBytes === undefined ? {} : { firstBytes }),
+      ...(firstBytes === undefined ? {} : { firstBytes }), ...(trouble === undefined ? {} : { whole: { bytes: outcome.totalBytes, trouble } }),
     }),
     totalBytes: outcome.totalBytes, outputFile, durationMs, wrote: outcome.wrote,
     ...(outcome.cwd === undefined ? {} : { cwd: outcome.cwd }),

@@ -1,7 +1,7 @@
 // Owns how a tool's text becomes what the model sees: made harmless, freed of noise, then cut to head and tail. The full text stays on disk.
 import { isBinary, kindOf } from './observe/binary.ts'
 import { harmless } from './observe/harmless.ts'
-import { cutLongLines, troubleIn, withoutNoise } from './observe/noise.ts'
+import { cutLongLines, type Trouble, troubleIn, withoutNoise } from './observe/noise.ts'
 
 export { harmless, withoutHiddenComments } from './observe/harmless.ts'
 
@@ -22,6 +22,8 @@ export type Seen = {
   handle: string | null
   /** First bytes of the output, by which a binary one is named. */
   firstBytes?: Uint8Array
+  /** Of the whole output, when `text` is only its ends: its size, and its lines of errors. */
+  whole?: { bytes: number; trouble: Trouble | null }
   /** The text was chosen by a tool that knows the limit: it is made harmless and nothing else. */
   chosen?: boolean
 }
@@ -34,10 +36,10 @@ export function observe(text: string, limit: number, handle: string | null): str
   return observed(text, { limit, handle })
 }
 
-export function observed(text: string, { limit, handle, firstBytes, chosen = false }: Seen): string {
+export function observed(text: string, { limit, handle, firstBytes, whole, chosen = false }: Seen): string {
   if (!chosen && isBinary(text.slice(0, 65_536), mostlyBinary)) return described(text, firstBytes, handle)
   const clean = chosen ? harmless(text) : harmless(withoutNoise(harmless(text)))
-  return cut(clean, limit, handle) + reminder(clean)
+  return cut(clean, limit, handle, whole) + reminder(clean)
 }
 
 function described(text: string, firstBytes: Uint8Array | undefined, handle: string | null): string {
@@ -48,20 +50,24 @@ function described(text: string, firstBytes: Uint8Array | undefined, handle: str
   return `[binary output, ${kind ?? 'unknown kind'}${kept}]${notes}`
 }
 
-function cut(clean: string, limit: number, handle: string | null): string {
+function cut(clean: string, limit: number, handle: string | null, whole: Seen['whole']): string {
   const size = Buffer.byteLength(clean)
   if (size <= limit) return clean
   const bytes = Buffer.from(cutLongLines(clean, Math.max(200, Math.floor(limit / 4))), 'utf8')
   if (bytes.length <= limit) return bytes.toString('utf8')
-  const share = Math.floor(limit / 5)
   const parts = split(bytes, limit)
-  const found = troubleIn(parts.middle, parts.head.split('\n').length + 1, share)
+  const found = whole === undefined ? troubleIn(parts.middle, parts.head.split('\n').length + 1, troubleShare(limit)) : whole.trouble
   // Lines of errors take their room from both ends.
   const { head, tail } = found === null ? parts : split(bytes, limit - Buffer.byteLength(found.shown))
-  const left = size - Buffer.byteLength(head) - Buffer.byteLength(tail)
+  const left = (whole?.bytes ?? size) - Buffer.byteLength(head) - Buffer.byteLength(tail)
   const more = handle === null ? '' : `; read output:${handle} for all of it`
-  const trouble = found === null || found.shown === '' ? '' : `[${found.count} line${found.count === 1 ? '' : 's'} of trouble in them${found.shown.split('\n').length < found.count ? ', the last ones' : ''}:]\n${found.shown}\n[...]\n`
-  return `${head}\n[... ${left} bytes left out${more} ...]\n${trouble}${tail}`
+  const words = found === null || found.shown === '' ? '' : `[${found.count} line${found.count === 1 ? '' : 's'} of trouble in them${found.shown.split('\n').length < found.count ? ', the last ones' : ''}:]\n${found.shown}\n[...]\n`
+  return `${head}\n[... ${left} bytes left out${more} ...]\n${words}${tail}`
+}
+
+/** Bytes of an observation that lines of errors may take. */
+export function troubleShare(limit: number): number {
+  return Math.floor(limit / 5)
 }
 
 function split(bytes: Buffer, limit: number): { head: string; middle: string; tail: string } {

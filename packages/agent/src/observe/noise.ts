@@ -68,29 +68,31 @@ function binaryEnd(lines: readonly string[], from: number): number {
 
 const trouble = /\b(?:error|errors|fail|failed|failure|fatal|panic|exception|traceback|assert\w*|undefined|cannot|denied|segmentation|not ok)\b|^E\s|\u2717|\u2716/i
 
-/**
- * Lines that speak of trouble, with their numbers, the last ones that fit into `limit` bytes; null when there are none. `first` is the number of the first line.
- */
-export function troubleIn(text: string, first: number, limit: number): { count: number; shown: string } | null {
-  const found: string[] = []
-  let count = 0
-  let number = first
-  for (const line of text.split('\n')) {
-    if (line.length < 10_000 && trouble.test(line)) {
+/** Lines that speak of trouble: how many, and the last ones with their numbers. */
+export type Trouble = { count: number; shown: string }
+
+/** Collects such lines, the last ones that fit into `limit` bytes. Lines are given in their order, with their 1-based numbers. */
+export function troubleKeeper(limit: number): { take(line: string, number: number): void; found(): Trouble | null } {
+  const kept: string[] = []
+  let [size, count] = [0, 0]
+  return {
+    take(line, number) {
+      if (line.length >= 10_000 || !trouble.test(line)) return
       count += 1
-      found.push(`${number}: ${line.slice(0, 300)}`)
-    }
-    number += 1
+      const words = `${number}: ${line.slice(0, 300)}`
+      size += Buffer.byteLength(words) + 1
+      kept.push(words)
+      while (size > limit && kept.length > 0) size -= Buffer.byteLength(kept.shift() ?? '') + 1
+    },
+    found: () => (count === 0 ? null : { count, shown: kept.join('\n') }),
   }
-  if (count === 0) return null
-  const shown: string[] = []
-  let size = 0
-  for (const line of found.reverse()) {
-    size += Buffer.byteLength(line) + 1
-    if (size > limit) break
-    shown.unshift(line)
-  }
-  return { count, shown: shown.join('\n') }
+}
+
+/** The same for a text whose first line has the number `first`. */
+export function troubleIn(text: string, first: number, limit: number): Trouble | null {
+  const keeper = troubleKeeper(limit)
+  text.split('\n').forEach((line, index) => keeper.take(line, first + index))
+  return keeper.found()
 }
 
 /** A line far longer than the rest may take, cut in its middle. */

@@ -1,9 +1,13 @@
 // Owns the bash tool: one shell command, which begins where the last one ended. Never runs twice after a crash.
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
+import { harmless, troubleShare } from '../observe.ts'
+import { type Trouble, troubleKeeper } from '../observe/noise.ts'
 import { mostProcesses } from './background.ts'
 import { inFolder, shown } from './place.ts'
-import { beginning, endNote, outcomeOf, runProgram, withNotes } from './run.ts'
+import { beginning, endNote, outcomeOf, outputPath, runProgram, withNotes } from './run.ts'
 import { answered, commandWord, defineTool, refused, type ToolContext, type ToolOutcome } from './tool.ts'
 import { shellFolder } from './traces.ts'
 
@@ -43,7 +47,31 @@ async function inForeground(command: string, timeout: number | undefined, contex
   const note = endNote(result, { ...context.limits, wallMs })
   const outcome = outcomeOf({ ...result, stderr: { text: '', totalBytes: 0, truncated: false } }, context, true, true)
   const said = [...(lostFolder ? [`the folder ${shown(from)} is gone: this ran in /work`] : []), ...(note === null ? [] : [note]), ...notes]
-  return { ...outcome, text: withNotes(result.stdout.text, said), firstBytes: first.bytes(), ...(cwd === from ? {} : { cwd }) }
+  // Of an output this long only its ends were kept in memory; what it says of errors between them is read back from the file.
+  const trouble = result.stdout.truncated ? { trouble: await troubleOf(outputPath(context), context.shownBytes) } : {}
+  return { ...outcome, text: withNotes(result.stdout.text, said), firstBytes: first.bytes(), ...trouble, ...(cwd === from ? {} : { cwd }) }
+}
+
+/** Lines of errors of a kept output, but for the ends that are shown anyway; null also when it cannot be read. In pieces, so that nobody waits for it. */
+async function troubleOf(file: string, shownBytes: number): Promise<Trouble | null> {
+  const keeper = troubleKeeper(troubleShare(shownBytes))
+  let [number, rest, at] = [1, '', 0]
+  try {
+    const { size } = await stat(file)
+    for await (const chunk of createReadStream(file, { encoding: 'latin1', highWaterMark: 2 ** 18 }) as AsyncIterable<string>) {
+      const lines = (rest + chunk).split('\n')
+      rest = (lines.pop() ?? '').slice(-65_536)
+      for (const line of lines) {
+        at += line.length + 1
+        if (at > shownBytes / 3 && at < size - (shownBytes * 2) / 3) keeper.take(line, number)
+        number += 1
+      }
+    }
+  } catch {
+    return null
+  }
+  const found = keeper.found()
+  return found === null ? null : { ...found, shown: harmless(Buffer.from(found.shown, 'latin1').toString('utf8')) }
 }
 
 function argvOf(command: string, from: string): string[] {

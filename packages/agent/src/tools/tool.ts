@@ -1,6 +1,7 @@
 // Owns what a tool is: its words for the model, how it may be repeated after a crash, and how it runs. Knows no particular tool.
 import type { Fault, Idempotency, JobEventBody, Limits, Sandbox } from '@hearth/protocol'
 import { z } from 'zod'
+import type { Trouble } from '../observe/noise.ts'
 import type { Background } from './background.ts'
 
 export type ToolContext = {
@@ -34,6 +35,8 @@ export type ToolOutcome = {
   wrote: boolean
   /** First bytes of the output as they came, by which a binary one is told apart. */
   firstBytes?: Uint8Array
+  /** Lines of errors of the whole output, when `text` is not the whole. */
+  trouble?: Trouble | null
   /** Where the next shell command begins, relative to the folder; absent = as before. */
   cwd?: string
   /** The file that was read or written, as the call left it. */
