@@ -5,7 +5,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { Config, Job, type EventOf, type JobEvent, type JobEventBody, type JobResult } from '@hearth/protocol'
+import { Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobResult } from '@hearth/protocol'
 import { createSandbox } from '@hearth/sandbox'
 import { Workspaces, type Place } from '../../packages/daemon/src/workspace/workspaces.ts'
 
@@ -425,6 +425,20 @@ describe('a job in a copy', () => {
     }
   })
 
+  it('a restart goes on in the same copy, and the tools see the same objects', async () => {
+    const folder = bench.repository({ 'a': 'one\n' })
+    const job = bench.job(folder, 'branch')
+    const place = await bench.open(job)
+    bench.write(place.path, { 'a': 'two\n' })
+    const kept = await keep(place, 1)
+    bench.anew()
+    const again = await bench.open(job, [...place.events, step(1), kept])
+    assert.deepEqual([again.path, again.events], [place.path, []])
+    const seen = await again.sandbox.run({ argv: ['git', 'show', 'HEAD:a'], workspace: again.path, limits: { memoryBytes: 2 ** 29, pids: 64, wallMs: 20_000, outputBytes: 2 ** 20, tmpBytes: 2 ** 20, fileBytes: 2 ** 20 }, captureBytes: 4096 }, new AbortController().signal)
+    assert.equal(seen.ok && seen.stdout.text, 'one\n')
+    assert.deepEqual((await again.deliver(2)).map((event) => event.type === 'delivered' && [event.how, event.files]), [['branch', 1]])
+  })
+
   it('diff of a folder without git; too large a folder is refused with the numbers', async () => {
     const folder = bench.folder({ 'a': 'one\n', 'node_modules/m': 'm' })
     symlinkSync('/etc', join(folder, 'link'))
@@ -440,6 +454,38 @@ describe('a job in a copy', () => {
     const refused = await bench.workspaces.open(bench.job(folder, 'diff'), [], new AbortController().signal)
     assert.ok('fault' in refused)
     assert.match(refused.fault.message, /^The job cannot have a copy of .*: it is no git repository and has 0\.0 GiB in \d+ files and folders, and at most 0\.0 GiB are copied\.$/)
+  })
+})
+
+describe('what is kept does not stay for ever', () => {
+  it('old states go, then the oldest above the bytes, then what belongs to no job; a live job keeps its own', async () => {
+    const bench = new Bench({ keepDays: 10, keepBytes: 300_000 })
+    try {
+      const folder = bench.folder({ 'a': Buffer.from(Array.from({ length: 200_000 }, () => Math.floor(Math.random() * 256))) })
+      const day = 86_400_000
+      const ended: Record<string, number | null> = { job1: 0, job2: 30 * day, job3: 31 * day, job4: null }
+      for (let n = 1; n <= 5; n++) await (await bench.open(bench.job(folder))).deliver(1)
+      await bench.workspaces.keeper.prune((id) => ended[id], 32 * day)
+      assert.deepEqual(readdirSync(join(bench.root, 'state/kept')).toSorted(), ['job3', 'job3.json', 'job4', 'job4.json'])
+      const gone = bench.job(folder)
+      await assert.rejects(bench.workspaces.after.stat({ ...gone, id: 'job2' }, stamped([{ type: 'workspace', kind: 'in_place', path: folder, base: 'a'.repeat(40), detail: '' }]), null), /they were removed \(workspace\.keepDays, workspace\.keepBytes\)/)
+    } finally {
+      await bench.close()
+    }
+  })
+
+  // For an ordinary user there is no such case: folders of others are refused before.
+  if (process.getuid?.() === 0) it('a folder of another user under a daemon of root has none, and its job works', async () => {
+    const bench = new Bench()
+    try {
+      const folder = bench.repository({ 'a': 'a' })
+      execFileSync('chown', ['-R', '1000:1000', folder])
+      const place = await bench.open(bench.job(folder))
+      assert.deepEqual(place.events, [{ type: 'workspace', kind: 'in_place', path: folder, base: null, detail: 'no diff and no undo: the folder belongs to another user (uid 1000) and the daemon is root' }])
+      assert.deepEqual(await place.deliver(1), [])
+    } finally {
+      await bench.close()
+    }
   })
 })
 
