@@ -80,6 +80,9 @@ export const write = defineFileTool({
   description: 'Write a whole file; folders are made as needed.',
   parameters: z.strictObject({ path, content: z.string().describe('the new content') }),
   async prepare(args, context) {
+    if (args.path.endsWith('/')) {
+      return { before: null, after: null, path: null, run: () => Promise.resolve(refused(`${shown(args.path)} names a folder; folders are made with the files in them`)) }
+    }
     const found = await look(args.path, { send: 'nothing' }, context)
     const after = sha256(args.content)
     const wrote = { ...answeredWrite(`wrote ${args.path}`), ...('real' in found ? { file: { path: found.real, sha256: after } } : {}) }
