@@ -111,6 +111,10 @@ function stamped(events: JobEventBody[]): JobEvent[] {
   return events.map((event, index) => ({ ...event, seq: index + 1, jobId: 'j', at: 0 }))
 }
 
+const ended: JobEventBody = {
+  type: 'ended', outcome: 'done_unverified', verified: null, summary: null, fault: null, exitCode: 0,
+  receipt: { steps: 0, toolCalls: 0, modelCalls: 0, promptTokens: 0, reusedTokens: 0, completionTokens: 0, seconds: 0, modelSeconds: 0, tokensPerSecond: null, joules: null, usdMicros: 0, bytesLeftBox: 0 },
+}
 const step = (n: number): JobEventBody => ({ type: 'step', step: n })
 const bytesOf = async (stream: ReadableStream<Uint8Array>): Promise<Buffer> => Buffer.from(await new Response(stream).arrayBuffer())
 
@@ -313,6 +317,8 @@ describe('diff and undo of a job that is over', () => {
   }
   const undo = async (job: Job, events: JobEvent[], toStep: number, force = false) => {
     const reply = await bench.workspaces.after.undo(job, events, { toStep, force, by: 'p' }, (event) => {
+      // As in a job that is over: what follows its end is no step of it.
+      if (!events.some((one) => one.type === 'ended')) events.push(...stamped([ended]))
       events.push(...stamped([event]))
       return Promise.resolve()
     })
@@ -336,6 +342,29 @@ describe('diff and undo of a job that is over', () => {
     assert.deepEqual(await undo(job, events, 2), { count: 3, files: ['a', 'b', 'bin'] })
     assert.deepEqual(picture(folder), { ...last, ...mine })
     assert.deepEqual(events.filter((event) => event.type === 'reverted').map(({ step: at, toStep, by }) => [at, toStep, by]), [[2, 0, 'p'], [2, 0, 'p'], [2, 1, 'p'], [2, 2, 'p']])
+  })
+
+  it('a job that went back itself: its steps are what the folder was after them', async () => {
+    const folder = bench.repository({ 'a': 'one\n' })
+    const job = bench.job(folder)
+    const place = await bench.open(job)
+    bench.write(folder, { 'a': 'good\n' })
+    const good = await keep(place, 1)
+    bench.write(folder, { 'a': 'bad\n', 'b': 'bad\n' })
+    const bad = await keep(place, 2)
+    assert.equal(await place.port?.restore(good.commit), null)
+    const back: JobEventBody = { type: 'reverted', step: 2, toStep: 1, commit: good.commit, by: 'the harness' }
+    bench.anew()
+    const again = await bench.open(job, [...place.events, step(1), good, step(2), bad, back])
+    assert.deepEqual(again.events, [])
+    bench.write(folder, { 'c': 'better\n' })
+    const better = await keep(again, 3)
+    const events = stamped([...place.events, step(1), good, step(2), bad, back, step(3), better, ...await again.deliver(3)])
+    assert.deepEqual((await bench.workspaces.after.stat(job, events, null)).files.map(({ path }) => path), ['a', 'c'])
+    assert.deepEqual((await bench.workspaces.after.stat(job, events, 3)).files.map(({ path }) => path), ['c'])
+    assert.deepEqual(await undo(job, events, 2), { count: 1, files: ['c'] })
+    assert.deepEqual(await undo(job, events, 0), { count: 1, files: ['a'] })
+    assert.deepEqual(picture(folder), { 'a': '644 one\n' })
   })
 
   it('refuses what was changed since, naming it; force puts it away and keeps it', async () => {

@@ -100,10 +100,13 @@ function checkStep(job: Job, events: readonly JobEvent[], step: number, least: n
   if (step < least || step > last) throw new FaultError(fault('bad_request', { where: 'the step', problem: `job ${job.id} has the steps ${least} to ${last}` }))
 }
 
-/** The newest state that was kept up to the end of a step. */
+/** The newest state up to the end of a step: kept by it, or gone back to while the job ran. What was undone after the job is no step of it. */
 function stateAfter(events: readonly JobEvent[], base: string, step: number): string {
   let commit = base
-  for (const event of events) if (event.type === 'committed' && event.step <= step) ({ commit } = event)
+  for (const event of events) {
+    if (event.type === 'ended') break
+    if ((event.type === 'committed' || event.type === 'reverted') && event.step <= step) ({ commit } = event)
+  }
   return commit
 }
 

@@ -94,8 +94,9 @@ export class Workspaces {
       this.#o.log('warn', 'the kept states of a job do not fit its events', { job: job.id, problem: missed.why })
       return { event, states, events: [] }
     }
-    const step = Number(/^step (\d+)/.exec(missed.message)?.[1] ?? past.findLast((one) => one.type === 'step')?.step ?? 0)
-    return { event, states, events: [committedOf(step, missed.commit, missed.counts)] }
+    const step = /^step (\d+):/.exec(missed.message)?.[1]
+    // Any other one was made while the folder was put back, which begins again.
+    return { event, states, events: step === undefined ? [] : [committedOf(Number(step), missed.commit, missed.counts)] }
   }
 
   #port(job: Job, states: States, base: string): Workspace {
@@ -147,7 +148,7 @@ export class Workspaces {
     const asPatch: EventOf<'delivered'> = { type: 'delivered', how: 'diff', to: work.file, files: work.files }
     if (work.result !== 'branch') return asPatch
     const source = await sourceOf(job.request.cwd)
-    const title = (job.request.prompt.split('\n').find((line) => line.trim() !== '') ?? 'Work of a job').trim().slice(0, 72)
+    const title = (job.request.prompt.split('\n').find((line) => line.trim() !== '') ?? 'Work of a job').replace(/\p{Cc}+/gu, ' ').trim().slice(0, 72)
     const made = source.kind === 'plain' ? { why: source.why === '' ? 'the folder is no git repository' : source.why }
       : await addBranch(states, source, { id: job.id, title, base: work.base, final: work.final, head: work.head }, signal)
     if (!('why' in made)) return { type: 'delivered', how: 'branch', to: made.branch, files: made.files }
