@@ -255,6 +255,32 @@ describe('a request in each format', () => {
   })
 })
 
+describe('a template that refuses the usual conversation', () => {
+  const strict = "{% set ns = namespace(index=0) %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'assistant' and not m.tool_calls) %}{% if (m.role == 'user') != (ns.index % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{% set ns.index = ns.index + 1 %}{% endif %}{% if m.tool_calls and m.tool_calls|length > 1 %}{{ raise_exception('one call') }}{% endif %}{{ m.role }}({{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.arguments.command }}{% endfor %}) {% endfor %}"
+  const template = ChatTemplate.of({ ...inspection, chatTemplate: strict })
+  assert.ok(!('fault' in template))
+  const text = (messages: Message[]): string => {
+    const prompt = template.render(messages, [])
+    return 'fault' in prompt ? prompt.fault.message : prompt.text.trim()
+  }
+  const called = (...ids: string[]): Message => ({ role: 'assistant', text: '', toolCalls: ids.map((id) => ({ id, name: 'bash', arguments: { command: id } })) })
+  const result = (id: string): Message => ({ role: 'tool', callId: id, name: 'bash', text: `out ${id}` })
+  const user = (words: string): Message => ({ role: 'user', text: words })
+
+  it('gets words of the harness with the result before them, and one call a message', () => {
+    const begun = [user('task'), called('a'), result('a')]
+    assert.equal(text(begun), 'user(task) assistant(a) tool(out a)')
+    const nudged = [...begun, user('go on'), called('b', 'c'), result('b'), result('c')]
+    assert.equal(text(nudged), 'user(task) assistant(a) tool(out a\n\ngo on) assistant(b) tool(out b) assistant(c) tool(out c)')
+    // It grows at its end, like the usual one.
+    assert.ok(text([...nudged, user('and on'), called('d'), result('d')]).startsWith(text(nudged).slice(0, -1)))
+  })
+
+  it('refuses what cannot be put in another way, with its own words', () => {
+    assert.equal(text([called('a'), user('x'), { role: 'assistant', text: 'y' }, { role: 'assistant', text: 'z' }]), "The request is not valid at messages: the model's chat template refuses them (roles must alternate).")
+  })
+})
+
 describe('grammars of calls, judged by llama.cpp', () => {
   let llama: Llama
   before(async () => { llama = await getLlama({ build: 'never', skipDownload: true, gpu: false, progressLogs: false, maxThreads: 1, logger: () => undefined }) })

@@ -3,6 +3,7 @@
 import { Template } from '@huggingface/jinja'
 import { fault, FaultError, type Fault, type Message, type ToolSpec } from '@hearth/protocol'
 import type { Inspection, Segment } from '../wire.ts'
+import { plainTurns } from './plain-turns.ts'
 
 export type Prompt = { segments: Segment[]; /** The same as one string, for comparing beginnings. */ text: string }
 
@@ -43,9 +44,17 @@ export class ChatTemplate {
 
   /**
    * The prompt that asks for the next assistant message. Segments that stand in a message or a tool description and spell a control token are plain text.
-   * A template that refuses the messages (`raise_exception`) is a `bad_request`.
+   * Messages that the template refuses (`raise_exception`) are put in another way, when there is one; else they are a `bad_request`.
    */
   render(messages: readonly Message[], tools: readonly ToolSpec[]): Prompt | { fault: Fault } {
+    const usual = this.#render(messages, tools)
+    if (!('fault' in usual)) return usual
+    const plain = plainTurns(messages)
+    const other = plain === null ? usual : this.#render(plain, tools)
+    return 'fault' in other ? usual : other
+  }
+
+  #render(messages: readonly Message[], tools: readonly ToolSpec[]): Prompt | { fault: Fault } {
     try {
       const text = this.#template.render({
         messages: messages.map((message) => this.#message(message)),
