@@ -1,9 +1,9 @@
 // Owns the port between the daemon and the agent loop: what a run is given, what it may do, how it ends.
 import type { McpServer } from './config.ts'
 import { exitOf, fault, type Fault } from './fault.ts'
-import type { JobEventBody, JobRequest } from './job.ts'
+import type { EventOf, JobEventBody, JobRequest } from './job.ts'
 import type { Model } from './model.ts'
-import { outcomeTable, type Outcome } from './outcome.ts'
+import { outcomeTable, type Outcome, type WaitingState } from './outcome.ts'
 import type { Limits, Sandbox } from './sandbox.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -41,16 +41,19 @@ export type AgentPorts = {
   workspace?: Workspace | null
   /** Whether nothing else waits for the model now: only then is time spent on several tries. Absent = never. */
   idle?: () => boolean
+  /** What was said to the job since this was asked last, in the order in which it is stored: before whatever is emitted after this call. Absent = nothing. */
+  heard?: () => readonly EventOf<'said'>[]
   /** Tokens per second with so many tokens in the context, from the box profile; null = not measured. */
   speedAt?: (depthTokens: number) => { prefill: number; decode: number } | null
 }
 
-/** Why a run was aborted; the signal's reason. `suspend` keeps the job for the next start of the daemon. */
-export type AbortCause = { kind: 'cancel'; by: string } | { kind: 'suspend'; reason: string } | { kind: 'timeout'; seconds: number }
+/** Why a run was aborted; the signal's reason. `suspend` keeps the job for the next start of the daemon, `interrupt` for the next words of a person. */
+export type AbortCause = { kind: 'interrupt'; by: string } | { kind: 'cancel'; by: string } | { kind: 'suspend'; reason: string } | { kind: 'timeout'; seconds: number }
 
 export type AgentEnd =
   | { type: 'ended'; outcome: Outcome; verified: boolean | null; summary: string | null; fault: Fault | null }
-  | { type: 'suspended'; reason: string }
+  /** `state`: it waits for a person; absent = for the next start of the daemon. */
+  | { type: 'suspended'; reason: string; state?: WaitingState }
 
 // The exit code of a cause (fault.ts) -> the outcome of the job that met it.
 const outcomeOfExit: Readonly<Record<number, Outcome>> = {
@@ -68,6 +71,7 @@ export function abortEnd(cause: AbortCause): AgentEnd {
   switch (cause.kind) {
     case 'cancel': return faultEnd(fault('cancelled', { by: cause.by }))
     case 'timeout': return faultEnd(fault('timed_out', { what: 'The job', seconds: cause.seconds }))
+    case 'interrupt': return { type: 'suspended', reason: `interrupted by ${cause.by}`, state: 'paused' }
     case 'suspend': return { type: 'suspended', reason: cause.reason }
     default: return cause satisfies never
   }

@@ -4,13 +4,15 @@ import { z } from 'zod'
 import type { Fault } from './fault.ts'
 import { Receipt } from './ledger.ts'
 import type { Outcome } from './outcome.ts'
-import { liveStates, outcomes } from './outcome.ts'
+import { liveStates, outcomes, waitingStates } from './outcome.ts'
 import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
 import { jobClasses, Principal, Project } from './principal.ts'
 import { jobResults } from './workspace.ts'
 
 const noNul = (text: string): boolean => !text.includes('\0')
 const nulProblem = { error: 'it holds a NUL character' }
+
+export const jobKinds = ['task', 'chat'] as const
 
 export const JobRequest = z.strictObject({
   prompt: z.string().min(1).max(2_000_000).describe('what to do'),
@@ -22,6 +24,8 @@ export const JobRequest = z.strictObject({
   timeoutSeconds: z.number().positive().max(30 * 86_400).nullable().default(null),
   seed: z.int().min(0).max(2 ** 32 - 1).nullable().default(null),
   class: z.enum(jobClasses).default('job'),
+  kind: z.enum(jobKinds).optional().describe('task (or absent): it ends when it is done; chat: then it waits for the next words, until it is cancelled'),
+  approve: z.enum(['none', 'writes']).optional().describe('writes: each call that may change something waits until somebody allows it; absent = none'),
   result: z.enum(jobResults).nullable().default(null).describe('where it works and what becomes of it: in_place, branch, diff; null = the configured default'),
   tags: z.record(z.string(), z.string()).default({}),
   idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),
@@ -62,7 +66,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('accepted'), request: JobRequest, principal: Principal, model: z.string() }),
   z.strictObject({ type: z.literal('queued'), position: z.int(), reason: z.string() }),
   z.strictObject({ type: z.literal('started'), attempt: z.int().describe('1, then one more for each resume'), seed: z.int(), sandbox: z.string() }),
-  z.strictObject({ type: z.literal('suspended'), reason: z.string() }),
+  z.strictObject({ type: z.literal('suspended'), reason: z.string(), state: z.enum(waitingStates).optional().describe('it waits for a person: words (paused) or an approval; absent = it goes on with the next start') }),
   z.strictObject({ type: z.literal('loading'), model: z.string(), detail: z.string() }),
   z.strictObject({ type: z.literal('step'), step: z.int().min(1) }),
   z.strictObject({ type: z.literal('text'), step: z.int(), text: z.string().describe('a piece of the completion, batched') }),

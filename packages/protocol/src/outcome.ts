@@ -24,6 +24,9 @@ export const commandExits = {
 
 /** States before the end. A finished job's state is its outcome. */
 export const liveStates = ['queued', 'running', 'waiting_approval', 'paused', 'suspended'] as const
+/** Of these: waits for a person, costs nothing and does not count as running. */
+export const waitingStates = ['paused', 'waiting_approval'] as const
+export type WaitingState = (typeof waitingStates)[number]
 export type LiveState = (typeof liveStates)[number]
 export type JobState = LiveState | Outcome
 
