@@ -5,22 +5,23 @@ import { cpus, homedir, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { decode } from './benches/decode.ts'
-import { drawPage, drawPicture, type Recorded } from './benches/draw.ts'
+import { growth } from './benches/growth.ts'
+import { drawGrowth, drawPage, drawPicture, type Recorded } from './benches/draw.ts'
 import { barText, figures, type Benchmark, type Context, type Row } from './benches/frame.ts'
 import { interactive } from './benches/interactive.ts'
 import { residency } from './benches/residency.ts'
+import { search } from './benches/search.ts'
 import { http } from './benches/http.ts'
 import { lookup } from './benches/lookup.ts'
-import { search } from './benches/search.ts'
 import { size } from './benches/size.ts'
 import { starter } from './benches/starter.ts'
 import { startup } from './benches/startup.ts'
-import { workspace } from './benches/workspace.ts'
-import { turns } from './benches/turns.ts'
 import { trust } from './benches/trust.ts'
+import { turns } from './benches/turns.ts'
+import { workspace } from './benches/workspace.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, search, workspace]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }
@@ -102,8 +103,9 @@ function table(rows: readonly Row[]): string {
 function draw(): void {
   const rows = existsSync(record) ? readFileSync(record, 'utf8').trim().split('\n').map((text) => JSON.parse(text) as Recorded) : []
   writeFileSync(join(root, 'docs/bench.svg'), drawPicture(rows))
+  writeFileSync(join(root, 'docs/growth.svg'), drawGrowth(rows))
   writeFileSync(join(root, 'docs/bench-results.md'), drawPage(rows))
-  console.error('bench: wrote docs/bench.svg and docs/bench-results.md')
+  console.error('bench: wrote docs/bench.svg, docs/growth.svg and docs/bench-results.md')
 }
 
 /** Five digits are more than any of these figures has. */

@@ -58,6 +58,37 @@ function drawChart(rows: readonly Recorded[]): string {
   ].join('')
 }
 
+/** Prompt tokens over the steps of a job: evaluated, and what a plain transcript sends. From the latest recording of each length. */
+export function drawGrowth(rows: readonly Recorded[]): string {
+  const latest = [...byFigure(rows.filter((row) => row.bench === 'growth')).values()].flatMap((one) => one.slice(-1))
+  const points = latest.flatMap((row) => {
+    const steps = Number(/^(\d+) steps$/.exec(row.figure)?.[1])
+    return Number.isNaN(steps) || row.theirs === null || !('spread' in row.theirs) ? [] : [{ steps, ours: row.ours.median, plain: row.theirs.spread.median }]
+  }).toSorted((a, b) => a.steps - b.steps)
+  const last = points.at(-1)
+  const size = { width: 640, height: 320, left: 70, right: 150, top: 40, bottom: 44 }
+  if (last === undefined) return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} 40"><text x="16" y="24">nothing was recorded yet</text></svg>\n`
+  const x = (steps: number): number => round(size.left + (steps / last.steps) * (size.width - size.left - size.right))
+  const y = (tokens: number): number => round(size.height - size.bottom - (tokens / last.plain) * (size.height - size.top - size.bottom))
+  const line = (colour: string, name: string, of: (point: (typeof points)[number]) => number): string => [
+    `<path d="M${x(0)} ${y(0)} ${points.map((point) => `L${x(point.steps)} ${y(of(point))}`).join(' ')}" fill="none" stroke="${colour}" stroke-width="2"/>`,
+    ...points.map((point) => `<circle cx="${x(point.steps)}" cy="${y(of(point))}" r="3" fill="${colour}"/>`),
+    `<text x="${x(last.steps) + 8}" y="${y(of(last)) + 4}" fill="${colour}">${name}: ${Math.round(of(last)).toLocaleString('en')}</text>`,
+  ].join('')
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" font-family="system-ui, sans-serif" font-size="12" fill="#333">
+<title>Prompt tokens over the steps of one job</title>
+<rect width="100%" height="100%" fill="#fff"/>
+<text x="16" y="22" font-weight="600">Prompt tokens of one job, summed over its steps</text>
+<path d="M${x(0)} ${size.top} V${y(0)} H${x(last.steps)}" fill="none" stroke="#bbb"/>
+${[0, 0.5, 1].map((part) => `<text x="${size.left - 8}" y="${y(last.plain * part) + 4}" text-anchor="end" fill="#666">${Math.round(last.plain * part).toLocaleString('en')}</text>`).join('')}
+${points.map(({ steps }) => `<text x="${x(steps)}" y="${size.height - 24}" text-anchor="middle" fill="#666">${steps}</text>`).join('')}
+<text x="${x(last.steps / 2)}" y="${size.height - 8}" text-anchor="middle" fill="#666">steps</text>
+${line('#b8860b', 'plain transcript', ({ plain }) => plain)}
+${line('#1f6f54', 'evaluated here', ({ ours }) => ours)}
+</svg>
+`
+}
+
 /** The latest recording of each figure as Markdown. */
 export function drawPage(rows: readonly Recorded[]): string {
   const latest = [...byFigure(rows).values()].flatMap((one) => one.slice(-1))

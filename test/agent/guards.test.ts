@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fingerprint, watch } from '@hearth/agent/guards'
 import { rungFor } from '@hearth/agent/ladder'
-import { fault, type EventOf, type JobEventBody, type Model, type ModelRequest, type Workspace } from '@hearth/protocol'
+import type { EventOf, Fault, JobEventBody, Model, ModelRequest, Workspace } from '@hearth/protocol'
 import { ofType, Workbench } from './workbench.ts'
 
 const usage = { promptTokens: 10, reusedTokens: 0, completionTokens: 5 }
@@ -109,7 +109,7 @@ class Copies implements Workspace {
     return { type: 'committed', step, commit: name, files: 1, added: 1, removed: 1 }
   }
 
-  async restore(commit: string): Promise<ReturnType<typeof fault> | null> {
+  async restore(commit: string): Promise<Fault | null> {
     this.restored.push(commit)
     await writeFile(this.#file, this.#states.get(commit) ?? '')
     return null

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Config, type MeasuredPoint, type ModelProfile, type SpeedSpread } from '@hearth/protocol'
 import { chooseAdapter, chooseAll, chooseKnee, choosePiece, chooseSpeculation, chooseThreads } from '../../packages/engine/src/profile/choose.ts'
-import { decodeSpeed, estimatedSpeed, expectation, forecast, measuredSpeed } from '../../packages/engine/src/profile/forecast.ts'
+import { decodeSpeed, estimatedSpeed, expectation, forecast, measuredSpeed, speedAt } from '../../packages/engine/src/profile/forecast.ts'
 import { Forecast } from '../../packages/engine/src/local/forecast.ts'
 import { servedBy, settingsOf } from '../../packages/engine/src/profile/use.ts'
 
@@ -146,6 +146,17 @@ test('the time to the first token is interpolated between measured lengths and g
   near(forecast(profile, 8192, 2048), 81_920 - 12_800)
   assert.equal(forecast(profile, 2048, 2048), 0)
   assert.equal(forecast(profileOf([point({ prefillTokensPerSecond: null })]), 100), null)
+})
+
+test('the speeds at a depth lie on the lines through what was measured', () => {
+  const at = (depthTokens: number, read: number, write: number): MeasuredPoint =>
+    point({ run: 'depth', depthTokens, promptTokens: depthTokens, prefillTokensPerSecond: spread(read), decodeTokensPerSecond: spread(write) })
+  const speeds = speedAt(profileOf([...threaded({ 1: [200, 100], 2: [210, 90] }), at(2048, 160, 50), at(8192, 100, 25)]))
+  assert.ok(speeds !== null)
+  assert.ok(Math.abs(speeds(2048).decode - 50) < 0.01 && Math.abs(speeds(8192).decode - 25) < 0.01)
+  assert.ok(Math.abs(speeds(5120).decode - 1000 / 30) < 0.01, `${speeds(5120).decode}`)
+  assert.ok(speeds(14_336).decode < 25 && speeds(14_336).prefill < speeds(2048).prefill)
+  assert.equal(speedAt(profileOf(threaded({ 1: [200, 100] }))), null)
 })
 
 test('a model that was not measured is scaled from the one nearest in size', () => {

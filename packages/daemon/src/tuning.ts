@@ -1,5 +1,5 @@
 // Owns what the daemon does with measured speeds: has the engine measure models by their ids, tells what is stored, and adds speeds to a list of models.
-import type { ModelRow, ProfileReply, TuneEvent, TuneRequest } from '@hearth/protocol'
+import type { AgentPorts, ModelRow, ProfileReply, TuneEvent, TuneRequest } from '@hearth/protocol'
 import type { Engine, InstalledModel } from '@hearth/engine'
 import type { Found } from './parts.ts'
 
@@ -9,6 +9,8 @@ export type Tuning = {
   profiles(): Promise<ProfileReply>
   /** The rows, those of installed models with their speed where something is known. */
   withSpeeds(rows: readonly ModelRow[]): Promise<ModelRow[]>
+  /** What the loop weighs a compaction with; null = not measured, or no model of this box. */
+  speedAt(id: string): Promise<NonNullable<AgentPorts['speedAt']> | null>
 }
 
 export type TuningOptions = {
@@ -33,6 +35,10 @@ export function tuning({ find, engine }: TuningOptions): Tuning {
         models.push(found.model)
       }
       yield* (await engine()).tune(models, wish, signal)
+    },
+    async speedAt(id) {
+      const model = await installed(id)
+      return model === null ? null : (await engine()).speedAt(model)
     },
     profiles: async () => ({ models: await (await engine()).profiles(installed) }),
     async withSpeeds(rows) {

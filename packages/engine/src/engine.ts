@@ -24,6 +24,7 @@ import { buildsOf } from './build/store.ts'
 import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
 import { Box, type StoredProfile } from './profile/box.ts'
+import type { SpeedAt } from './profile/forecast.ts'
 import type { TuneWish } from './profile/tuning.ts'
 
 export type EngineOptions = {
@@ -81,6 +82,8 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options
+    this.#builds = options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root)
+    this.#passes = new Passes(options.cacheDir ?? null, options.log)
     const { config, hardwareRoot, log } = options
     this.#box = new Box({
       config, root: options.root, log, profilePath: options.profilePath, fixed: options.profile, window: (installed) => this.#window(installed), file: identityOf,
@@ -96,8 +99,6 @@ export class Engine {
       config, hardwareRoot, log, wish: (installed) => this.#wish(installed),
       saved: () => ({ limitBytes: options.cacheDir === undefined ? 0 : config.savedStateBytes, usedBytes: this.#states?.used.memory ?? 0 }),
     })
-    this.#builds = options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root)
-    this.#passes = new Passes(options.cacheDir ?? null, options.log)
   }
 
   /** The port for an installed model. Nothing is loaded before its first request; models of the same file share a worker. */
@@ -117,7 +118,7 @@ export class Engine {
   /** Loads it without asking it anything; a pin stands from the moment it is in memory. `waits` hears what it waits for. */
   async load(installed: InstalledModel, { pin = false, class: jobClass = 'interactive', signal, waits }: LoadOptions): Promise<'loaded' | 'aborted' | { fault: Fault }> {
     const { supervisor } = this.#of(installed)
-    const held = await this.#box.gate.pass(signal, () => this.#keeping.hold(installed.path, { class: jobClass, signal, waits }))
+    const held = await this.#box.gate.pass(signal, () => this.#keeping.hold(installed.path, { class: jobClass, signal, ...(waits === undefined ? {} : { waits }) }))
     if (held === 'aborted' || 'fault' in held) return held
     try {
       if (supervisor.phase !== 'ready') waits?.(1, `loading '${installed.id}'`)
@@ -132,7 +133,7 @@ export class Engine {
 
   /** Gives its memory back and keeps its conversations. Refused while it answers, unless the caller waits; nothing is ended in the middle. */
   async unload(installed: InstalledModel, { wait, signal, waits }: { wait: boolean; signal: AbortSignal; waits?: Waits }): Promise<'done' | 'aborted' | { fault: Fault }> {
-    return await this.#keeping.unload(installed.path, wait, { class: 'interactive', signal, waits })
+    return await this.#keeping.unload(installed.path, wait, { class: 'interactive', signal, ...(waits === undefined ? {} : { waits }) })
   }
 
   /** Until the end of the daemon, also for a model that is not in memory. */
@@ -169,6 +170,11 @@ export class Engine {
     return this.#box.speed(installed)
   }
 
+  /** Its speeds over the depth of the context, as measured on this box; null when they were not. */
+  speedAt(installed: InstalledModel): SpeedAt | null {
+    return this.#box.speedAt(installed)
+  }
+
   /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
   async close(): Promise<void> {
     this.#keeping.close()
@@ -195,8 +201,7 @@ export class Engine {
     const slots = new Slots({ interactive: reserved, job: config.reserved.job, get active() { return active() } })
     const forecast = new Forecast(() => this.#box.expectation(installed, load.backend))
     const served = this.#served(installed)
-    // A llama-server keeps what lost its slot by itself.
-    const states = served ? null : this.#savedStates()
+    const states = this.#savedStates()
     const trust = new Trust({
       model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#hasServer(load.backend), served), passes: this.#passes, load, log,
       launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
@@ -244,6 +249,14 @@ export class Engine {
     return { type: 'load', modelPath: installed.path, backend, contextTokens: this.#window(installed), sequences: config.sequences, threads, batchTokens, prefillTokens, speculation, draft: draftOf(installed, speculation) }
   }
 
+  /** The load as it is wished now, on the backend that was last chosen for it. A llama-server keeps prompts that lost their slot by itself. */
+  #wish(installed: InstalledModel) {
+    const { cacheMiB, draftModel } = this.#options.config.adapters.llamaServer
+    const served = this.#served(installed)
+    const load = this.#load(installed, this.#open.get(installed.path)?.load.backend)
+    return { load, draftPath: served ? draftModel : load.draft?.path ?? null, cacheBytes: served ? cacheMiB * 2 ** 20 : 0 }
+  }
+
   /** Whether a llama-server serves this model. */
   #served(installed: InstalledModel): boolean {
     return this.#box.served(installed)
@@ -254,8 +267,8 @@ export class Engine {
     this.#box.look()
     const { contextTokens, sequences } = load
     Object.assign(load, this.#load(installed, load.backend), { contextTokens, sequences })
-    if (engine === 'llama-server') return this.#llamaServer(installed, load)
-    return this.#launcher(installed, load, shipped === true ? null : this.#builds, this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? [])
+    const folders = this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? []
+    return engine === 'llama-server' ? this.#llamaServer(installed, load) : this.#launcher(installed, load, shipped === true ? null : this.#builds, folders)
   }
 
   /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */
@@ -289,14 +302,6 @@ export class Engine {
         readOnly: [...filesOf(installed.path), ...(adapter.draftModel === null ? [] : filesOf(adapter.draftModel)), ...found.readOnly, ...adapter.readOnlyPaths],
       },
     })
-  }
-
-  /** The load as it is wished now, on the backend that was last chosen for it. A llama-server keeps prompts that lost their slot by itself. */
-  #wish(installed: InstalledModel) {
-    const { cacheMiB, draftModel } = this.#options.config.adapters.llamaServer
-    const served = this.#served(installed)
-    const load = this.#load(installed, this.#open.get(installed.path)?.load.backend)
-    return { load, draftPath: served ? draftModel : load.draft?.path ?? null, cacheBytes: served ? cacheMiB * 2 ** 20 : 0 }
   }
 
   #statusOf(open: Open): WorkerStatus {

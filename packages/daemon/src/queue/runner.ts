@@ -177,6 +177,7 @@ export class Runner {
       if (body.type === 'step') step = body.step
       return this.#emit(job.id, body)
     }
+    const speedAt = await parts.tuning.speedAt(job.model)
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = await runAgent({
@@ -186,7 +187,7 @@ export class Runner {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1 }, abort.signal)
+      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }) }, abort.signal)
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {

@@ -6,7 +6,7 @@ import type { InstalledModel } from '../installed.ts'
 import { defaultThreads } from '../local/threads.ts'
 import type { Load } from '../local/wire.ts'
 import { activeBytesOf } from './active-bytes.ts'
-import { estimatedSpeed, expectation, measuredSpeed, type Expectation } from './forecast.ts'
+import { estimatedSpeed, expectation, measuredSpeed, speedAt, type Expectation, type SpeedAt } from './forecast.ts'
 import { Gate } from './gate.ts'
 import { cores, cpuModel, libraryOf, machineOf } from './identity.ts'
 import { ProfileStore, type Identity } from './store.ts'
@@ -129,6 +129,12 @@ export class Box {
     if (others.length === 0) return null
     const activeBytes = await activeBytesOf(installed.path)
     return activeBytes === null ? null : estimatedSpeed(others, activeBytes)
+  }
+
+  /** Speeds over the depth of the context; null when this model was not measured here at two depths at least. */
+  speedAt(installed: InstalledModel): SpeedAt | null {
+    const profile = this.#profile(installed, this.backend)
+    return profile === null ? null : speedAt(profile)
   }
 
   /** What was measured of this file with this library on this machine. Kept until the next load: it is asked for at every turn of the queue. */

@@ -22,6 +22,30 @@ export function expectation(profile: ModelProfile): Expectation | null {
   return known.length === 0 || decode === null || decode <= 0 ? null : { prefillMs: (tokens) => readMs(known, tokens), decodeMsPerToken: 1000 / decode }
 }
 
+export type SpeedAt = (depthTokens: number) => { prefill: number; decode: number }
+
+// The reading speed at a depth is that of the next piece of so many tokens.
+const pieceTokens = 256
+
+/** Tokens a second of reading and of writing behind so many tokens; null when fewer than two depths of either were measured. */
+export function speedAt(profile: ModelProfile): SpeedAt | null {
+  const reads = readings(profile)
+  const byDepth = Map.groupBy(chosenPoints(profile).filter((point) => point.streams === 1 && point.decodeTokensPerSecond !== null), (point) => point.depthTokens)
+  const writes = [...byDepth].map(([depth, points]) => ({ depth, ms: 1000 / (points[0]?.decodeTokensPerSecond?.median ?? NaN) })).filter(({ ms }) => Number.isFinite(ms)).toSorted((a, b) => a.depth - b.depth)
+  if (reads.length < 2 || writes.length < 2) return null
+  return (depthTokens) => ({
+    prefill: pieceTokens * 1000 / (readMs(reads, depthTokens + pieceTokens) - readMs(reads, depthTokens)), decode: 1000 / between(writes, depthTokens),
+  })
+}
+
+/** On a line through the two nearest points; beyond the last it goes on with their slope, never below the first. */
+function between(points: readonly { depth: number; ms: number }[], depth: number): number {
+  const after = Math.max(1, points.findIndex((point) => point.depth >= depth))
+  const [low, high] = depth > (points.at(-1)?.depth ?? 0) ? [points.at(-2), points.at(-1)] : [points[after - 1], points[after]]
+  if (low === undefined || high === undefined) return NaN
+  return Math.max(points[0]?.ms ?? 0, low.ms + (high.ms - low.ms) * (depth - low.depth) / (high.depth - low.depth))
+}
+
 /** Tokens a second of one answer behind a short prompt; null when it was not measured with the chosen settings. */
 export function decodeSpeed(profile: ModelProfile): number | null {
   const points = chosenPoints(profile).filter((point) => point.streams === 1 && point.decodeTokensPerSecond !== null).toSorted((a, b) => a.depthTokens - b.depthTokens)
