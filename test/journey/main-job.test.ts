@@ -135,7 +135,7 @@ describe('what the tools of a job can reach', () => {
     const results = events.filter((event) => event.type === 'tool_result')
     assert.equal(results.length, tries.length + 3)
     for (const [index, [name]] of tries.entries()) assert.equal(results[index]?.ok, false, `${name}: ${results[index]?.observation}`)
-    assert.equal(results[tries.length]?.observation, 'there is no file /etc/shadow\n(exit 2)')
+    assert.equal(results[tries.length]?.observation, 'there is no file /etc/shadow')
     assert.equal(results[tries.length + 1]?.ok, false)
     assert.ok(!JSON.stringify(results).includes('the secret of the house'))
     assert.ok(!existsSync('/usr/x') && !existsSync('/etc/x'))
