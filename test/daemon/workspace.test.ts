@@ -574,6 +574,18 @@ describe('a hostile folder', () => {
     }
   })
 
+  it("a run of the daemon's own has no more rights than a tool's, and its folders stand beside the system's", async () => {
+    const run = { argv: ['/bin/sh', '-c', 'grep -hE "Cap(Eff|Prm|Bnd)|NoNew" /proc/self/status; echo x > /proc/sys/kernel/core_pattern; echo x > /ro/x; cat /ro/a'], workspace: bench.folder(), ownIds: true, mounts: [{ from: bench.folder({ 'a': 'seen\n' }), to: '/ro', writable: false }], captureBytes: 4096, limits: { memoryBytes: 2 ** 29, pids: 64, wallMs: 20_000, outputBytes: 2 ** 20, tmpBytes: 2 ** 20, fileBytes: 2 ** 20 } }
+    const seen = await bench.sandbox.run(run, new AbortController().signal)
+    const none = '0000000000000000'
+    assert.equal(seen.ok && seen.stdout.text, `CapPrm:\t${none}\nCapEff:\t${none}\nCapBnd:\t${none}\nNoNewPrivs:\t1\nseen\n`)
+    assert.equal(seen.ok && seen.stderr.text.match(/Read-only file system/g)?.length, 2)
+    for (const to of ['/usr', '/work', '/etc', '/work/x', 'x', '/../etc']) {
+      const refused = await bench.sandbox.run({ ...run, mounts: [{ from: bench.root, to, writable: true }] }, new AbortController().signal)
+      assert.ok(!refused.ok && refused.fault.message.includes('is not a free name at the root'), to)
+    }
+  })
+
   it('the tools of a job cannot reach its kept states, and links out of the folder are not followed', async () => {
     const folder = bench.repository({ 'a': 'one\n', 'd/f': 'f\n' })
     const outside = bench.folder({ 'f': 'outside\n' })
