@@ -255,6 +255,52 @@ describe('a request in each format', () => {
   })
 })
 
+describe('torn answers', () => {
+  // Each with two calls or a thought, so that slips fall between things too.
+  const answers: Record<Format, string> = {
+    hermes: 'Hi <tool_call>\n{"name": "bash", "arguments": {"command": "ls \\"x\\" </tool_call>"}}\n</tool_call>\n<tool_call>{"name":"read","arguments":{"path":"a","limit":3}}</tool_call>',
+    mistral: 'Hi [TOOL_CALLS]bash[ARGS]{"command":"ls"}[TOOL_CALLS]read[CALL_ID]abcdefghi[ARGS]{"path":"a"}', llama3: '<|python_tag|>{"name":"bash","parameters":{"command":"ls"}}; {"name":"read","parameters":{"path":"a"}}',
+    qwen_xml: 'Hi\n<tool_call>\n<function=bash>\n<parameter=command>\nls\n</parameter>\n</function>\n</tool_call>\n<function=read>\n<parameter=path>\na\n</parameter>\n<parameter=limit>\n3\n</parameter>\n</function>\n bye',
+    glm: '\n<tool_call>bash\n<arg_key>command</arg_key>\n<arg_value>ls</arg_value>\n</tool_call><tool_call>read<arg_key>path</arg_key><arg_value>a</arg_value></tool_call>',
+    gemma4: 'x<|tool_call>call:bash{command:<|"|>ls<|"|>}<tool_call|><|tool_call>call:read{path:<|"|>a<|"|>,limit:3}<tool_call|>',
+    deepseek: 'x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>bash<｜tool▁sep｜>{"command":"ls"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    harmony: '<|channel|>analysis<|message|>We look.<|end|><|start|>assistant<|channel|>commentary to=functions.bash <|constrain|>json<|message|>{"command":"ls"}<|call|>',
+  }
+  const thinking = thinkingOf('<think></think>')
+  assert.ok(thinking !== null)
+  const inserts = ['<', '>', '{', '}', '"', '|', '\n', ' ', '</parameter>', '<tool_call>', '</tool_call>', '[ARGS]', '<|end|>', 'x', '<function=bash>']
+  const seed = 20261123
+
+  for (const format of Object.keys(answers) as Format[]) {
+    it(`${format}: 2,000 of them say the same in whatever pieces they come (seed ${seed})`, () => {
+      let state = seed
+      const below = (limit: number): number => {
+        state ^= state << 13
+        state ^= state >>> 17
+        state ^= state << 5
+        return (state >>> 0) % limit
+      }
+      for (let round = 0; round < 2000; round += 1) {
+        let text = below(3) === 0 ? `<think>hm</think>\n${answers[format]}` : answers[format]
+        for (let slips = below(4); slips > 0; slips -= 1) {
+          const at = below(text.length)
+          switch (below(4)) {
+            case 0: text = text.slice(0, at) + text.slice(at + 1 + below(5)); break
+            case 1: text = text.slice(0, at) + (inserts[below(inserts.length)] ?? '') + text.slice(at); break
+            case 2: text = text.slice(0, at + 1); break
+            default: text = text.slice(0, at) + text.slice(at, at + below(20)) + text.slice(at)
+          }
+          if (text === '') text = 'x'
+        }
+        const pieces: string[] = []
+        for (let at = 0; at < text.length; at += pieces.at(-1)?.length ?? 1) pieces.push(text.slice(at, at + 1 + below(9)))
+        const make = (): CallReader => new ThinkingReader(thinking, false, callReader(format, tools))
+        assert.deepEqual(collect(make(), pieces, false), collect(make(), [text], false), `round ${round}: ${JSON.stringify(text)} as ${JSON.stringify(pieces)}`)
+      }
+    })
+  }
+})
+
 describe('a template that refuses the usual conversation', () => {
   const strict = "{% set ns = namespace(index=0) %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'assistant' and not m.tool_calls) %}{% if (m.role == 'user') != (ns.index % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{% set ns.index = ns.index + 1 %}{% endif %}{% if m.tool_calls and m.tool_calls|length > 1 %}{{ raise_exception('one call') }}{% endif %}{{ m.role }}({{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.arguments.command }}{% endfor %}) {% endfor %}"
   const template = ChatTemplate.of({ ...inspection, chatTemplate: strict })

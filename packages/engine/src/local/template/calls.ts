@@ -135,8 +135,8 @@ class TaggedReader implements CallReader {
   push(text: string): CallEvent[] {
     this.#held += text
     const events: CallEvent[] = []
-    // A long text is not searched again for each of its words: every body ends with a bracket.
-    if (this.#inside !== null && !/[>\]}]/.test(text) && !this.#held.slice(-64).includes('</function>')) return events
+    // A long text is not searched again for each of its words: every body ends with a bracket or a quote.
+    if (this.#inside !== null && !/[>\]}"]/.test(text) && !this.#held.slice(-64).includes('</function>')) return events
     for (;;) {
       if (this.#inside !== null) {
         const body = this.#find(this.#held, this.#inside)
@@ -149,7 +149,8 @@ class TaggedReader implements CallReader {
         const tags = [...this.#opening, ...this.#idle]
         const first = tags.map((tag) => ({ tag, at: this.#held.indexOf(tag) })).filter((one) => one.at >= 0).toSorted((a, b) => a.at - b.at)[0]
         if (first !== undefined) {
-          this.#text(this.#held.slice(0, first.at), events)
+          const before = this.#held.slice(0, first.at)
+          this.#text(this.#called ? before.trimEnd() : before, events)
           this.#held = this.#held.slice(first.at + first.tag.length)
           if (this.#opening.includes(first.tag)) this.#inside = first.tag
         } else {

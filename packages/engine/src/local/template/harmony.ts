@@ -85,15 +85,17 @@ export class HarmonyReader implements CallReader {
   }
 
   #header(): boolean {
-    const at = this.#held.indexOf('<|message|>')
-    if (at < 0) {
-      // A completion that does not begin as the format does is plain text.
+    if (this.#messages === 0) {
+      // A completion that does not begin as the format does is plain text, whatever comes later.
       const begun = this.#held.trimStart()
-      const may = ['<|channel|>', '<|start|>', 'assistant', 'to=', 'commentary', 'analysis', 'final'].some((one) => one.startsWith(begun) || begun.startsWith(one))
-      if (this.#messages > 0 || may) return false
-      this.#state = { in: 'plain' }
-      return true
+      const may = ['<|channel|>', '<|start|>', '<|message|>', 'assistant', 'to=', 'commentary', 'analysis', 'final'].some((one) => one.startsWith(begun) || begun.startsWith(one))
+      if (!may) {
+        this.#state = { in: 'plain' }
+        return true
+      }
     }
+    const at = this.#held.indexOf('<|message|>')
+    if (at < 0) return false
     const header = this.#held.slice(0, at)
     this.#held = this.#held.slice(at + '<|message|>'.length)
     const recipient = /to=([^\s<]+)/.exec(header)?.[1]
