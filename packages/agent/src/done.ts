@@ -4,15 +4,18 @@ import { type CheckPlace, failedText, fastCheckMs, finalAttempts, isFast, notDon
 import { aborted, ended } from './ends.ts'
 import { sinceFresh } from './guards.ts'
 import { put, type Run } from './run.ts'
+import { finishTurn, isChat, turnOver } from './talk.ts'
 
 /** The model calls `finish`. Null = it was refused with the reason, and the model goes on. */
 export function finish(run: Run, call: ToolCall): Promise<AgentEnd | null> {
+  if (isChat(run)) return finishTurn(run, call)
   const answer = typeof call.arguments['answer'] === 'string' ? call.arguments['answer'] : ''
   return judge(run, answer, (reason) => put(run, refusal(call, run.history.step, reason)))
 }
 
 /** Words without a call: asked once what they mean, then taken as "done". Null = the model goes on. */
 export async function claimedDone(run: Run, words: string): Promise<AgentEnd | null> {
+  if (isChat(run)) return turnOver(run)
   const tell = (text: string): Promise<void> => put(run, { type: 'nudge', step: run.history.step, text })
   const asked = run.history.events.findLast((event) => event.type === 'nudge' || event.type === 'tool_result')?.type === 'nudge'
   if (asked) return judge(run, words, tell)
@@ -113,7 +116,7 @@ async function runChecks(run: Run): Promise<Checked> {
 
 /** How the last shell command failed, when it did. */
 function lastFailure(events: readonly JobEventBody[]): string | null {
-  const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused')
+  const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused' && event.cause !== 'denied')
   if (last?.type !== 'tool_result' || last.ok) return null
   return last.exitCode === null ? last.cause : `exit ${last.exitCode}`
 }

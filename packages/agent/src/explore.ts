@@ -40,7 +40,7 @@ async function explore(question: string, { input, ports, runLoop, tell }: Outer,
     ...input, jobId: `${input.jobId}.${context.callId}`, past: [], outputDir, mcpServers: {}, maxSteps: stepsAtMost, attempt: 1,
     maxTokens: Math.max(1, input.maxTokens - spentTokens(context.past)),
     request: {
-      ...input.request, checks: [],
+      ...input.request, checks: [], kind: 'task', approve: 'none',
       prompt: `Find this out; change nothing:\n${question}\n\nThen call finish with a short answer that names files and lines (path:line). Say so when it is not there.`,
     },
   }, {

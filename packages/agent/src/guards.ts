@@ -28,9 +28,9 @@ export function watch(all: readonly JobEventBody[]): Evidence | null {
   return pingPong(events) ?? repeatedCall(events) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
 }
 
-/** Events since the last re-plan: what was seen before it belongs to a history that the model no longer has. */
+/** Events since the last re-plan or the last words of a person: what was seen before belongs to a history that the model no longer has, or to another turn. */
 export function sinceFresh(events: readonly JobEventBody[]): readonly JobEventBody[] {
-  const at = events.findLastIndex((event) => event.type === 'rewritten' && event.reason === 'replan')
+  const at = events.findLastIndex((event) => (event.type === 'rewritten' && event.reason === 'replan') || event.type === 'said')
   return at < 0 ? events : events.slice(at + 1)
 }
 

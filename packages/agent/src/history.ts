@@ -5,6 +5,9 @@ import type { EventOf, JobEventBody, Message, ToolCall } from '@hearth/protocol'
 import { afterEditText } from './checks.ts'
 import type { Mode } from './modes/mode.ts'
 
+/** What the model reads where a person stopped it; also what marks that turn as over. */
+export const interruptedText = 'You were interrupted by the person here. What they say next comes first.'
+
 type Planned = EventOf<'tool_planned'> & { started: boolean }
 
 export class History {
@@ -20,6 +23,8 @@ export class History {
   readonly #callIds = new Set<string>()
   #step = 0
   #stepOpen = false
+  #heard: string[] = []
+  #closed = false
 
   constructor(mode: Mode, task: string, checks: readonly string[]) {
     this.#mode = mode
@@ -54,6 +59,16 @@ export class History {
     return this.#unanswered
   }
 
+  /** Somebody spoke, and no turn of the model has begun since. */
+  get heard(): boolean {
+    return this.#heard.length > 0
+  }
+
+  /** The turn came to its end: finished, interrupted, failed or stopped. Only a chat asks: it goes on with the next words. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** Ids of all calls so far. */
   get callIds(): ReadonlySet<string> {
     return this.#callIds
@@ -75,6 +90,9 @@ export class History {
       case 'step':
         this.#step = event.step
         this.#stepOpen = true
+        this.#closed = false
+        // Not where they were said: that may have been between a call and its result, or while an answer was being made.
+        for (const words of this.#heard.splice(0)) this.#push(this.#mode.heard(words))
         return
       case 'turn':
         this.#push(this.#mode.said(event.text, event.toolCalls))
@@ -95,7 +113,8 @@ export class History {
         return
       case 'tool_result':
       case 'tool_unknown':
-        this.#push(this.#mode.observed(event.callId, event.name, event.observation))
+        this.#closed = event.type === 'tool_result' && event.name === 'finish' && event.ok
+        if (!this.#closed || this.#mode.answersFinish) this.#push(this.#mode.observed(event.callId, event.name, event.observation))
         this.#pending.shift()
         this.#planned = null
         return
@@ -110,12 +129,25 @@ export class History {
         this.#messages = [...this.#opening, this.#mode.told(event.text), ...this.#messages.slice(this.#messages.length - event.keptMessages)]
         return
       case 'said':
+        this.#heard.push(event.text)
+        this.#unanswered = null
+        return
       case 'nudge':
         this.#push(this.#mode.told(event.text))
         this.#unanswered = null
+        this.#stepOpen = false
+        if (event.text === interruptedText) this.#closed = true
         return
-      case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'turn_failed':
-      case 'tool_output': case 'guard': case 'ended':
+      case 'turn_failed':
+        if (event.retry) return
+        this.#stepOpen = false
+        this.#closed = true
+        return
+      case 'guard':
+        if (event.action === 'stop') this.#closed = true
+        return
+      case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text':
+      case 'tool_output': case 'ended':
       case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given':
         return
       default:

@@ -1,6 +1,6 @@
 // Owns the loop: think -> act -> check, until a check passes, the model gives up, a guard or a limit stops it, or somebody does.
 // The next move is read off the history alone, so a resumed job goes on exactly where its events end.
-import { faultEnd, type AgentEnd, type AgentInput, type AgentPorts, type JobEventBody, type ToolCall } from '@hearth/protocol'
+import { faultEnd, type AbortCause, type AgentEnd, type AgentInput, type AgentPorts, type JobEventBody, type ToolCall } from '@hearth/protocol'
 import { act } from './act.ts'
 import { beginAnew, goodState } from './anew.ts'
 import { checkStarts } from './checks.ts'
@@ -12,6 +12,7 @@ import { type Evidence, malformedTurns, spentTokens, watch } from './guards.ts'
 import { longCandidate, rungFor, unfinishedRung } from './ladder.ts'
 import { McpServers } from './mcp/servers.ts'
 import { beginRun, put, type Run } from './run.ts'
+import { closeTurn, hear, isChat, permission, stepsOfTurn, turnOver } from './talk.ts'
 import { think } from './think.ts'
 
 /** Runs a job to its end or to a suspension. Never throws for anything a model, a tool or a person does. */
@@ -24,10 +25,18 @@ export async function runAgent(input: AgentInput, ports: AgentPorts, signal: Abo
     if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)
     const run = beginRun(input, ports, signal, opening.opened, servers, runAgent)
     if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
-    return await runToEnd(run)
+    const end = await runToEnd(run)
+    if (stoppedTurn(run)) await closeTurn(run)
+    return end
   } finally {
     await servers.close()
   }
+}
+
+/** A chat goes on after a person or its time limit stopped it; a cancelled one does not, and one that the daemon stops goes on by itself. */
+function stoppedTurn(run: Run): boolean {
+  const cause = run.signal.aborted ? (run.signal.reason as AbortCause).kind : null
+  return isChat(run) && (cause === 'interrupt' || cause === 'timeout')
 }
 
 async function runToEnd(run: Run): Promise<AgentEnd> {
@@ -45,9 +54,10 @@ async function runToEnd(run: Run): Promise<AgentEnd> {
 
 /** The pending call of the last turn, an answer to its words, or a new turn. Null = go on. */
 async function nextMove(run: Run): Promise<AgentEnd | null> {
-  const { pending, unanswered, step, stepOpen } = run.history
+  const { pending, unanswered, step, stepOpen, closed } = run.history
   if (pending !== null) return pending.name === 'finish' ? finish(run, pending) : actOn(run, pending)
   if (unanswered !== null) return claimedDone(run, unanswered)
+  if (closed && isChat(run) && !run.history.heard) return turnOver(run)
   const cut = unfinishedRung(run.history.events)
   if (cut !== null) return perform(run, cut.action, cut)
   const evidence = unjudged(run.history.events) ? watch(run.history.events) ?? longCandidate(run.history.events) : null
@@ -56,6 +66,7 @@ async function nextMove(run: Run): Promise<AgentEnd | null> {
   if (limit !== null) return stopped(run, limit.outcome, limit.guard, limit.evidence)
   if (!stepOpen) {
     await compactIfWorth(run)
+    hear(run)
     await put(run, { type: 'step', step: step + 1 })
   }
   return thinkOnce(run)
@@ -64,7 +75,10 @@ async function nextMove(run: Run): Promise<AgentEnd | null> {
 async function thinkOnce(run: Run): Promise<AgentEnd | null> {
   const { history } = run
   const thought = await think(run)
-  if (thought.type === 'aborted') return aborted(run.signal)
+  if (thought.type === 'aborted') {
+    if (stoppedTurn(run) && thought.turn.text !== '') await put(run, thought.turn)
+    return aborted(run.signal)
+  }
   if (thought.type === 'failed') return modelFailed(run, thought.fault)
   const { step, events } = history
   const { turn, understood, repairs } = thought
@@ -85,8 +99,10 @@ async function thinkOnce(run: Run): Promise<AgentEnd | null> {
 
 async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   const { history } = run
-  const result = await act(run, call)
-  if ('fault' in result) return faultEnd(result.fault)
+  const allowed = await permission(run, call)
+  if (allowed !== null && allowed !== 'denied') return allowed
+  const result = allowed === 'denied' ? null : await act(run, call)
+  if (result !== null && 'fault' in result) return faultEnd(result.fault)
   // Nothing may stand between the results of one turn: templates refuse it.
   if (history.pending !== null) return null
   const kept = await run.ports.workspace?.keep(history.step, call.name)
@@ -105,9 +121,11 @@ function unjudged(events: readonly JobEventBody[]): boolean {
 /** The next rung of the ladder for what a guard saw. */
 async function climb(run: Run, evidence: Evidence): Promise<AgentEnd | null> {
   const { history, ports, input } = run
-  const { action } = rungFor(history.events, evidence, {
-    canSample: input.request.checks.length > 0 && stateToBeginFrom(run) !== null, idle: ports.idle?.() ?? false, stepsLeft: input.maxSteps - history.step,
+  const { action: rung } = rungFor(history.events, evidence, {
+    canSample: input.request.checks.length > 0 && stateToBeginFrom(run) !== null, idle: ports.idle?.() ?? false, stepsLeft: stepsLeft(run),
   })
+  // Beginning anew would take away what the person said; they are there to say how to go on.
+  const action = isChat(run) && rung !== 'nudge' ? 'stop' : rung
   const guard = { type: 'guard', step: history.step, guard: evidence.guard, action, evidence: evidence.evidence } as const
   if (action === 'nudge') {
     await Promise.all([put(run, guard), put(run, { type: 'nudge', step: history.step, text: evidence.nudge })])
@@ -136,19 +154,25 @@ function stateToBeginFrom({ history, ports }: Run): string | null {
 }
 
 async function compactIfWorth(run: Run): Promise<void> {
-  const { history, ports, input } = run
+  const { history, ports } = run
   const { contextTokens, profile } = ports.model.info
   const rewritten = compaction({
     step: history.step, messages: history.messages, openingMessages: history.opening.length, events: history.events, contextTokens,
-    maxCallTokens: profile.maxCallTokens, stepsLeft: input.maxSteps - history.step, speedAt: ports.speedAt ?? null,
+    maxCallTokens: profile.maxCallTokens, stepsLeft: stepsLeft(run), speedAt: ports.speedAt ?? null,
   })
   if (rewritten !== null) await put(run, rewritten)
 }
 
-function limitReached({ history, input }: Run): { outcome: 'stuck' | 'over_budget'; guard: string; evidence: string } | null {
-  const spent = spentTokens(history.events)
+/** Steps that may still be taken: in a chat before somebody speaks again. */
+function stepsLeft(run: Run): number {
+  return run.input.maxSteps - (isChat(run) ? stepsOfTurn(run) : run.history.step)
+}
+
+function limitReached(run: Run): { outcome: 'stuck' | 'over_budget'; guard: string; evidence: string } | null {
+  const { history, input } = run
+  const spent = spentTokens(isChat(run) ? history.events.slice(1 + history.events.findLastIndex(({ type }) => type === 'said')) : history.events)
   if (spent >= input.maxTokens) return { outcome: 'over_budget', guard: 'tokens', evidence: `${spent} tokens of ${input.maxTokens} are spent` }
-  if (history.step >= input.maxSteps && !history.stepOpen) return { outcome: 'stuck', guard: 'steps', evidence: `all ${input.maxSteps} steps are used` }
+  if (stepsLeft(run) <= 0 && !history.stepOpen) return { outcome: 'stuck', guard: 'steps', evidence: `all ${input.maxSteps} steps are used` }
   return null
 }
 

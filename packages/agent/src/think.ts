@@ -5,6 +5,7 @@ import type { Understood } from './modes/mode.ts'
 import { mend, type Malformed } from './repair/mend.ts'
 import { samplesOf } from './ladder.ts'
 import { put, type Run } from './run.ts'
+import { isChat } from './talk.ts'
 
 /** A local technical fault is retried locally so often; it never becomes a reason to ask anybody else. */
 const engineRetries = 3
@@ -17,12 +18,14 @@ export type Thought =
   /** `repairs` are stored with the turn: its calls are the mended ones. */
   | { type: 'turn'; turn: EventOf<'turn'>; understood: Understood; repairs: EventOf<'call_repaired'>[] }
   | { type: 'failed'; fault: Fault }
-  | { type: 'aborted' }
+  /** `turn`: what it had said by then. */
+  | { type: 'aborted'; turn: EventOf<'turn'> }
 
 /** One turn for the history's current step. */
 export async function think(run: Run): Promise<Thought> {
   for (let attempt = 1; ; attempt += 1) {
     const result = await askOnce(run)
+    if (result.type === 'failed' && !retried.has(result.fault.code) && isChat(run)) await put(run, result.event)
     if (result.type !== 'failed' || !retried.has(result.fault.code)) return result
     const retry = attempt <= engineRetries && !run.signal.aborted
     await put(run, { ...result.event, retry })
@@ -47,6 +50,8 @@ async function askOnce(run: Run): Promise<Asked> {
   if (!request.success) return failed(fault('internal', { problem: `the request of step ${step} is not valid: ${request.error.issues[0]?.message ?? ''}` }))
 
   let text = ''
+  const stopped = ({ usage, timings }: Pick<EventOf<'turn'>, 'usage' | 'timings'>): Asked =>
+    ({ type: 'aborted', turn: { type: 'turn', step, model: model.info.id, text, toolCalls: [], stop: 'cancelled', usage, timings } })
   const calls: ToolCall[] = []
   const malformed: Malformed[] = []
   for await (const event of model.generate(request.data, signal)) {
@@ -65,7 +70,7 @@ async function askOnce(run: Run): Promise<Asked> {
         break
       case 'done': {
         if (event.stop === 'cancelled') {
-          return signal.aborted ? { type: 'aborted' } : failed(fault('internal', { problem: `the model ${model.info.id} stopped as if it had been cancelled` }), event.usage, event.timings)
+          return signal.aborted ? stopped(event) : failed(fault('internal', { problem: `the model ${model.info.id} stopped as if it had been cancelled` }), event.usage, event.timings)
         }
         const answer = { text, calls, malformed: malformed[0] ?? null, cut: event.stop === 'max_tokens' }
         const { understood, words, repairs } = mend({
@@ -79,7 +84,7 @@ async function askOnce(run: Run): Promise<Asked> {
         }
       }
       case 'failed':
-        return signal.aborted ? { type: 'aborted' } : failed(event.fault, event.usage, event.timings)
+        return signal.aborted ? stopped(event) : failed(event.fault, event.usage, event.timings)
       default:
         event satisfies never
     }

@@ -29,6 +29,9 @@ export function jsonMode({ tools, examples }: ModeOptions): Mode {
     said: (text) => ({ role: 'assistant', text }),
     observed: (_callId, _name, observation) => ({ role: 'user', text: resultText(observation) }),
     told: (text) => ({ role: 'user', text: resultText(text) }),
+    // As in the examples: a task follows on the finish of the one before it.
+    heard: (text) => ({ role: 'user', text: taskText(text) }),
+    answersFinish: false,
   }
 }
 

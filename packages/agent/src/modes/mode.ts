@@ -25,6 +25,10 @@ export type Mode = {
   observed(callId: string, name: string, observation: string): Message
   /** Words of the harness: a nudge or the reason why a turn was refused. */
   told(text: string): Message
+  /** Words of the person, after those of the opening. */
+  heard(text: string): Message
+  /** Whether a `finish` that was taken has an answer in the history. */
+  answersFinish: boolean
 }
 
 export type ModeOptions = { tools: readonly Tool[]; examples: readonly Message[] }

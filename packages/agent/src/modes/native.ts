@@ -23,6 +23,8 @@ export function nativeMode({ tools, examples }: ModeOptions): Mode {
     said: (text, calls) => ({ role: 'assistant', text, ...(calls.length === 0 ? {} : { toolCalls: [...calls] }) }),
     observed: (callId, name, observation) => ({ role: 'tool', callId, name, text: observation }),
     told: (text) => ({ role: 'user', text }),
+    heard: (text) => ({ role: 'user', text }),
+    answersFinish: true,
   }
 }
 
