@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Config, Limits, Sandbox } from '@hearth/protocol'
+import type { Config, Limits, RunCause, Sandbox } from '@hearth/protocol'
 
 /** Where the sandbox looks for programs. */
 const gitPlaces = ['/usr/local/bin/git', '/usr/bin/git', '/bin/git'] as const
@@ -38,6 +38,10 @@ export type GitRun = {
 
 export type GitResult = { ok: true; out: Buffer } | { ok: false; why: string; exitCode: number | null }
 
+/** How a `why` begins when a limit or somebody ended git. */
+export const stopped = 'git was stopped'
+/** The `why` of a list that is longer than anybody wants to keep in memory. */
+export const tooMuchOutput = 'git listed more than 48 MiB'
 const outputBytes = 48 * 2 ** 20
 const patchBytes = 4 * 2 ** 30
 const longestMs = 15 * 60_000
@@ -64,8 +68,17 @@ export async function runGit(sandbox: Sandbox, config: Config['sandbox'], shadow
   if (!result.ok) return { ok: false, why: result.fault.message, exitCode: null }
   if (result.cause === 'exited' && result.exitCode === 0) return { ok: true, out: Buffer.concat(parts) }
   const said = result.stderr.text.trim().split('\n').filter((line) => !line.startsWith('warning:')).at(-1) ?? ''
-  const how = result.cause === 'exited' ? `git ended with ${result.exitCode ?? result.signal ?? '?'}` : `git was stopped (${result.cause})`
+  const how = result.cause === 'exited' ? `git ended with ${result.exitCode ?? result.signal ?? '?'}` : stoppedWords(result.cause, limits)
   return { ok: false, why: said === '' ? how : `${how}: ${said.slice(0, 300)}`, exitCode: result.cause === 'exited' ? result.exitCode : null }
+}
+
+function stoppedWords(cause: RunCause, limits: Limits): string {
+  switch (cause) {
+    case 'timeout': return `${stopped} after ${limits.wallMs / 1000} s`
+    case 'memory': return `${stopped} at ${Math.round(limits.memoryBytes / 2 ** 20)} MiB of memory (sandbox.memoryBytes)`
+    case 'output': return tooMuchOutput
+    default: return `${stopped} (${cause})`
+  }
 }
 
 /** Locks of a run that was killed are nobody's: runs over one job's states come one after the other. umask: what git writes is the owner's. */

@@ -5,7 +5,7 @@ import { copyFile, lstat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
 import type { Config, Sandbox } from '@hearth/protocol'
-import { makeShadow, runGit, type GitResult, type GitRun, type Shadow } from './git.ts'
+import { makeShadow, runGit, stopped, tooMuchOutput, type GitResult, type GitRun, type Shadow } from './git.ts'
 import { listOf, indexInfo, readCounts, readDifferences, readStatus, shown, type Count, type Difference, type Found, type Path } from './records.ts'
 import * as scripts from './scripts.ts'
 import type { Plain, Repository } from './source.ts'
@@ -18,8 +18,8 @@ export type Taken = { commit: string; isNew: boolean; counts: Count[]; leftOut: 
 
 const longestIndexBytes = 2 ** 30
 const namedAtMost = 5
-/** Looking again at a folder whose first state took at most fifteen minutes. */
-const stepMs = 5 * 60_000
+/** Looking at a folder: a home with a million files is no reason to keep a job waiting. */
+const lookMs = 3 * 60_000
 
 export class States {
   readonly shadow: Shadow
@@ -53,7 +53,7 @@ export class States {
       const borrows = source.kind === 'git' && source.objects !== null && source.index !== null
       let looked = borrows ? await this.#beginWith(source, true, signal) : await this.#beginWith(source, false, signal)
       // An index that git refuses (damaged, of a newer git, on objects that are gone) is no reason to keep nothing.
-      if ('why' in looked && borrows && !signal.aborted) looked = await this.#beginWith(source, false, signal)
+      if ('why' in looked && borrows && !signal.aborted && !looked.why.startsWith(stopped)) looked = await this.#beginWith(source, false, signal)
       if ('why' in looked) return looked
       return this.#take(looked.found, message, true, signal)
     })
@@ -68,7 +68,7 @@ export class States {
     } catch (error) {
       return { why: error instanceof Error ? error.message : String(error) }
     }
-    const began = await this.#git({ script: scripts.begin, args: [borrow && git?.converts === true ? 'reread' : 'trust'] }, signal)
+    const began = await this.#git({ script: scripts.begin, args: [borrow && git?.converts === true ? 'reread' : 'trust'], wallMs: lookMs }, signal)
     if (!began.ok) return this.#tooMuch(began)
     const end = began.out.indexOf(0)
     const commit = began.out.subarray(0, Math.max(0, end)).toString('latin1')
@@ -92,7 +92,7 @@ export class States {
   /** Takes the folder as it is. Not new when nothing differs from the newest state. */
   take(message: string, signal: AbortSignal): Promise<Taken | Failed> {
     return this.#alone(async () => {
-      const looked = await this.#git({ script: scripts.look, wallMs: stepMs }, signal)
+      const looked = await this.#git({ script: scripts.look, wallMs: lookMs }, signal)
       if (!looked.ok) return this.#tooMuch(looked)
       return this.#take(readStatus(looked.out), message, false, signal)
     })
@@ -218,7 +218,7 @@ export class States {
   }
 
   #tooMuch(result: Extract<GitResult, { ok: false }>): Failed {
-    return { why: result.why.includes('(output)') ? `far more than ${this.#bounds.files} files are new or changed (workspace.files)` : result.why }
+    return { why: result.why.startsWith(tooMuchOutput) ? `far more than ${this.#bounds.files} files are new or changed (workspace.files)` : result.why }
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
