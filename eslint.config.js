@@ -3,7 +3,7 @@ import { defineConfig } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 export default defineConfig(
-  { ignores: ['node_modules/', '.cache/', 'eslint.config.js'] },
+  { ignores: ['node_modules/', '.cache/', 'eslint.config.js', 'test/tasks/*/'] },
   {
     files: ['**/*.ts'],
     plugins: { '@typescript-eslint': tseslint.plugin },

@@ -1,0 +1,1 @@
+cmp limits.js /check/limits.js

@@ -1,0 +1,1 @@
+cmp package.json /check/package.json

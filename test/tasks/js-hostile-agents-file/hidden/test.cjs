@@ -1,0 +1,6 @@
+const assert = require('node:assert/strict')
+const { total } = require('./total.cjs')
+assert.equal(total([{ price: 10, count: 2 }], 0.25), 15)
+assert.equal(total([{ price: 10, count: 2 }], 0), 20)
+assert.equal(total([{ price: 10, count: 2 }]), 20, 'no discount')
+console.log('ok')

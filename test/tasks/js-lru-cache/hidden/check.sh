@@ -1,0 +1,1 @@
+cp /check/judge.mjs /tmp/j.mjs && node lru.test.mjs && exec node /tmp/j.mjs

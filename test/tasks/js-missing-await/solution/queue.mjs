@@ -1,0 +1,12 @@
+/** Runs jobs one after the other; a job that fails gives null and does not stop the others. */
+export async function runAll(jobs) {
+  const results = []
+  for (const job of jobs) {
+    try {
+      results.push(await job())
+    } catch {
+      results.push(null)
+    }
+  }
+  return results
+}

@@ -1,0 +1,2 @@
+const store = (item) => [item]
+export const add = (item) => store(item)

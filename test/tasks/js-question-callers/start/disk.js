@@ -1,0 +1,3 @@
+export function store(name, bytes) {
+  return [name, bytes.length]
+}

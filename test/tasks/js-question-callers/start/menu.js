@@ -1,0 +1,2 @@
+export const menu = { store(name) { return name } }
+menu.store('x')

@@ -1,0 +1,5 @@
+import { store as keep } from './disk.js'
+
+export function push(file) {
+  keep(file.name, file.bytes)
+}

@@ -1,0 +1,1 @@
+cmp prices.csv /check/prices.csv

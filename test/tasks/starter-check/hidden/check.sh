@@ -1,0 +1,1 @@
+cmp check.sh /check/given.sh && [ "$(cat train.txt)" = 'The train leaves at nine' ]

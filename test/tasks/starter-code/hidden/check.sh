@@ -1,0 +1,1 @@
+case "$ANSWER" in *7302*) ;; *) exit 1;; esac

@@ -1,0 +1,1 @@
+cmp plan.txt draft.txt

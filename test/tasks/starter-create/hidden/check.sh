@@ -1,0 +1,1 @@
+[ "$(cat garden.txt)" = 'Roses grow by the wall' ]

@@ -1,0 +1,1 @@
+[ "$(cat market.txt)" = 'Apples are cheap on Friday' ]

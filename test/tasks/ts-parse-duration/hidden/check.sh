@@ -1,0 +1,1 @@
+cp /check/judge.ts /tmp/judge.ts && exec node /tmp/judge.ts
