@@ -71,6 +71,12 @@ describe('qwen_xml', () => {
     const twice = call.replace('</function>', '<parameter=command>\nrm\n</parameter>\n</function>')
     assert.equal(said('qwen_xml', twice).bad[0]?.problem, "the argument 'command' is there twice")
   })
+  it('a value that has swallowed another argument is no value; one that only speaks of tags is', () => {
+    const torn = other.replace('notes\n</parameter>', 'notes\n</paramter>')
+    assert.deepEqual(said('qwen_xml', torn).bad.map(({ problem }) => problem), ["the argument 'path' does not end"])
+    const spoken = other.replace('notes', '<parameter=limit> and <parameter=other>')
+    assert.deepEqual(said('qwen_xml', spoken), only({ name: 'read', arguments: { path: '<parameter=limit> and <parameter=other>', limit: 5 } }))
+  })
   it('cut anywhere is never a call with half a value', () => {
     for (let at = 12; at < call.indexOf('</function>'); at += 1) {
       const result = said('qwen_xml', call.slice(0, at), true)
@@ -101,6 +107,7 @@ describe('glm', () => {
       assert.deepEqual([result.calls, result.bad[0]?.problem], [[], cutOff], call.slice(0, at))
     }
     assert.equal(said('glm', '<tool_call>bash\n<arg_key>command</arg_key>\nls</tool_call>').bad.length, 1)
+    assert.equal(said('glm', other.replace('notes</arg_value>', 'notes</arg_valu>')).bad[0]?.problem, "the argument 'path' does not end")
     assert.equal(said('glm', '<tool_call>bash\n<arg_key>command</arg_key>\n<arg_value>ls</tool_call>').bad[0]?.problem, "the argument 'command' does not end")
   })
 })

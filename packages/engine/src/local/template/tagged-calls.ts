@@ -45,6 +45,8 @@ export function qwenCall(source: string, typeOf: TypeOf): Spelled {
   const name = (head[1] ?? '').trim()
   const body = pairs(source.slice(head[0].length), /<parameter=([^<>\n]+)>/y, '</parameter>', /\s*(?:<parameter=|<\/function>)/y, (key, text) => typed(unframed(text), typeOf(name, key)))
   if ('problem' in body) return body
+  const torn = swallowed(body.arguments, /<parameter=([^<>\n]+)>/g, (key) => typeOf(name, key) !== null)
+  if (torn !== null) return torn
   return /^\s*<\/function>\s*(?:<\/tool_call>\s*)?$/.test(body.rest) ? { name, arguments: body.arguments } : { problem: 'the call does not end with </function>' }
 }
 
@@ -54,6 +56,8 @@ export function glmCall(source: string, typeOf: TypeOf): Spelled {
   const name = head[1] ?? ''
   const body = pairs(source.slice(head[0].length), /<arg_key>\s*([^<>\n]+?)\s*<\/arg_key>\s*<arg_value>/y, '</arg_value>', /\s*(?:<arg_key>|<\/tool_call>|$)/y, (key, text) => typed(text, typeOf(name, key)))
   if ('problem' in body) return body
+  const torn = swallowed(body.arguments, /<arg_key>\s*([^<>\n]+?)\s*<\/arg_key>/g, (key) => typeOf(name, key) !== null)
+  if (torn !== null) return torn
   return /^\s*(?:<\/tool_call>\s*)?$/.test(body.rest) ? { name, arguments: body.arguments } : { problem: 'something stands between the arguments of the call' }
 }
 
@@ -79,6 +83,18 @@ function pairs(text: string, open: RegExp, close: string, next: RegExp, read: (k
     at = to + close.length
     while (/\s/.test(text[at] ?? '')) at += 1
   }
+}
+
+/** A text that holds the tag of an argument which the tool has and the call lacks: its own closing tag was torn. */
+function swallowed(given: Record<string, unknown>, tag: RegExp, known: (key: string) => boolean): { problem: string } | null {
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value !== 'string') continue
+    for (const found of value.matchAll(tag)) {
+      const key = (found[1] ?? '').trim()
+      if (known(key) && !Object.hasOwn(given, key)) return { problem: `the argument '${name}' does not end` }
+    }
+  }
+  return null
 }
 
 /** The format frames a value with a line break on each side. */
