@@ -55,6 +55,11 @@ describe('the folder of the shell', () => {
     assert.deepEqual(readdirSync(join(bench.workspace, 'sub')), ['deep', 'here'])
     assert.equal(await readFile(join(bench.workspace, 'root.txt'), 'utf8'), 'x')
   })
+  it('is not where paths of the other tools begin, and a miss says so', async () => {
+    const answers = await told(bash('cd sub'), ['read', { path: 'deep/nope' }], ['grep', { pattern: 'x', path: 'deep' }])
+    const note = '\n(paths are relative to /work; the shell is in sub)'
+    assert.deepEqual(answers.slice(1), [`there is no file deep/nope${note}`, `there is no deep${note}`])
+  })
   it('with a newline in its name works too', async () => {
     assert.deepEqual(await told(bash("mkdir $'a\\nb'; cd $'a\\nb'; touch f"), bash('ls'), bash('cd ..; rm -r a*')), ['(in a\\nb)', 'f\n(in a\\nb)', '(in /work)'])
   })

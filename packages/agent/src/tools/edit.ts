@@ -31,7 +31,7 @@ export const edit = defineFileTool({
     const name = shown(args.path)
     if ('missing' in found && edits.length === 1 && edits[0]?.old === '') return create(args.path, found.real, edits[0].new, context)
     if (!('content' in found)) {
-      const outcome = notFound(args.path, found)
+      const outcome = notFound(args.path, found, context)
       return { before: null, after: null, path: null, run: () => Promise.resolve(outcome) }
     }
     if (found.size > editBytes) return refuse(`${name} is larger than ${editBytes / 2 ** 20} MiB; use bash to change it`)

@@ -1,7 +1,7 @@
 // Owns the grep tool: Perl expressions over the files that ripgrep would search, with an answer that says what was left out of it. Runs in the sandbox only.
 import { z } from 'zod'
 import type { RunResult } from '@hearth/protocol'
-import { path, shown } from './place.ts'
+import { path, shown, whence } from './place.ts'
 import { outcomeOf, runProgram } from './run.ts'
 import { answered, commandWord, defineTool, refused, type ToolContext, type ToolOutcome } from './tool.ts'
 import { gitEnv, noGit, walkScript, withoutBraces } from './walk.ts'
@@ -77,7 +77,7 @@ async function search(args: Args, dialect: '-P' | '-E' | '-F', context: ToolCont
   if (!result.ok) return { type: 'done', outcome: outcomeOf(result, context, false, false) }
   const stopped = over.signal.aborted || result.cause === 'output'
   if (!stopped && result.cause !== 'exited') return { type: 'done', outcome: refused(`the search was stopped (${result.cause}); narrow it by path or include`) }
-  const problem = stopped ? null : trouble(result, args)
+  const problem = stopped ? null : trouble(result, args, context)
   if (problem !== null) return problem
   const text = found.text(stopped)
   return { type: 'done', outcome: answered(text ?? `no match${args.all === true ? '' : '\n(hidden and ignored files were left out; all: true searches them too)'}`) }
@@ -89,12 +89,12 @@ function pathspecs(include: string | undefined): string[] {
 }
 
 /** 0 and 1 are git's words for "found" and "nothing". */
-function trouble(result: Extract<RunResult, { ok: true }>, args: Args): Searched | null {
+function trouble(result: Extract<RunResult, { ok: true }>, args: Args, context: ToolContext): Searched | null {
   if (result.exitCode === 0 || result.exitCode === 1) return null
   const said = result.stderr.text.trim()
   const name = shown(args.path ?? '.')
   if (said === 'nogit') return { type: 'done', outcome: refused(noGit) }
-  if (said === 'missing') return { type: 'done', outcome: refused(`there is no ${name}`) }
+  if (said === 'missing') return { type: 'done', outcome: refused(`there is no ${name}${whence(context)}`) }
   if (said === 'unreadable') return { type: 'done', outcome: refused(`${name} may not be read`) }
   if (/cannot use Perl-compatible/.test(said)) return { type: 'dialect', why: 'git knows no Perl expressions here' }
   const expression = /^fatal: (?:command line|-e option), '.*': (.*)$/s.exec(said)?.[1] ?? /^fatal: .*(?:regex|pcre2?|expression).*$/im.exec(said)?.[0]

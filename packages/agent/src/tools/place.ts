@@ -2,6 +2,7 @@
 import type { Fault } from '@hearth/protocol'
 import { runProgram } from './run.ts'
 import { commandWord, refused, type ToolContext, type ToolOutcome } from './tool.ts'
+import { shellFolder } from './traces.ts'
 
 export const path = commandWord().max(4096).describe('path, relative to the folder')
 
@@ -99,8 +100,14 @@ export function shown(name: string): string {
 }
 
 /** The outcome of a look that found no file. */
-export function notFound(name: string, found: Exclude<Look, Found>): ToolOutcome {
+export function notFound(name: string, found: Exclude<Look, Found>, context: ToolContext): ToolOutcome {
   if ('fault' in found) return { ...refused(found.fault.message), cause: found.fault.code, fault: found.fault }
   if (!('missing' in found)) return refused(found.problem)
-  return refused(`there is no file ${shown(name)}${found.near.length === 0 ? '' : `; there is ${found.near.map(shown).join(', ')}`}`)
+  return refused(`there is no file ${shown(name)}${found.near.length === 0 ? '' : `; there is ${found.near.map(shown).join(', ')}`}${whence(context)}`)
+}
+
+/** A model whose shell stands in a folder forgets that paths do not. */
+export function whence(context: ToolContext): string {
+  const folder = shellFolder(context.past)
+  return folder === '' ? '' : `\n(paths are relative to /work; the shell is in ${shown(folder)})`
 }

@@ -21,7 +21,7 @@ export const read = defineTool({
     // Room for the words that say what follows.
     const room = Math.max(200, context.shownBytes - 120)
     const found = await look(name, { send: 'text', offset, limit, maxBytes: room + 1 }, context)
-    if (!('content' in found)) return notFound(name, found)
+    if (!('content' in found)) return notFound(name, found, context)
     if (found.kind === 'binary') return refused(`${shown(name)} is a binary file (${kindOf(Buffer.from(found.magic, 'hex')) ?? 'unknown kind'}, ${found.size} bytes)`)
     const text = new TextDecoder().decode(found.content)
     const notes: string[] = []

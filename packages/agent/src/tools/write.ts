@@ -86,7 +86,7 @@ export const write = defineFileTool({
     const found = await look(args.path, { send: 'nothing' }, context)
     const after = sha256(args.content)
     const wrote = { ...answeredWrite(`wrote ${args.path}`), ...('real' in found ? { file: { path: found.real, sha256: after } } : {}) }
-    if ('fault' in found) return { before: null, after: null, path: null, run: () => Promise.resolve(notFound(args.path, found)) }
+    if ('fault' in found) return { before: null, after: null, path: null, run: () => Promise.resolve(notFound(args.path, found, context)) }
     const before = 'sha256' in found ? found.sha256 : null
     const seen = 'real' in found ? seenHash(context.past, found.real) : null
     const note = seen !== null && before !== null && seen !== before && before !== after ? '\n(it had changed since you last saw it; what was there is replaced)' : ''
