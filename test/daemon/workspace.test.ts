@@ -186,6 +186,19 @@ describe('states of a folder', () => {
     assert.equal(now['big']?.length, 200_004)
   })
 
+  it('a large file of the owner that was changed before the job stays as the owner left it, also after a restart', async () => {
+    const folder = bench.repository({ 'a': 'a', 'big': Buffer.alloc(200_000, 'b') })
+    writeFileSync(join(folder, 'big'), Buffer.alloc(200_000, 'c'))
+    const job = bench.job(folder)
+    const place = await bench.open(job)
+    writeFileSync(join(folder, 'a'), 'b')
+    const kept = await keep(place, 1)
+    bench.anew()
+    const again = await bench.open(job, [...place.events, step(1), kept])
+    assert.equal(await again.port?.restore(again.port.base ?? ''), null)
+    assert.deepEqual(picture(folder), { 'a': '644 a', 'big': `644 ${'c'.repeat(200_000)}` })
+  })
+
   it('a folder without git is kept too, by its own ignore file', async () => {
     const folder = bench.folder({ '.gitignore': '*.log\n', 'a': 'a', 'x.log': 'log', '.venv/v': 'v', 'deep/b': 'b' })
     const place = await bench.open(bench.job(folder))

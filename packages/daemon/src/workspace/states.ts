@@ -1,7 +1,7 @@
 // Owns the kept states of one job's folder: takes them, compares them, puts them back. One operation after the other.
 // Knows no job, no event and no HTTP; a failure is a sentence, never an exception.
 import { constants, lstatSync } from 'node:fs'
-import { copyFile, lstat, utimes, writeFile } from 'node:fs/promises'
+import { copyFile, lstat, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
 import type { Config, Sandbox } from '@hearth/protocol'
@@ -28,8 +28,8 @@ export class States {
   readonly #sandbox: Sandbox
   readonly #limits: Config['sandbox']
   readonly #bounds: Bounds
-  /** Tracked files that were too large already in the first state: they are never looked at again. */
-  #large = new Set<Path>()
+  /** Tracked files that were changed and too large already in the first state: they are never looked at again. Null = not read yet from the file that remembers them. */
+  #large: Set<Path> | null = null
   /** The newest state, when this process took it. */
   #newest: string | null = null
   #last: Promise<unknown> = Promise.resolve()
@@ -124,6 +124,9 @@ export class States {
   async #choose(found: Found, first: boolean): Promise<{ paths: Path[]; large: Path[]; gone: Path[] } | Failed> {
     const paths: Path[] = []
     const large: Path[] = []
+    const remembered = join(this.shadow.dir, 'large')
+    const leave = first ? new Set<Path>() : this.#large ?? new Set((await readFile(remembered, 'latin1').catch(() => '')).split('\0'))
+    this.#large = leave
     let bytes = 0
     let looked = 0
     const size = (path: Path): number => {
@@ -142,11 +145,11 @@ export class States {
     for (const [list, tracked] of [[found.changed, true], [found.added, false]] as const) {
       for (const path of list) {
         if (++looked % 1000 === 0) await breathe()
-        if (this.#large.has(path)) continue
+        if (leave.has(path)) continue
         const here = sized(path)
         if (here > this.#bounds.fileBytes) {
           large.push(path)
-          if (tracked && first) this.#large.add(path)
+          if (tracked && first) leave.add(path)
           else if (tracked) gone.push(path)
           continue
         }
@@ -154,6 +157,7 @@ export class States {
         paths.push(path)
       }
     }
+    if (first) await writeFile(remembered, listOf([...leave])).catch(() => undefined)
     const files = paths.length + gone.length
     if (files > this.#bounds.files) return { why: `${files} files are new or changed, and at most ${this.#bounds.files} are kept at once (workspace.files)` }
     if (bytes > this.#bounds.totalBytes) return { why: `the new or changed files have ${mib(bytes)}, and at most ${mib(this.#bounds.totalBytes)} are kept at once (workspace.totalBytes)` }

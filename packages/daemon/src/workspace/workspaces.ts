@@ -85,6 +85,9 @@ export class Workspaces {
   /** A run that goes on: the same folder, the same states. */
   async #again(job: Job, event: EventOf<'workspace'>, past: readonly JobEventBody[], signal: AbortSignal): Promise<{ event: EventOf<'workspace'>; states: States | null; events: JobEventBody[] } | { fault: Fault }> {
     if (!existsSync(event.path)) return { fault: fault('workspace_failed', { path: job.request.cwd, why: `${event.path} is gone`, remedy: 'Run the job again.' }) }
+    // Where an undo left the folder counts only until the job goes on from there.
+    const memo = await this.keeper.memo(job.id)
+    if (memo.current !== null) await this.keeper.remember(job.id, { ...memo, current: null })
     const states = event.base === null ? null : await this.keeper.statesOf(job, event)
     if (states === null || event.base === null) return { event, states: null, events: [] }
     const last = past.findLast((one) => one.type === 'committed')?.commit ?? event.base
