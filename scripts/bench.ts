@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 import { cpus, homedir, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { agent } from './benches/agent.ts'
 import { decode } from './benches/decode.ts'
 import { growth } from './benches/growth.ts'
 import { drawGrowth, drawPage, drawPicture, type Recorded } from './benches/draw.ts'
@@ -21,7 +22,7 @@ import { turns } from './benches/turns.ts'
 import { workspace } from './benches/workspace.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, agent]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }
@@ -35,6 +36,10 @@ const { values, positionals } = parseArgs({
     draw: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '9' },
+    // Of the bench 'agent' alone.
+    model: { type: 'string' },
+    tasks: { type: 'string' },
+    update: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 })
@@ -45,6 +50,7 @@ const context: Context = {
   model: process.env['HEARTH_TEST_MODEL'] ?? join(cache, 'SmolLM2-135M-Instruct.Q4_1.gguf'),
   rounds: Number(values.rounds),
   say: (line) => console.error(`bench: ${line}`),
+  agent: { model: values.model ?? null, tasks: values.tasks ?? null, update: values.update, record: values.record },
 }
 
 const asked = positionals.flatMap((name) => groups[name]?.map((one) => one.name) ?? [name])

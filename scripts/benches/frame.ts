@@ -32,6 +32,8 @@ export type Context = {
   rounds: number
   /** Progress for the person who waits; not part of the result. */
   say(line: string): void
+  /** Of the bench `agent` alone; absent = its defaults. */
+  agent?: { model: string | null; tasks: string | null; update: boolean; record: boolean }
 }
 
 export type Benchmark = { name: string; title: string; run(context: Context): Promise<Row[]> }

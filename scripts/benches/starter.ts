@@ -83,7 +83,7 @@ const told = (events: readonly JobEventBody[]): string => events.flatMap((event)
  * Chooses a call uniformly among those of the request's schema. A string is drawn from the strings of the conversation: file names,
  * arguments of the examples' calls, and sentences; a far better guesser than random letters.
  */
-function randomCalls(like: Model): Model {
+export function randomCalls(like: Model): Model {
   return {
     info: like.info,
     async *generate(request) {

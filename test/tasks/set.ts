@@ -15,6 +15,7 @@ export const Task = z.strictObject({
   answer: z.string().nullable().describe('a right answer, for the hidden check of the reference solution; null = only the files count'),
   maxSteps: z.int().min(1).max(100).default(30),
   starter: z.boolean().default(false).describe('of the kinds that the starter model can do'),
+  variants: z.array(z.record(z.string(), z.string())).default([]).describe('words to put in place of others in all its files: the same job with other names, for a model that is asked several times'),
 })
 
 /** What the recorded trajectory did when it was recorded. Its figures may get better; worse by more than the tolerance fails. */

@@ -1,5 +1,5 @@
 // Owns how a task is played and judged: a fresh folder, the real loop and sandbox, any model; then the hidden check beside the folder that was left.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { runAgent } from '@hearth/agent'
@@ -48,6 +48,20 @@ export class TaskTable {
   async close(): Promise<void> {
     await this.#inner.close()
     rmSync(this.#root, { recursive: true, force: true })
+  }
+
+  /** The same task with other words: variant 0 is the task as it stands, and so is any that does not exist. */
+  vary(task: TaskFolder, variant: number): TaskFolder {
+    const words = Object.entries(task.variants[variant - 1] ?? {})
+    if (words.length === 0) return task
+    const said = (text: string): string => words.reduce((all, [from, to]) => all.replaceAll(from, to), text)
+    const folder = mkdtempSync(join(this.#root, `${task.name}-varied-`))
+    for (const part of ['start', 'hidden']) {
+      mkdirSync(join(folder, part))
+      if (!existsSync(join(task.folder, part))) continue
+      for (const [path, bytes] of filesOf(join(task.folder, part))) writeFileSync(join(folder, part, said(path)), said(bytes.toString('utf8')))
+    }
+    return { ...task, folder, start: join(folder, 'start'), hidden: join(folder, 'hidden'), prompt: said(task.prompt), answer: task.answer === null ? null : said(task.answer) }
   }
 
   /** A fresh folder with what the agent is given; `solved`: with the reference solution laid over it. */
