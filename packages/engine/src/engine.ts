@@ -62,8 +62,10 @@ type Open = {
   handover: Handover | null
 }
 
-// A window larger than this is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded.
-const defaultContextTokens = 8192
+// A window larger than these is asked for with engine.contextTokens: each sequence's memory is reserved when the model is loaded. An agent's work wants the
+// larger one, and a GPU reads it in a minute; a CPU takes many. What does not fit is made smaller by the plan.
+const cpuContextTokens = 8192
+const gpuContextTokens = 32_768
 // A run in flight ends after its evaluation; a long piece of a prompt on a slow machine takes about this long.
 const settleMs = 2000
 // States in memory are put on disk for this long at the end, the most valuable first; in memory they outlive the daemon, but not the next boot.
@@ -239,7 +241,8 @@ export class Engine {
   }
 
   #window(installed: InstalledModel): number {
-    return this.#options.config.contextTokens ?? Math.min(installed.contextTokens ?? defaultContextTokens, defaultContextTokens)
+    const most = this.#box.backend === 'cpu' ? cpuContextTokens : gpuContextTokens
+    return this.#options.config.contextTokens ?? Math.min(installed.contextTokens ?? cpuContextTokens, most)
   }
 
   #load(installed: InstalledModel, wanted?: Load['backend']): Load {

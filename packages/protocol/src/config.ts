@@ -55,7 +55,7 @@ export const Config = z.strictObject({
     sandbox: z.enum(['bwrap', 'off']).default('bwrap').describe('run the engine worker in bubblewrap; off = the owner accepts an unconfined worker'),
     backend: z.enum(['auto', 'cpu', 'vulkan', 'hip']).default('auto').describe('which llama.cpp backend to use; hip needs a build of `hearth engine build`'),
     threads: z.int().min(1).max(512).nullable().default(null).describe('CPU threads for inference; null = as `hearth tune` measured, else one for each physical core (1 on a machine with two CPUs)'),
-    contextTokens: z.int().min(512).nullable().default(null).describe('context window of each sequence; null = the smaller of the trained window and 8192'),
+    contextTokens: z.int().min(512).nullable().default(null).describe('context window of each sequence; null = the trained window, at most 32768 on a GPU (less where that does not fit) and 8192 on a CPU'),
     sequences: z.int().min(1).max(64).default(4).describe('conversations held at the same time'),
     batchTokens: z.int().min(32).max(8192).nullable().default(null).describe('tokens in one evaluation; null = as `hearth tune` measured, else 512'),
     speculation: z.enum(['off', 'lookup', 'draft']).nullable().default(null).describe('null = as `hearth tune` measured, else off; lookup: greedy text that repeats what was there before is guessed ahead and checked in one evaluation, while that is measured to be faster and at most two streams run; draft: the same, guessed by a second model'),
