@@ -52,6 +52,6 @@ export async function put(run: Run, event: JobEventBody): Promise<void> {
 
 function modeOf(model: Model, tools: readonly Tool[], task: string): Mode {
   const { profile } = model.info
-  const options = { tools, examples: exampleMessagesFor(profile, task) }
+  const options = { tools, examples: exampleMessagesFor(profile, task), callTokens: profile.maxCallTokens }
   return profile.toolMode === 'json' ? jsonMode(options) : nativeMode(options)
 }

@@ -31,4 +31,9 @@ export type Mode = {
   answersFinish: boolean
 }
 
-export type ModeOptions = { tools: readonly Tool[]; examples: readonly Message[] }
+export type ModeOptions = {
+  tools: readonly Tool[]
+  examples: readonly Message[]
+  /** Completion tokens of one answer at most. */
+  callTokens: number
+}
