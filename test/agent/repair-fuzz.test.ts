@@ -232,7 +232,9 @@ type Slip = { at: number; to: number; put: string; cut?: true }
 function someSlips(dice: Dice, text: string): Slip[] {
   const slips = Array.from({ length: 1 + dice.below(3) }, () => someSlip(dice, text)).flat().slice(0, 6)
   const cut = Math.min(...slips.filter((slip) => slip.cut === true).map((slip) => slip.at))
-  return slips.filter((slip) => slip.cut === true ? slip.at === cut : slip.at < cut - 16 || cut === Infinity)
+  const kept = slips.filter((slip) => slip.cut === true ? slip.at === cut : slip.at < cut - 16 || cut === Infinity)
+  // A slip inside another one's characters is no slip of its own: the oracle could not tell what either of them alone would have made.
+  return kept.filter((slip, index) => !kept.some((other, before) => before < index && slip.cut !== true && other.cut !== true && slip.at < other.to + 2 && other.at < slip.to + 2 && (slip.put !== '' || other.put !== '')))
 }
 
 function someSlip(dice: Dice, text: string): Slip | Slip[] {
