@@ -328,10 +328,10 @@ describe('diff and undo of a job that is over', () => {
     assert.deepEqual(delivered, [{ type: 'delivered', how: 'in_place', to: folder, files: 4 }])
     return { job, events: stamped([...place.events, step(1), one, step(2), two, ...delivered]) }
   }
-  const undo = async (job: Job, events: JobEvent[], toStep: number, force = false) => {
+  const undo = async (job: Job, events: JobEvent[], toStep: number, force = false, over = true) => {
     const reply = await bench.workspaces.after.undo(job, events, { toStep, force, by: 'p' }, (event) => {
       // As in a job that is over: what follows its end is no step of it.
-      if (!events.some((one) => one.type === 'ended')) events.push(...stamped([ended]))
+      if (over && !events.some((one) => one.type === 'ended')) events.push(...stamped([ended]))
       events.push(...stamped([event]))
       return Promise.resolve()
     })
@@ -377,6 +377,24 @@ describe('diff and undo of a job that is over', () => {
     assert.deepEqual((await bench.workspaces.after.stat(job, events, 3)).files.map(({ path }) => path), ['c'])
     assert.deepEqual(await undo(job, events, 2), { count: 1, files: ['c'] })
     assert.deepEqual(await undo(job, events, 0), { count: 1, files: ['a'] })
+    assert.deepEqual(picture(folder), { 'a': '644 one\n' })
+  })
+
+  it('a chat that goes on after an undo: later steps, later undos and the diff count from there', async () => {
+    const folder = bench.repository({ 'a': 'one\n' })
+    const job = bench.job(folder)
+    const place = await bench.open(job)
+    bench.write(folder, { 'a': 'first\n' })
+    const first = await keep(place, 1)
+    const events = stamped([...place.events, step(1), first])
+    assert.deepEqual(await undo(job, events, 0, false, false), { count: 1, files: ['a'] })
+    assert.deepEqual((await bench.workspaces.after.stat(job, events, null)).files, [])
+    assert.deepEqual(await undo(job, events, 1, false, false), { count: 1, files: ['a'] })
+    assert.deepEqual(await undo(job, events, 0, false, false), { count: 1, files: ['a'] })
+    bench.write(folder, { 'b': 'second\n' })
+    events.push(...stamped([step(2), await keep(place, 2)]))
+    assert.deepEqual((await bench.workspaces.after.stat(job, events, null)).files.map(({ path }) => path), ['b'])
+    assert.deepEqual(await undo(job, events, 0, false, false), { count: 1, files: ['b'] })
     assert.deepEqual(picture(folder), { 'a': '644 one\n' })
   })
 

@@ -51,7 +51,7 @@ export class Afterwards {
       checkStep(job, events, step, 1)
       return { states, from: stateAfter(events, base, step - 1), to: stateAfter(events, base, step) }
     }
-    const current = (await this.#keeper.memo(job.id)).current ?? stateAfter(events, base, Infinity)
+    const current = keptSince(events) ?? (await this.#keeper.memo(job.id)).current ?? stateAfter(events, base, Infinity)
     return { states, from: base, to: current }
   }
 
@@ -72,7 +72,7 @@ export class Afterwards {
         return value
       }
       const memo = await this.#keeper.memo(job.id)
-      const left = memo.current ?? must(await states.newest(signal)).commit
+      const left = keptSince(events) ?? memo.current ?? must(await states.newest(signal)).commit
       const target = stateAfter(events, base, options.toStep)
       const here = must(await states.take(`before an undo to step ${options.toStep}`, signal)).commit
       const [ofJob, ofOwner, back] = [must(await states.differences(left, target, signal)), must(await states.differences(left, here, signal)), must(await states.differences(here, target, signal))]
@@ -100,12 +100,25 @@ function checkStep(job: Job, events: readonly JobEvent[], step: number, least: n
   if (step < least || step > last) throw new FaultError(fault('bad_request', { where: 'the step', problem: `job ${job.id} has the steps ${least} to ${last}` }))
 }
 
-/** The newest state up to the end of a step: kept by it, or gone back to while the job ran. What was undone after the job is no step of it. */
+/** The newest state up to the end of a step: kept by it, or gone back to by the loop itself, which names a state that was kept. What a person undid is no step. */
 function stateAfter(events: readonly JobEvent[], base: string, step: number): string {
+  const kept = new Set([base])
   let commit = base
   for (const event of events) {
     if (event.type === 'ended') break
-    if ((event.type === 'committed' || event.type === 'reverted') && event.step <= step) ({ commit } = event)
+    if (event.type === 'committed') kept.add(event.commit)
+    const counts = event.type === 'committed' || (event.type === 'reverted' && kept.has(event.commit))
+    if (counts && event.step <= step) ({ commit } = event)
+  }
+  return commit
+}
+
+/** The newest state that a step kept after the last going back; null when there is none, and then the note beside the states knows. */
+function keptSince(events: readonly JobEvent[]): string | null {
+  let commit: string | null = null
+  for (const event of events) {
+    if (event.type === 'reverted') commit = null
+    if (event.type === 'committed') ({ commit } = event)
   }
   return commit
 }
