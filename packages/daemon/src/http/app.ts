@@ -6,6 +6,7 @@ import type { Log } from '../log.ts'
 import type { Api, Env, Route } from './api.ts'
 import { answer } from './answer.ts'
 import { boxRoutes } from './box.ts'
+import { chatSessionRoutes } from './chat-session.ts'
 import { engineRoutes } from './engine.ts'
 import { jobRoutes } from './jobs.ts'
 import { keptRoutes } from './kept.ts'
@@ -16,7 +17,7 @@ import { openAiRoutes } from './openai/routes.ts'
 import { profileRoutes } from './profile.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

@@ -29,15 +29,22 @@ export const keptRoutes: readonly Route[] = [
   },
   {
     method: 'POST', path: '/api/jobs/:id/undo', scope: 'jobs:write',
-    about: '`{toStep, force}` -> UndoReply; the folder is as it was after that step (0 = before the job); refused while the job runs, and when files were changed since',
+    about: '`{toStep, force}` -> UndoReply; the folder is as it was after that step (0 = before the job); refused while the job runs (a chat may wait), and when files were changed since',
     async handle(c, api) {
       const { toStep, force } = parse(UndoRequest, await bodyOf(c), 'the undo')
       const job = jobOf(c, api)
-      if (job.endedAt === null) throw new FaultError(fault('job_not_over', { id: job.id }))
+      if (job.endedAt === null && job.state !== 'paused') throw new FaultError(fault('job_not_over', { id: job.id }))
       const other = api.runner.runningIn(job.request.cwd)
       if (other !== null) throw new FaultError(fault('conflict', { problem: `Job ${other} works in this folder now.` }))
       const by = c.get('principal').id
-      const reply = await api.workspaces.after.undo(job, api.store.read.journal(job.id), { toStep, force, by }, async (event) => {
+      const options = { toStep, force, by }
+      // A chat that waits has a journal of its own, and its model has to know that the files are others now.
+      if (job.endedAt === null) {
+        return c.json(await api.runner.aside(job.id, (emit) => api.workspaces.after.undo(job, api.store.read.journal(job.id), options, async (event) => {
+          await Promise.all([emit(event), emit({ type: 'nudge', step: event.step, text: `The person put the folder back to its state ${toStep === 0 ? 'before the first step' : `after step ${toStep}`}. Read files again before you change them.` })])
+        })))
+      }
+      const reply = await api.workspaces.after.undo(job, api.store.read.journal(job.id), options, async (event) => {
         await api.store.append([{ ...event, seq: api.store.read.lastSeq(job.id) + 1, jobId: job.id, at: Date.now() }])
         api.feed.announce(job.id)
       })

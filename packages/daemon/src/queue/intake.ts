@@ -1,12 +1,13 @@
 // Owns the door of the queue: what a request must be before it becomes a job. Nothing is stored for a request that is refused.
 import { randomBytes } from 'node:crypto'
-import { access, constants, realpath, stat, statfs } from 'node:fs/promises'
-import { isAbsolute, sep } from 'node:path'
+import { access, constants, cp, realpath, stat, statfs } from 'node:fs/promises'
+import { isAbsolute, join, sep } from 'node:path'
 import { fault, FaultError, JobRequest, Project, type Config, type Job, type Principal, type SubmitReply } from '@hearth/protocol'
 import { lowerClass, mayUse } from '../auth/limits.ts'
 import type { Parts } from '../parts.ts'
 import type { Store } from '../store/store.ts'
 import { parse } from '../http/parse.ts'
+import { forkedPast } from './fork.ts'
 import type { Runner } from './runner.ts'
 
 /** A folder that tools must not reach, and what it is. `inside`: folders inside it are refused too. */
@@ -40,17 +41,42 @@ export class Intake {
     return { job: await making, duplicate: false }
   }
 
+  /** Makes a chat of what another job has done and heard up to a step. Resolves when it is on disk; rejects with FaultError. */
+  async fork(source: Job, options: { step: number | null; model: string | null; approve: 'none' | 'writes' | null }, principal: Principal): Promise<Job> {
+    const { store, runner, stateDir } = this.#o
+    if (runner.inLine(source.id)) throw new FaultError(fault('conflict', { problem: `Job ${source.id} is at work; it can be forked when it waits or is over.` }))
+    await this.#checkDisk()
+    const cwd = await usableFolder(source.request.cwd, this.#o.guarded)
+    const model = await this.#chooseModel(options.model ?? source.model, principal)
+    const id = newId()
+    const outputs = (job: string): string => join(stateDir, 'outputs', job)
+    // The handles that the model was given name files of outputs.
+    await cp(outputs(source.id), outputs(id), { recursive: true, mode: constants.COPYFILE_FICLONE }).catch((error: unknown) => { if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error })
+    const approve = options.approve ?? source.request.approve
+    const { approve: _approve, ...request } = source.request
+    await runner.open({
+      id, principal, model, project: Project.parse({ id: cwd, path: cwd }), createdAt: (this.#o.now ?? Date.now)(),
+      request: { ...request, cwd, model, kind: 'chat', checks: [], result: 'in_place', idempotencyKey: null, class: lowerClass(request.class, principal.class), ...(approve === undefined ? {} : { approve }) },
+    }, [...forkedPast(store.read.journal(source.id), options.step), { type: 'suspended', reason: `forked from ${source.id}${options.step === null ? '' : ` after step ${options.step}`}`, state: 'paused' }])
+    return this.#stored(id)
+  }
+
+  #stored(id: string): Job {
+    const job = this.#o.store.read.job(id)
+    if (job === null) throw new FaultError(fault('internal', { problem: `job ${id} was stored and cannot be read` }))
+    return job
+  }
+
   async #make(asked: JobRequest, principal: Principal): Promise<Job> {
+    if (asked.kind === 'chat') checkChat(asked)
     await this.#checkDisk()
     const cwd = await usableFolder(asked.cwd, this.#o.guarded)
     const model = await this.#chooseModel(asked.model, principal)
     const id = newId()
     await this.#o.runner.accept({
-      id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class), result: asked.result ?? this.#o.config.jobs.result }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
+      id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class), result: asked.result ?? (asked.kind === 'chat' ? 'in_place' : this.#o.config.jobs.result) }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
     })
-    const job = this.#o.store.read.job(id)
-    if (job === null) throw new FaultError(fault('internal', { problem: `job ${id} was stored and cannot be read` }))
-    return job
+    return this.#stored(id)
   }
 
   async #checkDisk(): Promise<void> {
@@ -68,6 +94,13 @@ export class Intake {
     if (!found.ok) throw new FaultError(found.fault)
     return id
   }
+}
+
+/** A chat has no end at which a check could decide or a branch be made. */
+function checkChat({ checks, result }: JobRequest): void {
+  const refuse = (where: string, problem: string): never => { throw new FaultError(fault('bad_request', { where, problem })) }
+  if (checks.length > 0) refuse('checks', 'a chat has none')
+  if (result !== null && result !== 'in_place') refuse('result', 'a chat works in the folder itself')
 }
 
 /** Free bytes for this user on the disk of a folder. */

@@ -43,6 +43,11 @@ export class Journal {
     })
   }
 
+  /** Nothing is waiting or in flight: every event that was emitted is on disk. */
+  get idle(): boolean {
+    return this.#writing === null && this.#pending.length === 0
+  }
+
   /** Resolves when nothing is waiting or in flight. */
   async drained(): Promise<void> {
     while (this.#writing !== null || this.#pending.length > 0) {

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
-  abortEnd, fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type Config, type Job, type JobEvent, type JobEventBody,
+  abortEnd, fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState,
 } from '@hearth/protocol'
 import type { Log } from '../log.ts'
 import { metered } from '../meter/meter.ts'
@@ -25,8 +25,25 @@ export type RunnerOptions = {
   now?: () => number
 }
 
-type Active = { abort: AbortController; done: Promise<void> }
+/** `inbox`: said, and not yet heard by the run. `over`: the run has heard all that it will. */
+type Active = { abort: AbortController; done: Promise<void>; inbox: EventOf<'said'>[]; over: boolean }
 type End = Extract<AgentEnd, { type: 'ended' }>
+
+/** It waits for a person, and only that person's act brings it back into the line. */
+function isWaiting(state: JobState): boolean {
+  return state === 'paused' || state === 'waiting_approval'
+}
+
+function conflict(problem: string): FaultError {
+  return new FaultError(fault('conflict', { problem }))
+}
+
+/** In a chat only a cancel is the end; every other one is the end of a turn, and its cause is told. */
+function turnEnd(job: Job, end: AgentEnd): AgentEnd {
+  if (job.request.kind !== 'chat' || end.type === 'suspended' || end.outcome === 'cancelled') return end
+  const reason = end.fault === null ? end.summary ?? outcomeTable[end.outcome].means : `${end.fault.message} ${end.fault.remedy}`.trim()
+  return { type: 'suspended', reason, state: 'paused' }
+}
 
 const longestTimerMs = 2 ** 31 - 1
 
@@ -36,6 +53,9 @@ export class Runner {
   readonly #journals = new Map<string, Journal>()
   readonly #active = new Map<string, Active>()
   readonly #background = new Set<Promise<void>>()
+  /** Jobs that are kept from going on for a moment, and jobs whose end is being stored. */
+  readonly #held = new Map<string, Promise<unknown>>()
+  readonly #ending = new Set<string>()
   #queue
   #stopping = false
 
@@ -63,7 +83,8 @@ export class Runner {
     for (const job of this.#o.store.read.unfinished()) {
       this.#journals.set(job.id, this.#journal(job.id, this.#o.store.read.lastSeq(job.id)))
       if (job.cancelledBy !== null) this.#inBackground(this.#end(job.id, [], 0, faultEnd(fault('cancelled', { by: job.cancelledBy }))))
-      else this.#apply({ type: 'recovered', id: job.id, workspace: job.workspace })
+      // Who waits for a person is not taken up by a start.
+      else if (!isWaiting(job.state)) this.#apply({ type: 'recovered', id: job.id, workspace: job.workspace })
     }
   }
 
@@ -87,7 +108,62 @@ export class Runner {
   async cancel(id: string, by: string): Promise<void> {
     if (!this.#journals.has(id)) return
     await this.#o.store.cancelled(id, by)
+    while (this.#busy(id) !== null) await this.#busy(id)
+    const dormant = !this.inLine(id) && this.#journals.has(id) && !this.#ending.has(id)
     this.#apply({ type: 'cancel', id }, { kind: 'cancel', by })
+    if (!dormant) return
+    this.#ending.add(id)
+    await this.#end(id, this.#past(id), 0, faultEnd(fault('cancelled', { by }))).finally(() => this.#ending.delete(id))
+  }
+
+  /** A person's words to a chat. Resolves when they are on disk; one that waits goes on with them. Throws FaultError `conflict` or `shutting_down`. */
+  async say(id: string, text: string, by: string): Promise<void> {
+    while (this.#busy(id) !== null) await this.#busy(id)
+    this.#mayGoOn(id)
+    const said = { type: 'said', text, by } as const
+    const active = this.#active.get(id)
+    if (active === undefined && this.#state(id) === 'waiting_approval') throw conflict(`Job ${id} waits for an approval; answer that first.`)
+    // In the same moment as the event gets its place in the journal: what the run puts after it has heard it stands behind it.
+    active?.inbox.push(said)
+    await this.#emit(id, said)
+    if (active === undefined) this.#goOn(id)
+  }
+
+  /** A person's answer to the call that a job waits with. Resolves when it is on disk. Throws FaultError `conflict` or `shutting_down`. */
+  async approve(id: string, answer: Omit<EventOf<'approval_given'>, 'type'>): Promise<void> {
+    while (this.#busy(id) !== null) await this.#busy(id)
+    this.#mayGoOn(id)
+    if (this.inLine(id) || this.#state(id) !== 'waiting_approval') throw conflict(`Job ${id} does not wait for an approval.`)
+    const asked = this.#past(id).findLast((event) => event.type === 'approval_asked')
+    if (asked?.callId !== answer.callId) throw conflict(`Job ${id} does not wait with the call ${answer.callId}.`)
+    await this.aside(id, (emit) => emit({ type: 'approval_given', ...answer }))
+    this.#goOn(id)
+  }
+
+  /** Stops the turn of a chat; it then waits for the next words. Nothing happens to one that waits already. Throws FaultError `conflict`. */
+  async interrupt(id: string, by: string): Promise<void> {
+    while (this.#busy(id) !== null) await this.#busy(id)
+    if (this.#active.has(id)) return void this.#active.get(id)?.abort.abort({ kind: 'interrupt', by } satisfies AbortCause)
+    if (!this.inLine(id)) return
+    this.#apply({ type: 'lost', id })
+    await this.#emit(id, { type: 'suspended', reason: `interrupted by ${by}`, state: 'paused' })
+  }
+
+  /** Does something with a job that waits for a person, which cannot go on meanwhile. Throws FaultError `job_not_over` for one that works. */
+  async aside<T>(id: string, work: (emit: (body: JobEventBody) => Promise<void>) => Promise<T>): Promise<T> {
+    while (this.#busy(id) !== null) await this.#busy(id)
+    if (this.inLine(id) || !isWaiting(this.#state(id))) throw new FaultError(fault('job_not_over', { id }))
+    const done = work((body) => this.#emit(id, body))
+    this.#held.set(id, done.catch(() => undefined))
+    return done.finally(() => this.#held.delete(id))
+  }
+
+  /** Stores a job that waits for a person, with what came before it. Resolves when it is on disk. */
+  async open(job: NewJob, bodies: readonly JobEventBody[]): Promise<void> {
+    if (this.#stopping) throw new FaultError(fault('shutting_down', {}))
+    const events = [{ type: 'accepted' as const, request: job.request, principal: job.principal, model: job.model }, ...bodies].map((body, index): JobEvent => ({ ...body, seq: index + 1, jobId: job.id, at: job.createdAt }))
+    await this.#o.store.accept(job, ...events)
+    this.#journals.set(job.id, this.#journal(job.id, events.length))
   }
 
   /** Suspends what runs at its next step edge; resolves when all is stored or `graceMs` has passed. */
@@ -120,32 +196,41 @@ export class Runner {
   }
 
   #start(id: string): void {
-    const abort = new AbortController()
-    const done = this.#run(id, abort)
+    const active: Active = { abort: new AbortController(), done: Promise.resolve(), inbox: [], over: false }
+    this.#active.set(id, active)
+    active.done = this.#run(id, active)
       .catch((error: unknown) => this.#o.log('error', 'a job could not be ended; it is continued at the next start', { job: id, problem: faultFrom(error).message }))
       .finally(() => {
         this.#active.delete(id)
         this.#apply({ type: 'ended', id })
       })
-    this.#active.set(id, { abort, done })
   }
 
-  async #run(id: string, abort: AbortController): Promise<void> {
+  async #run(id: string, active: Active): Promise<void> {
+    const journal = this.#journals.get(id)
+    do await journal?.drained()
+    while (journal?.idle === false)
+    // All that was said by now is on disk, so it is in the past; from here on it is heard from the inbox.
     const past = this.#past(id)
+    active.inbox.length = 0
     const job = this.#o.store.read.job(id)
     if (job === null) throw new Error(`job ${id} has no row`)
     const before = ranMs(past)
     const startedAt = this.#now()
-    const end = await this.#attempt(job, past, before, abort).catch((error: unknown): AgentEnd => {
+    const found = await this.#attempt(job, past, before, active).catch((error: unknown): AgentEnd => {
       const problem = faultFrom(error)
       if (problem.code === 'internal') this.#o.log('error', 'a job met an internal fault', { job: id, problem: error instanceof Error ? error.stack ?? error.message : String(error) })
       return faultEnd(problem)
     })
-    if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason })
+    const end = turnEnd(job, found)
+    // Said after the run had heard for the last time: it goes on at once.
+    if (end.type === 'suspended' && end.state === 'paused' && active.inbox.length > 0 && !active.abort.signal.aborted) return this.#run(id, active)
+    active.over = true
+    if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason, ...(end.state === undefined ? {} : { state: end.state }) })
     else await this.#end(id, past, before + this.#now() - startedAt, end)
   }
 
-  async #attempt(job: Job, past: readonly JobEvent[], beforeMs: number, abort: AbortController): Promise<AgentEnd> {
+  async #attempt(job: Job, past: readonly JobEvent[], beforeMs: number, { abort, inbox }: Active): Promise<AgentEnd> {
     const { parts, config, store } = this.#o
     await this.#sameFolder(job.request.cwd)
     const found = await parts.model(job.model)
@@ -171,7 +256,7 @@ export class Runner {
 
     const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
     const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
-    const timer = setTimeout(() => abort.abort(timeout), Math.min(longestTimerMs, Math.max(0, timeoutSeconds * 1000 - beforeMs)))
+    const timer = setTimeout(() => abort.abort(timeout), Math.min(longestTimerMs, Math.max(0, timeoutSeconds * 1000 - (job.request.kind === 'chat' ? 0 : beforeMs))))
     let step: number | null = past.findLast((event) => event.type === 'step')?.step ?? null
     const emit = (body: JobEventBody): Promise<void> => {
       if (body.type === 'step') step = body.step
@@ -180,14 +265,14 @@ export class Runner {
     const speedAt = await parts.tuning.speedAt(job.model)
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
-      const end = await runAgent({
+      const end = turnEnd(job, await runAgent({
         jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders, mcpServers: config.agent.mcpServers,
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }) }, abort.signal)
+      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0) }, abort.signal))
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {
@@ -221,6 +306,35 @@ export class Runner {
         await delay(waitMs)
       }
     }
+  }
+
+  /** What has to be waited for before a person's act counts: the job is held, or its run hears no more. Null = nothing, in this very moment. */
+  #busy(id: string): Promise<unknown> | null {
+    const active = this.#active.get(id)
+    return this.#held.get(id) ?? (active?.over === true ? active.done : null)
+  }
+
+  /** It runs or waits for its turn to. */
+  inLine(id: string): boolean {
+    return [...this.#queue.running, ...this.#queue.waiting].some((job) => job.id === id)
+  }
+
+  #state(id: string): JobState {
+    const job = this.#o.store.read.job(id)
+    if (job === null) throw new FaultError(fault('unknown_job', { id }))
+    return job.state
+  }
+
+  #mayGoOn(id: string): void {
+    if (this.#stopping) throw new FaultError(fault('shutting_down', {}))
+    if (!this.#journals.has(id) || this.#ending.has(id)) throw conflict(`Job ${id} is over.`)
+  }
+
+  /** What it waited for is on disk: it takes its place in the line, which is never refused. */
+  #goOn(id: string): void {
+    const job = this.#o.store.read.job(id)
+    if (job === null || this.inLine(id) || this.#ending.has(id) || !this.#journals.has(id)) return
+    this.#apply({ type: 'recovered', id, workspace: job.project.path })
   }
 
   #emit(id: string, body: JobEventBody): Promise<void> {

@@ -62,7 +62,7 @@ export class Reads {
   }
 
   modelsInUse(): Set<string> {
-    return new Set(this.#all('SELECT DISTINCT model FROM jobs WHERE ended_at IS NULL').map((row) => text(row, 'model')))
+    return new Set(this.#all('SELECT DISTINCT model FROM jobs WHERE ended_at IS NULL AND state <> \'paused\'').map((row) => text(row, 'model')))
   }
 
   /** Events after a number, oldest first; a limit of -1 is none. */

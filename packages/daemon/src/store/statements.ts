@@ -5,6 +5,7 @@ export const statements = {
     VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)`,
   insertEvent: 'INSERT INTO events (job_id, seq, at, type, body) VALUES (?, ?, ?, ?, ?)',
   setState: 'UPDATE jobs SET state = ? WHERE id = ? AND ended_at IS NULL',
+  setWoken: "UPDATE jobs SET state = 'queued' WHERE id = ? AND state IN ('paused', 'waiting_approval') AND ended_at IS NULL",
   setCancelled: 'UPDATE jobs SET cancelled_by = coalesce(cancelled_by, ?) WHERE id = ? AND ended_at IS NULL',
   setStarted: "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?) WHERE id = ? AND ended_at IS NULL",
   setEnded: 'UPDATE jobs SET state = ?, verified = ?, summary = ?, fault = ?, receipt = ?, exit_code = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL',

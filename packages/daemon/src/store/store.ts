@@ -56,9 +56,9 @@ export class Store {
     this.read = new Reads(path)
   }
 
-  /** The job's row and its first event, together. Resolves when both are on disk. */
-  accept(job: NewJob, first: JobEvent): Promise<void> {
-    return this.#write([jobWrite(job), ...eventWrites(first)])
+  /** The job's row and its first events, together. Resolves when all are on disk. */
+  accept(job: NewJob, ...first: readonly JobEvent[]): Promise<void> {
+    return this.#write([jobWrite(job), ...first.flatMap(eventWrites)])
   }
 
   /** Events of one job in order, with what they change in the job's row. All or nothing. */
