@@ -5,7 +5,7 @@ import { longJob, templateTail } from './long-job.ts'
 import { ofType } from './workbench.ts'
 
 it('a history that fills its window is shortened at a step edge, with one event for each time, and its price is what was read', async () => {
-  const { end, events, turns } = await longJob('json', 2048, 40, (turn) => `seq ${turn * 100} ${turn * 100 + 60} | tr '\\n' ' '`)
+  const { end, events, turns } = await longJob('json', 2048, 26, (turn) => `seq ${turn * 100} ${turn * 100 + 40} | tr '\\n' ' '`)
   assert.equal(end.type === 'ended' && end.outcome, 'done_unverified')
   const rewrites = ofType(events, 'rewritten')
   assert.ok(rewrites.length >= 2, `${rewrites.length} rewrites`)
@@ -25,5 +25,5 @@ it('a history that fills its window is shortened at a step edge, with one event 
     assert.ok(Math.abs(read - rewrite.refillTokens) <= Math.max(80, rewrite.refillTokens * 0.4), `${read} tokens were read, ${rewrite.refillTokens} were told`)
     assert.match(rewrite.evidence, /^the next prompt has about \d+ tokens, and \d+ fit beside an answer$/)
   }
-  assert.ok(dropped > 20)
+  assert.ok(dropped >= 16, `${dropped} messages were left out`)
 })
