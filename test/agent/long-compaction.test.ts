@@ -20,7 +20,7 @@ it('a history that fills its window is shortened at a step edge, with one event 
     }
     dropped += rewrite.droppedMessages
     const read = usage.promptTokens - usage.reusedTokens
-    assert.ok(read < rewrite.beforeTokens / 2, `${read} tokens were read again of ${rewrite.beforeTokens}`)
+    assert.ok(read < rewrite.beforeTokens * 0.7, `${read} tokens were read again of ${rewrite.beforeTokens}`)
     // The event's price is an estimate from bytes; what was really read stays near it.
     assert.ok(Math.abs(read - rewrite.refillTokens) <= Math.max(80, rewrite.refillTokens * 0.4), `${read} tokens were read, ${rewrite.refillTokens} were told`)
     assert.match(rewrite.evidence, /^the next prompt has about \d+ tokens, and \d+ fit beside an answer$/)

@@ -41,7 +41,7 @@ test('a small file is described whole', async () => {
     version: 3, fileBytes: writeGguf(smallGguf()).length, architecture: 'llama', name: 'Small Test', license: null,
     contextTokens: 4096, blockCount: 2, chatTemplate: '{% for m in messages %}{{ m.content }}{% endfor %}', tokenizerTokens: 5, fileType: 2,
     tensorCount: 3, parameters: 64 * 5 + 64 * 64 + 7, kvBytesPerToken: 2 * 2 * (16 + 16) * 2, splitCount: 1,
-    tensorBytes: (64 * 5 + 64 * 64 + 7) * 4, repackedBytes: 0,
+    tensorBytes: (64 * 5 + 64 * 64 + 7) * 4, repackedBytes: 0, expertBytes: 0, experts: null,
     shape: { blockCount: 2, embedding: 64, feedForward: 0, vocabulary: 5, tokenBytes: 256, windowTokenBytes: 0, windowTokens: null, stateBytes: 0 },
   })
 })
@@ -71,7 +71,7 @@ test('the starter model is described as the catalogue says', async () => {
   assert.deepEqual(rest, {
     version: 3, fileBytes: 98_362_432, headerBytes: 1_785_664, architecture: 'llama', name: 'Smollm2 135M 8k Lc100K Mix1 Ep2', license: 'apache-2.0',
     contextTokens: 8192, blockCount: 30, tokenizerTokens: 49_152, fileType: 3, tensorCount: 272, parameters: 134_515_008, kvBytesPerToken: 23_040, splitCount: 1,
-    tensorBytes: 96_576_768, repackedBytes: 0,
+    tensorBytes: 96_576_768, repackedBytes: 0, expertBytes: 0, experts: null,
     shape: { blockCount: 30, embedding: 576, feedForward: 1536, vocabulary: 49_152, tokenBytes: 23_040, windowTokenBytes: 0, windowTokens: null, stateBytes: 0 },
   })
 })
