@@ -25,7 +25,7 @@ export function watch(all: readonly JobEventBody[]): Evidence | null {
   const events = sinceFresh(all)
   // Where states are kept, `committed` says what a command changed; elsewhere any command may have changed something.
   const kept = all.some((event) => event.type === 'workspace' && event.base !== null)
-  return pingPong(events) ?? repeatedCall(events) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
+  return pingPong(events) ?? repeatedCall(events, kept) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
 }
 
 /** Events since the last re-plan or the last words of a person: what was seen before belongs to a history that the model no longer has, or to another turn. */
@@ -39,12 +39,14 @@ function sinceGuard(events: readonly JobEventBody[], guard: GuardName): readonly
   return at < 0 ? events : events.slice(at + 1)
 }
 
-/** The newest call three times in the last six. `finish` has its own count (see done.ts). */
-function repeatedCall(events: readonly JobEventBody[]): Evidence | null {
+/** The newest call three times in the last six, and no other call changed a file in between: a test after each edit is no repetition. `finish` has its own count (see done.ts). */
+function repeatedCall(events: readonly JobEventBody[], kept: boolean): Evidence | null {
   const calls = callsOf(events)
   const newest = calls.at(-1)
   if (newest === undefined || pollers.has(newest.name)) return null
-  const same = calls.slice(-repeatWindow).filter(({ hash }) => hash === newest.hash).length
+  const changers = new Set(changingCalls(events, kept))
+  const changed = calls.findLastIndex(({ id, hash }) => hash !== newest.hash && changers.has(id))
+  const same = calls.slice(Math.max(changed + 1, calls.length - repeatWindow)).filter(({ hash }) => hash === newest.hash).length
   // A-B-A-B-A is three of a kind too; the next call tells whether it is the other guard's.
   if (same < repeatLimit || alternates(calls.slice(1 - 2 * pingPongRounds), 2 * pingPongRounds - 1)) return null
   return {
@@ -99,14 +101,21 @@ function sameError(events: readonly JobEventBody[]): Evidence | null {
   }
 }
 
-/** What makes two failures the same: the last lines without numbers, addresses, times and paths. Null for what did not fail; a check at "done" has its own count. */
+// How many tests failed is no mere number: one less is progress.
+const tally = /\b\d+ (?:tests? )?(?:pass|fail|error)\w*|\b(?:pass|fail|error)\w*[ =:]+\d+\b/gi
+
+/**
+ * What makes two failures the same: the last lines without numbers (but for the tally of a test run), addresses, times and paths. Null for what did not fail,
+ * and for a command that failed without a word: that says nothing of the next one. A check at "done" has its own count.
+ */
 export function fingerprint(event: JobEventBody): string | null {
   const text = event.type === 'check' && event.when === 'after_edit' && !event.passed ? event.output
     : event.type === 'tool_result' && event.name === 'bash' && !event.ok && event.cause !== 'refused' ? event.observation : null
   if (text === null) return null
-  const lines = text.trimEnd().split('\n').filter((line) => line.trim() !== '' && !/^\(exit \d+\)$/.test(line)).slice(-6)
-    .map((line) => line.replace(/0x[0-9a-f]+/gi, '#').replace(/(\/[\w.@-]+)+/g, '/').replace(/\d+([.,:]\d+)*/g, '#').replace(/\s+/g, ' ').trim())
-  return createHash('sha256').update(lines.join('\n')).digest('hex')
+  const last = text.trimEnd().split('\n').filter((line) => line.trim() !== '' && !/^\(exit \d+\)$/.test(line)).slice(-6)
+  if (last.length === 0 && event.type !== 'check') return null
+  const lines = last.map((line) => line.replace(/0x[0-9a-f]+/gi, '#').replace(/(\/[\w.@-]+)+/g, '/').replace(/\d+([.,:]\d+)*/g, '#').replace(/\s+/g, ' ').trim())
+  return createHash('sha256').update([...lines, ...last.flatMap((line) => line.match(tally) ?? [])].join('\n')).digest('hex')
 }
 
 /** Reading without end: nothing written, nothing new, no check that changed for some turns; or no write at all for many. */
@@ -117,7 +126,9 @@ function noProgress(events: readonly JobEventBody[], kept: boolean): Evidence | 
   let moved = false
   let wrote = false
   for (const event of events) {
-    if (event.type === 'turn') {
+    // Waiting for a process is neither looking nor standing still.
+    const waits = event.type === 'turn' && event.toolCalls.length > 0 && event.toolCalls.every(({ name }) => pollers.has(name))
+    if (event.type === 'turn' && !waits) {
       turns += 1
       idle = moved ? 1 : idle + 1
       reading = wrote ? 1 : reading + 1
@@ -154,8 +165,18 @@ export function malformedTurns(all: readonly JobEventBody[]): Evidence | null {
   return row < malformedLimit ? null : { guard: 'malformed', evidence: `${row} answers in a row were no tool call`, nudge: '' }
 }
 
-function callsOf(events: readonly JobEventBody[]): { name: string; hash: string }[] {
-  return events.flatMap((event) => (event.type === 'tool_planned' ? [{ name: event.call.name, hash: `${event.call.name} ${event.argsHash}` }] : []))
+function callsOf(events: readonly JobEventBody[]): { id: string; name: string; hash: string }[] {
+  return events.flatMap((event) => (event.type === 'tool_planned' ? [{ id: event.call.id, name: event.call.name, hash: `${event.call.name} ${event.argsHash}` }] : []))
+}
+
+/** Ids of the calls that changed a file: by the kept states where there are some, else as write and edit say. */
+function changingCalls(events: readonly JobEventBody[], kept: boolean): string[] {
+  let ofTurn: string[] = []
+  return events.flatMap((event) => {
+    if (event.type === 'turn') ofTurn = event.toolCalls.map(({ id }) => id)
+    if (kept) return event.type === 'committed' ? ofTurn : []
+    return event.type === 'tool_result' && event.ok && (event.name === 'write' || event.name === 'edit') ? [event.callId] : []
+  })
 }
 
 /** Prompt tokens that were evaluated plus completion tokens, over all turns, failed ones and those of sub-agents included. */
