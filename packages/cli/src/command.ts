@@ -13,6 +13,7 @@ type Entry = { summary: string; load: () => Promise<Command> }
 /** Name -> one line for the overview, and where the command is. The order is the order of the overview. */
 export const commands: Readonly<Record<string, Entry>> = {
   run: { summary: 'give a job to a model and watch it', load: async () => (await import('./commands/run.ts')).run },
+  chat: { summary: 'talk with a model that works in this folder', load: async () => (await import('./commands/chat.ts')).chat },
   ps: { summary: 'list running and queued jobs', load: async () => (await import('./commands/ps.ts')).ps },
   show: { summary: 'one job on one page', load: async () => (await import('./commands/show.ts')).show },
   logs: { summary: 'the events of a job as text', load: async () => (await import('./commands/logs.ts')).logs },

@@ -16,18 +16,18 @@ const previewLines = 6
 const tickMs = 120
 const spinner = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 
-/** The live picture on a terminal that can move its cursor, plain lines anywhere else. `hint` says what Ctrl-C does; `now` is the clock in milliseconds. */
-export function openView(out: Out, live: boolean, hint: string, now: () => number): View {
-  return live ? new LiveView(out, hint, now) : plainView(out)
+/** The live picture on a terminal that can move its cursor, plain lines anywhere else. `hint` says what Ctrl-C does; `now` is the clock in milliseconds; `linesOf` how an event reads. */
+export function openView(out: Out, live: boolean, hint: string | (() => string), now: () => number, linesOf: typeof eventLines = eventLines): View {
+  return live ? new LiveView(out, hint, now, linesOf) : plainView(out, linesOf)
 }
 
 export function lookOf(out: Out, summary: boolean): Look {
   return { ink: out.ink, width: out.width, cardLines, summary }
 }
 
-function plainView(out: Out): View {
+function plainView(out: Out, linesOf: typeof eventLines): View {
   return {
-    event: (event) => eventLines(event, lookOf(out, false)).forEach((line) => out.line(line)),
+    event: (event) => linesOf(event, lookOf(out, false)).forEach((line) => out.line(line)),
     note: (text) => out.line(text),
     close: () => undefined,
   }
@@ -35,7 +35,8 @@ function plainView(out: Out): View {
 
 class LiveView implements View {
   readonly #out: Out
-  readonly #hint: string
+  readonly #hint: string | (() => string)
+  readonly #linesOf: typeof eventLines
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
   readonly #begun: number
@@ -47,8 +48,9 @@ class LiveView implements View {
   #speed: number | null = null
   #frame = 0
 
-  constructor(out: Out, hint: string, now: () => number) {
+  constructor(out: Out, hint: string | (() => string), now: () => number, linesOf: typeof eventLines) {
     this.#out = out
+    this.#linesOf = linesOf
     this.#hint = hint
     this.#now = now
     this.#begun = now()
@@ -60,7 +62,7 @@ class LiveView implements View {
 
   event(event: JobEvent): void {
     this.#learn(event)
-    this.#draw(eventLines(event, lookOf(this.#out, false)))
+    this.#draw(this.#linesOf(event, lookOf(this.#out, false)))
   }
 
   note(text: string): void {
@@ -123,7 +125,7 @@ class LiveView implements View {
       ...(this.#speed === null ? [] : [`${this.#speed.toFixed(1)} tokens/s`]),
       duration(Math.floor((this.#now() - this.#begun) / 1000) * 1000).replace('.0 s', ' s').replace('0 ms', '0 s'),
     ]
-    const hint = this.#hint
+    const hint = typeof this.#hint === 'string' ? this.#hint : this.#hint()
     const text = cut(parts.join(' · '), width)
     const room = width - columns(text) - columns(hint)
     return this.#out.ink.cyan(text) + (room >= 3 ? ' '.repeat(room) + this.#out.ink.dim(hint) : '')

@@ -143,7 +143,8 @@ function isBareCall(text: string): boolean {
   }
 }
 
-function callLines(call: ToolCall, look: Look): string[] {
+/** A call as a card: the command, the file with its content. */
+export function callLines(call: ToolCall, look: Look): string[] {
   const { ink } = look
   const text = (name: string): string | null => {
     const value = call.arguments[name]

@@ -15,7 +15,7 @@ import { showTransfer } from '../transfer.ts'
 import { watch } from '../watch.ts'
 
 /** A daemon that was started for one job ends after this long without work. */
-const idleExitSeconds = 600
+export const idleExitSeconds = 600
 /** The protocol holds two million characters; more is refused before it is read into memory. */
 const promptBytes = 8 * 2 ** 20
 const stdinNoteMs = 2000
@@ -143,7 +143,7 @@ function isRedirected(): boolean {
  * On a box without any model the starter is fetched first: the smallest agent model of the catalogue. A larger one that was asked for
  * by name, here or in the configuration, is nothing to fetch unasked: the daemon then says that it is missing.
  */
-async function seeToModel(ctx: Context, client: Client, wanted: string | null): Promise<void> {
+export async function seeToModel(ctx: Context, client: Client, wanted: string | null): Promise<void> {
   if (wanted?.startsWith('scripted:') === true) return
   const { models, default: standard } = await client.call<ModelList>('GET', '/api/models')
   if (models.some((model) => model.installed)) return
