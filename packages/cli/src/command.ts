@@ -32,6 +32,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   'models unload': { summary: 'give the memory of a model back', load: async () => (await import('./commands/loaded.ts')).unload },
   'models pin': { summary: 'keep a model in memory', load: async () => (await import('./commands/loaded.ts')).pin },
   'models unpin': { summary: 'let a model be unloaded again', load: async () => (await import('./commands/loaded.ts')).unpin },
+  'models probe': { summary: 'measure how a model calls tools, and how to speak with it', load: async () => (await import('./commands/probe.ts')).probe },
   'models prune': { summary: 'free what lies in the models folder for nothing', load: async () => (await import('./commands/models.ts')).prune },
   'models reset': { summary: 'let an engine start again that failed too often', load: async () => (await import('./commands/models.ts')).reset },
   'engine build': { summary: 'build llama.cpp for this box', load: async () => (await import('./commands/engine.ts')).build },

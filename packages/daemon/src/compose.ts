@@ -50,6 +50,7 @@ export function composeParts({ config, paths, store, log, node, root, env = {} }
 
   return {
     agent: async () => (await import('@hearth/agent')).runAgent,
+    prober: async () => (await import('@hearth/agent')).probeModel,
     sandbox: sandboxes,
     shelf: models,
     builds,

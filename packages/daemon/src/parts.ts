@@ -1,8 +1,9 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
+import type { AgentEnd, AgentInput, AgentPorts, AgentProfile, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, ProbeEvent, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
 import type { Tuning } from './tuning.ts'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
+export type ProbeModel = (model: Model, options: { seconds: number }, signal: AbortSignal) => AsyncIterable<ProbeEvent>
 export type Found<T> = ({ ok: true } & T) | { ok: false; fault: Fault }
 
 /** The models of this box: the catalogue and what was imported. */
@@ -18,6 +19,8 @@ export type Shelf = {
   importFile(request: ImportRequest): Promise<Found<{ model: ModelRow }>>
   importFolder(request: FolderImportRequest): Promise<Found<{ reply: FolderImportReply }>>
   prune(options: { apply: boolean }): Promise<PruneReply>
+  /** Writes a profile as the one of this model; the answer names the file. */
+  keepProfile(id: string, profile: AgentProfile): Promise<Found<{ path: string }>>
   remove(id: string): Promise<Found<unknown>>
 }
 
@@ -41,6 +44,8 @@ export type Loaded = {
 /** Each is loaded at first use: an idle daemon holds none of them. */
 export type Parts = {
   agent(): Promise<RunAgent>
+  /** Asks a model what it can do. */
+  prober(): Promise<ProbeModel>
   sandbox(): Promise<Sandbox>
   shelf(): Promise<Shelf>
   builds(): Promise<BuildShelf>

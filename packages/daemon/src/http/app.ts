@@ -14,10 +14,11 @@ import { keyRoutes } from './keys.ts'
 import { loadedRoutes } from './loaded.ts'
 import { modelRoutes } from './models.ts'
 import { openAiRoutes } from './openai/routes.ts'
+import { probeRoutes } from './probe.ts'
 import { profileRoutes } from './profile.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

@@ -1,7 +1,7 @@
 // Owns the models of this box as the daemon sees them: list, resolve, pull, import, remove, verify. The only way to change the models folder.
 // One folder per model (its files and hearth.json); unfinished downloads in .downloads/ID. Loads no model.
 import { realpath, rm } from 'node:fs/promises'
-import { Config, fault, faultFrom, FaultError, type Door, type Fault, type FolderImportReply, type ImportRequest, type ModelDetail, type ModelRow, type PruneReply, type TransferEvent } from '@hearth/protocol'
+import { Config, fault, faultFrom, FaultError, type AgentProfile, type Door, type Fault, type FolderImportReply, type ImportRequest, type ModelDetail, type ModelRow, type PruneReply, type TransferEvent } from '@hearth/protocol'
 import { budgetOf, type Budget } from '../hardware/budget.ts'
 import { readHardware } from '../hardware/snapshot.ts'
 import type { InstalledModel } from '../installed.ts'
@@ -11,6 +11,7 @@ import { findModels, type Found } from './folders.ts'
 import { readGguf } from './gguf.ts'
 import type { Hub } from './hub.ts'
 import { importModel } from './import.ts'
+import { keepProfile } from './keep-profile.ts'
 import { lockModel } from './lock.ts'
 import { prune } from './prune.ts'
 import { defaultPieceBytes } from './ranges.ts'
@@ -168,6 +169,11 @@ export class ModelStore {
         throw new FaultError(this.#faultOf(id, error))
       }
     })
+  }
+
+  /** Writes a profile as the one of this model: into the owner's entries, or into the record of an imported model. The answer names the file. */
+  async keepProfile(name: string, profile: AgentProfile): Promise<Ok<{ path: string }>> {
+    return await this.#answered(name, async () => ({ path: await keepProfile(this.#shelf, name, profile) }))
   }
 
   /** Removes a model's files, record and unfinished downloads. A file that was only linked stays where it came from. */

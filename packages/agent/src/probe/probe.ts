@@ -1,0 +1,141 @@
+// Owns the course of a probe: every case in both modes, schemas, stopping, repeating, the window; told as it goes. Writes nothing.
+import { fault, faultFrom, type Fault, type Model, type ProbeCase, type ProbeEvent, type ProbeMode, type ProbeResult } from '@hearth/protocol'
+import { ask, type Answered, jsonRequest, nativeRequest, parsed, saidAsJson, saidNatively } from './ask.ts'
+import { cases, type Case } from './cases.ts'
+import { recommend, repeats, shareOf } from './score.ts'
+import { needlePrompt, needleCode, windowShares, wordsFor } from './window.ts'
+
+export type ProbeOptions = { seconds: number }
+export type ProbeModel = (model: Model, options: ProbeOptions, signal: AbortSignal) => AsyncGenerator<ProbeEvent>
+
+type Heard = Extract<Answered, { ok: true }>
+
+/** Asks everything in turn; ends with exactly one `done` (`written` null) or `failed`. Never throws. */
+export async function* probeModel(model: Model, options: ProbeOptions, signal: AbortSignal): AsyncGenerator<ProbeEvent> {
+  try {
+    yield* probing(model, options, signal)
+  } catch (error) {
+    yield { type: 'failed', fault: error instanceof Broken ? error.fault : faultFrom(error) }
+  }
+}
+
+class Broken extends Error {
+  readonly fault: Fault
+
+  constructor(cause: Fault) {
+    super(cause.message)
+    this.fault = cause
+  }
+}
+
+/** What one question does not work for is an answer; the rest would fail all others too. */
+const ofTheQuestion: ReadonlySet<string> = new Set(['unsupported', 'bad_schema', 'context_overflow', 'bad_request'])
+
+async function* probing(model: Model, { seconds }: ProbeOptions, signal: AbortSignal): AsyncGenerator<ProbeEvent> {
+  const deadline = performance.now() + seconds * 1000
+  const heard: ProbeCase[] = []
+  let total = cases.length + cases.filter(({ nativeOnly }) => nativeOnly !== true).length + texts.length
+  let native = true
+
+  const put = async (name: string, mode: ProbeMode, counts: boolean, request: Parameters<typeof ask>[1], judge: (answer: Heard) => string | null): Promise<ProbeEvent> => {
+    if (performance.now() > deadline) {
+      const late: ProbeCase = { name, mode, problem: 'not asked: the time is used up', counts: false, ms: 0 }
+      heard.push(late)
+      return { type: 'case', done: heard.length, total, case: late }
+    }
+    const answer = await ask(model, request, signal)
+    if (signal.aborted) throw new Broken(fault('cancelled', { by: 'the one who asked' }))
+    if (!answer.ok && !ofTheQuestion.has(answer.fault.code)) throw new Broken(answer.fault)
+    if (!answer.ok && mode === 'native' && heard.length === 0 && answer.fault.code === 'unsupported') native = false
+    const one: ProbeCase = { name, mode, problem: answer.ok ? judge(answer) : answer.fault.message, counts, ms: answer.ms }
+    heard.push(one)
+    return { type: 'case', done: heard.length, total, case: one }
+  }
+
+  for (const one of cases) {
+    const event = await put(one.name, 'native', one.extra !== true, nativeRequest(one), (answer) => one.judge(saidNatively(answer)))
+    if (!native) {
+      heard.length = 0
+      total -= cases.length
+      break
+    }
+    yield event
+  }
+  for (const one of cases.filter(isForJson)) yield await put(one.name, 'json', one.extra !== true, jsonRequest(one), (answer) => one.judge(saidAsJson(answer)))
+  for (const { name, request, judge } of texts) yield await put(name, 'text', true, request, judge)
+
+  const window: ProbeResult['window'] = []
+  for await (const part of probeWindow(model, deadline, signal)) {
+    window.push(part)
+    yield { type: 'window', share: part.share, found: part.found, why: part.why }
+  }
+  const of = (mode: ProbeMode, kind?: string): ProbeCase[] => heard.filter((each) => each.mode === mode && (kind === undefined || each.name.startsWith(kind)))
+  const [nativeShare, json] = [native ? shareOf(of('native')) : null, shareOf(of('json'))]
+  const recommended = recommend(nativeShare, json)
+  const { profile } = model.info
+  yield {
+    type: 'done', written: null,
+    result: {
+      model: model.info.id, contextTokens: model.info.contextTokens, cases: heard, native: nativeShare, json, schema: shareOf(of('text', 'schema')),
+      stops: of('text', 'stop').every(({ problem }) => problem === null), repeats: of('text', 'repeats').some(({ problem }) => problem !== null),
+      window, profile, recommended, agrees: profile.toolMode === recommended.toolMode,
+    },
+  }
+}
+
+const isForJson = ({ nativeOnly }: Case): boolean => nativeOnly !== true
+const user = (text: string): { role: 'user'; text: string }[] => [{ role: 'user', text }]
+const object = (properties: Record<string, unknown>): Record<string, unknown> => ({ type: 'object', properties, required: Object.keys(properties), additionalProperties: false })
+
+const texts: readonly { name: string; request: Parameters<typeof ask>[1]; judge: (answer: Heard) => string | null }[] = [
+  {
+    name: 'schema: an object', request: { messages: user('Anna is 34 years old. Give name and age as JSON.'), responseFormat: { type: 'json_schema', schema: object({ name: { type: 'string', maxLength: 40 }, age: { type: 'integer', minimum: 0, maximum: 150 } }) } },
+    judge: ({ text }) => (parsed(text)?.['name'] === 'Anna' && parsed(text)?.['age'] === 34 ? null : `said ${text.slice(0, 80)}`),
+  },
+  {
+    name: 'schema: a list of objects', request: {
+      messages: user('Bread costs 3, milk costs 2. Give the items as JSON.'),
+      responseFormat: { type: 'json_schema', schema: object({ items: { type: 'array', minItems: 1, maxItems: 4, items: object({ name: { type: 'string', maxLength: 20 }, price: { type: 'integer', minimum: 0, maximum: 99 } }) } }) },
+    },
+    judge: ({ text }) => {
+      const items = parsed(text)?.['items']
+      return Array.isArray(items) && /bread/i.test(JSON.stringify(items)) && /milk/i.test(JSON.stringify(items)) ? null : `said ${text.slice(0, 80)}`
+    },
+  },
+  { name: 'stop: by itself', request: { messages: user('Reply with the single word yes.'), maxTokens: 64 }, judge: ({ stop }) => (stop === 'end' ? null : 'it did not end within 64 tokens') },
+  {
+    name: 'stop: at a sequence', request: { messages: user('Count from 1 to 9, with commas: 1, 2, 3'), maxTokens: 64, stop: ['5'] },
+    judge: ({ text, stop }) => (text.includes('5') ? 'it went on after the stop sequence' : stop === 'stop_sequence' || stop === 'end' ? null : 'it came to no stop sequence within 64 tokens'),
+  },
+  { name: 'repeats', request: { messages: user('Write a story of about 150 words about a keeper of a lighthouse.'), maxTokens: 256 }, judge: ({ text }) => (repeats(text) ? 'it says the same again and again' : null) },
+]
+
+/** A code at the beginning of ever longer prompts, as long as the time lasts. */
+async function* probeWindow(model: Model, deadline: number, signal: AbortSignal): AsyncGenerator<ProbeResult['window'][number]> {
+  const { contextTokens } = model.info
+  // Read first, small: tokens for a number of words, and the speed.
+  const words = Math.min(400, Math.floor(contextTokens / 8))
+  const first = await ask(model, { messages: needlePrompt(words), maxTokens: 24 }, signal)
+  let perWord = first.ok ? first.usage.promptTokens / words : 1.5
+  let msPerToken = first.ok ? first.prefillMs / Math.max(1, first.usage.promptTokens - first.usage.reusedTokens) : 0
+  for (const share of windowShares) {
+    const wanted = Math.floor(contextTokens * share) - 32
+    const leftMs = deadline - performance.now()
+    // Reading grows with depth; twice the measured price is a cautious guess.
+    const expectedMs = wanted * msPerToken * 2
+    if (!first.ok || expectedMs > leftMs) {
+      yield { share, promptTokens: null, found: null, why: first.ok ? `reading it would take about ${Math.ceil(expectedMs / 1000)} s, and ${Math.max(0, Math.floor(leftMs / 1000))} s are left` : first.fault.message }
+      continue
+    }
+    const answer = await ask(model, { messages: needlePrompt(wordsFor(wanted, perWord)), maxTokens: 24 }, signal)
+    if (signal.aborted) throw new Broken(fault('cancelled', { by: 'the one who asked' }))
+    if (!answer.ok) {
+      yield { share, promptTokens: null, found: answer.fault.code === 'context_overflow' ? false : null, why: answer.fault.message }
+      continue
+    }
+    perWord = answer.usage.promptTokens / wordsFor(wanted, perWord)
+    msPerToken = Math.max(msPerToken, answer.prefillMs / Math.max(1, answer.usage.promptTokens - answer.usage.reusedTokens))
+    const found = answer.text.includes(needleCode)
+    yield { share, promptTokens: answer.usage.promptTokens, found, why: found ? '' : `said ${JSON.stringify(answer.text.trim().slice(0, 60))}` }
+  }
+}

@@ -1,0 +1,96 @@
+// Owns `hearth models probe`: has the daemon ask a model what it can do, shows the answers as they come and the table at the end. Judges nothing itself.
+import { fault, FaultError } from '@hearth/protocol/fault'
+import type { ProbeCase, ProbeEvent, ProbeRequestInput, ProbeResult } from '@hearth/protocol'
+import { usageFault } from '../args.ts'
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { serve } from '../daemon.ts'
+import { count, fields, table, type Ink } from '../print.ts'
+import { jsonLine, oneLine } from '../text.ts'
+import { Meter } from '../transfer.ts'
+
+const idleExitSeconds = 60
+const disagrees = 10
+
+export const probe: Command = {
+  spec: {
+    name: 'models probe', operands: 'ID', arity: [1, 1],
+    about: 'Asks a model (or endpoint) a fixed set of questions: tool calls by its own template and as one JSON object a step, JSON of a schema, stopping, repeating, and a code at the beginning of prompts that fill 25, 50 and 90 % of its window. Recommends how the agent should call tools with it.',
+    flags: {
+      write: { type: 'boolean', help: 'put the recommendation into your own entries (models.d)' },
+      check: { type: 'boolean', help: 'exit 10 when the profile says otherwise' },
+      seconds: { type: 'string', value: 'N', help: 'time for all of it (default 600); what does not fit is left out' },
+    },
+    examples: [
+      ['hearth models probe smollm2-135m', 'the table of the starter'],
+      ['hearth models probe qwen3-8b --write', 'speak with it as it was measured to understand best'],
+    ],
+  },
+  async run(ctx, args) {
+    const seconds = args.text('seconds')
+    if (seconds !== null && !/^\d{2,5}$/.test(seconds)) throw usageFault(`--seconds takes a whole number from 10 to 86400, not '${seconds}'.`)
+    if (args.flag('write') && args.flag('check')) throw usageFault('--write and --check cannot both be meant.')
+    const id = args.operands[0] ?? ''
+    const json = args.flag('json')
+    const { result, written } = await follow(ctx, id, { write: args.flag('write'), ...(seconds === null ? {} : { seconds: Number(seconds) }) }, json)
+    if (!json) {
+      for (const line of page(result, written !== null, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
+      if (written !== null) ctx.out.line(`written to ${oneLine(written)}`)
+    }
+    return args.flag('check') && !result.agrees ? disagrees : 0
+  },
+}
+
+async function follow(ctx: Context, id: string, request: ProbeRequestInput, json: boolean): Promise<Extract<ProbeEvent, { type: 'done' }>> {
+  const { client } = await serve(ctx, idleExitSeconds)
+  const left = new AbortController()
+  const release = ctx.onInterrupt(() => left.abort())
+  const meter = new Meter(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
+  try {
+    for await (const event of client.stream<ProbeEvent>('POST', `/api/models/${encodeURIComponent(id)}/probe`, request, AbortSignal.any([left.signal, ctx.closed]))) {
+      if (json) ctx.out.line(jsonLine(event))
+      switch (event.type) {
+        case 'case':
+          if (!json) meter.part(event.done / event.total, `${event.done} of ${event.total}  ${event.case.mode}: ${oneLine(event.case.name)}`)
+          break
+        case 'window':
+          if (!json) meter.line(`window, ${Math.round(event.share * 100)} % full: ${foundText(event.found)}`)
+          break
+        case 'done': return event
+        case 'failed': throw new FaultError(event.fault)
+        default: event satisfies never
+      }
+    }
+  } finally {
+    ctx.err.write(meter.clear())
+    release()
+  }
+  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal; nothing was written' }))
+  throw new FaultError(fault('internal', { problem: 'the probe ended without a result' }))
+}
+
+const foundText = (found: boolean | null): string => (found === null ? 'not asked' : found ? 'the code was found' : 'the code was not found')
+
+/** The table of a probe, and what it recommends. */
+export function page(result: ProbeResult, changed: boolean, width: number, ink: Ink): string[] {
+  const names = [...new Set(result.cases.map(({ name }) => name))]
+  const cell = (each: ProbeCase | undefined): string | { text: string; ink: (text: string) => string } =>
+    each === undefined ? '' : each.problem === null ? { text: 'right', ink: ink.green } : { text: each.counts ? 'wrong' : '(wrong)', ink: ink.red }
+  const rows = names.map((name) => {
+    const of = result.cases.filter((each) => each.name === name)
+    const by = (mode: ProbeCase['mode']): ProbeCase | undefined => of.find((each) => each.mode === mode)
+    return [oneLine(name), cell(by('native')), cell(by('json') ?? by('text')), oneLine([...new Set(of.flatMap(({ problem }) => problem ?? []))].join('; '))]
+  })
+  const share = (value: { right: number; of: number } | null): string => (value === null ? 'its template has no tools' : `${value.right} of ${value.of} right`)
+  const window = result.window.map((each) => `${Math.round(each.share * 100)} %${each.promptTokens === null ? '' : ` (${count(each.promptTokens)} tokens)`}: ${foundText(each.found)}${each.why === '' ? '' : `, ${oneLine(each.why)}`}`)
+  return [
+    ...table([{ title: 'QUESTION' }, { title: 'NATIVE' }, { title: 'JSON' }, { title: 'WHAT WAS WRONG' }], rows, width, ink), '',
+    ...fields([
+      ['native calls', share(result.native)], ['json calls', share(result.json)], ['schemas', share(result.schema)],
+      ['stops', result.stops ? 'yes' : 'not always'], ['repeats itself', result.repeats ? 'yes' : 'no'],
+      ['window', `${count(result.contextTokens)} tokens`], ...window.map((line) => ['', line] as const),
+      ['recommended', `toolMode ${result.recommended.toolMode}: ${oneLine(result.recommended.why)}${result.recommended.weak ? '; neither way is reliable' : ''}`],
+      ['profile', result.agrees ? 'says so already' : changed ? `said ${result.profile.toolMode}` : `says ${result.profile.toolMode}; --write changes it`],
+    ], ink),
+  ]
+}
