@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobResult } from '@hearth/protocol'
 import { createSandbox } from '@hearth/sandbox'
+import { headOf, sourceOf } from '../../packages/daemon/src/workspace/source.ts'
 import { Workspaces, type Place } from '../../packages/daemon/src/workspace/workspaces.ts'
 
 type Limits = Partial<Config['workspace']>
@@ -589,6 +590,11 @@ describe('a hostile folder', () => {
     for (const prepare of [
       (folder: string) => writeFileSync(join(folder, '.git'), `gitdir: ${secret}/.git\n`),
       (folder: string) => symlinkSync(join(secret, '.git'), join(folder, '.git')),
+      // A worktree that leads back, as linked ones do, and says that its objects and refs are another repository's.
+      (folder: string) => {
+        bench.write(folder, { '.git': 'gitdir: own\n', 'own/gitdir': join(folder, '.git'), 'own/commondir': join(secret, '.git'), 'own/HEAD': 'ref: refs/heads/main\n' })
+        sh(folder, `cp ${secret}/.git/index own/index`)
+      },
       (folder: string) => { sh(folder, 'git init -q .'); rmSync(join(folder, '.git/objects'), { recursive: true }); symlinkSync(join(secret, '.git/objects'), join(folder, '.git/objects')) },
       (folder: string) => { sh(folder, 'git init -q .'); writeFileSync(join(folder, '.git/objects/info/alternates'), `${secret}/.git/objects\n`); sh(folder, `cp ${secret}/.git/index .git/index`) },
       (folder: string) => { sh(folder, 'git init -q .'); writeFileSync(join(folder, '.git/commondir'), `${secret}/.git\n`) },
@@ -603,6 +609,25 @@ describe('a hostile folder', () => {
       assert.equal(seen.ok && seen.stdout.text, '')
       assert.equal(statSync(join(secret, 'secret.txt')).size, 11)
     }
+  })
+
+  it('a list of refs that is a link is not read: it may have no end', async () => {
+    const folder = bench.repository({ 'a': 'one\n' })
+    const other = bench.repository({ 'b': 'two\n' })
+    sh(other, 'git pack-refs --all')
+    rmSync(join(folder, '.git/refs/heads/main'))
+    symlinkSync(join(other, '.git/packed-refs'), join(folder, '.git/packed-refs'))
+    const source = await sourceOf(folder)
+    assert.deepEqual(source.kind === 'git' && await headOf(source), { branch: 'refs/heads/main', commit: null })
+  })
+
+  it('a note beside the states that was cut off by a crash is no reason to fail', async () => {
+    const folder = bench.folder({ 'a': 'one\n' })
+    const job = bench.job(folder)
+    const place = await bench.open(job)
+    writeFileSync(join(bench.root, 'state/kept', `${job.id}.json`), '{"head":')
+    const again = await bench.anew().open(job, place.events, new AbortController().signal)
+    assert.ok(!('fault' in again) && again.port !== null)
   })
 
   it("a run of the daemon's own has no more rights than a tool's, and its folders stand beside the system's", async () => {

@@ -1,6 +1,6 @@
 // Owns the folder STATE/kept: the kept states of each job, a note beside them, and what becomes of them when they are old.
 import { existsSync } from 'node:fs'
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config, EventOf, Job, Sandbox } from '@hearth/protocol'
 import type { Log } from '../log.ts'
@@ -54,14 +54,23 @@ export class Keeper {
   }
 
   async memo(jobId: string): Promise<Memo> {
-    const text = await readFile(`${this.keptDir(jobId)}.json`, 'utf8').catch(() => '{}')
-    return { head: null, current: null, ...JSON.parse(text) as Partial<Memo> }
+    const none: Memo = { head: null, current: null }
+    try {
+      return { ...none, ...JSON.parse(await readFile(`${this.keptDir(jobId)}.json`, 'utf8')) as Partial<Memo> }
+    } catch {
+      return none
+    }
   }
 
   async remember(jobId: string, memo: Memo): Promise<void> {
-    await writeFile(`${this.keptDir(jobId)}.json`, JSON.stringify(memo), { mode: 0o600 }).catch((error: unknown) => {
+    const path = `${this.keptDir(jobId)}.json`
+    try {
+      // Whole or not at all: a crash in between leaves the old one.
+      await writeFile(`${path}.new`, JSON.stringify(memo), { mode: 0o600 })
+      await rename(`${path}.new`, path)
+    } catch (error) {
       this.options.log('warn', 'a note beside the kept states could not be written', { job: jobId, problem: String(error) })
-    })
+    }
   }
 
   async forget(jobId: string): Promise<void> {

@@ -29,6 +29,8 @@ export type Repository = {
 export type Plain = { kind: 'plain'; why: string; ignore: string[] }
 
 const textBytes = 2 ** 20
+/** A list of a million refs. */
+const packedBytes = 2 ** 27
 
 export async function sourceOf(folder: string): Promise<Repository | Plain> {
   const dotGit = join(folder, '.git')
@@ -68,7 +70,10 @@ export async function sourceOf(folder: string): Promise<Repository | Plain> {
   }
 }
 
-/** A linked worktree's folder names this worktree; a file that somebody wrote to point at another repository has no such answer there. */
+/**
+ * A linked worktree's folder names this worktree; a file that somebody wrote to point at another repository has no such answer there. And it lies in that
+ * repository: one made up beside this folder could name anybody's as its own.
+ */
 async function worktreeOf(folder: string, dotGit: string): Promise<{ gitDir: string; commonDir: string } | null> {
   const named = /^gitdir: ([^\0\n]+)\n?$/.exec(await text(dotGit) ?? '')?.[1]
   if (named === undefined) return null
@@ -77,7 +82,9 @@ async function worktreeOf(folder: string, dotGit: string): Promise<{ gitDir: str
     const back = (await text(join(gitDir, 'gitdir')) ?? '').trim()
     if (back === '' || await realpath(resolve(gitDir, back)) !== join(await realpath(folder), '.git')) return null
     const common = (await text(join(gitDir, 'commondir')) ?? '').trim()
-    return common === '' ? null : { gitDir, commonDir: await realpath(resolve(gitDir, common)) }
+    if (common === '') return null
+    const commonDir = await realpath(resolve(gitDir, common))
+    return dirname(gitDir) === join(commonDir, 'worktrees') ? { gitDir, commonDir } : null
   } catch {
     return null
   }
@@ -103,7 +110,7 @@ export async function headOf(repository: Repository): Promise<{ branch: string |
   if (ref === undefined || ref.split('/').some((part) => part === '..' || part === '')) return { branch: null, commit: null }
   const loose = (await text(join(repository.commonDir, ref)) ?? '').trim()
   if (isOid(loose)) return { branch: ref, commit: loose }
-  const packed = await readFile(join(repository.commonDir, 'packed-refs'), 'latin1').catch(() => '')
+  const packed = await text(join(repository.commonDir, 'packed-refs'), packedBytes, 'latin1') ?? ''
   const line = packed.split('\n').find((one) => one.endsWith(` ${Buffer.from(ref).toString('latin1')}`))
   const oid = line?.split(' ')[0] ?? ''
   return { branch: ref, commit: isOid(oid) ? oid : null }
@@ -114,7 +121,7 @@ function isOid(text: string): boolean {
 }
 
 /** A small regular file's text; null for anything else. */
-async function text(path: string): Promise<string | null> {
+async function text(path: string, longest = textBytes, encoding: 'utf8' | 'latin1' = 'utf8'): Promise<string | null> {
   const info = await lstat(path).catch(() => null)
-  return info === null || !info.isFile() || info.size > textBytes ? null : readFile(path, 'utf8').catch(() => null)
+  return info === null || !info.isFile() || info.size > longest ? null : readFile(path, encoding).catch(() => null)
 }
