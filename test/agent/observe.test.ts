@@ -111,6 +111,10 @@ it('text that speaks to the agent is called data', () => {
 })
 
 describe('binary output', () => {
+  it('also when millions of its characters look like notes', () => {
+    const text = `${'\u0001\u0002'.repeat(32_768)}${'\n(a)'.repeat(500_000)}\nx`
+    assert.equal(observe(text, observationBytes, null), '[binary output, unknown kind]')
+  })
   it('is named, not shown, and its notes stay', () => {
     const png = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(500, 0xfe)])
     assert.equal(observed(`${png.toString('utf8')}\n(exit 2)`, { limit: 1000, handle: 'c3', firstBytes: png.subarray(0, 64) }), '[binary output, PNG image; all of it is kept as output:c3]\n(exit 2)')

@@ -42,9 +42,12 @@ export function observed(text: string, { limit, handle, firstBytes, whole, chose
   return cut(clean, limit, handle, whole) + reminder(clean)
 }
 
+// More than all notes have; a whole output of lines in parentheses would be looked at once for each of them.
+const notesCharacters = 2000
+
 function described(text: string, firstBytes: Uint8Array | undefined, handle: string | null): string {
   // The notes of the harness are the last lines; they are no part of the data.
-  const notes = text.match(/(?:\n\([^\n()]{1,200}\))+$/)?.[0] ?? ''
+  const notes = text.slice(-notesCharacters).match(/(?:\n\([^\n()]{1,200}\))+$/)?.[0] ?? ''
   const kind = firstBytes === undefined ? null : kindOf(firstBytes)
   const kept = handle === null ? '' : `; all of it is kept as output:${handle}`
   return `[binary output, ${kind ?? 'unknown kind'}${kept}]${notes}`

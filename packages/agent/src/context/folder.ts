@@ -54,6 +54,18 @@ function foundIn(line: string): Found[] {
   return [{ kind, path: Buffer.from(path, 'base64').toString('utf8'), text: bytes.toString('utf8'), bytes }]
 }
 
+/** Linear, and what stood on both sides of a comment makes no other one: it is not looked at again. */
+function withoutComments(text: string): string {
+  const parts: string[] = []
+  for (let at = 0; ;) {
+    const from = text.indexOf('<!--', at)
+    const to = from === -1 ? -1 : text.indexOf('-->', from + 4)
+    if (to === -1) return parts.join('') + text.slice(at)
+    parts.push(text.slice(at, from))
+    at = to + 3
+  }
+}
+
 /** The same text under two names (a link, a copy) is told once. */
 function instructionsOf(found: readonly Found[], room: number): FolderFinds['instructions'] {
   const seen = new Set<string>()
@@ -61,7 +73,7 @@ function instructionsOf(found: readonly Found[], room: number): FolderFinds['ins
   let left = room
   for (const { path, bytes, text } of found) {
     const sha256 = createHash('sha256').update(bytes).digest('hex')
-    const plain = harmless(text).replace(/<!--[\s\S]*?-->/g, '').trim()
+    const plain = withoutComments(harmless(text)).trim()
     if (seen.has(sha256) || plain === '' || text.includes('\0')) continue
     seen.add(sha256)
     const cut = cutText(plain, left)
