@@ -128,7 +128,7 @@ export class Talk {
   }
 
   async #turn(terminal: Terminal | null): Promise<void> {
-    const { out, err } = this.#ctx
+    const { out } = this.#ctx
     const { json, quiet } = this.#options
     if (json || terminal === null) {
       for await (const event of this.#session.turn()) if (event.type !== 'lost') this.#plain(event, json, quiet)
@@ -165,7 +165,6 @@ export class Talk {
       view.close()
     }
     if (this.#session.waits?.type === 'words') out.line()
-    void err
   }
 
   /** Into a pipe: the words to stdout, all else to stderr. */

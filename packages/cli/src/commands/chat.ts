@@ -13,7 +13,7 @@ import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
 import { findJob } from '../jobs.ts'
 import { lookOf } from '../live.ts'
-import { oneLine, visible } from '../text.ts'
+import { cut, oneLine, visible } from '../text.ts'
 import { idleExitSeconds, seeToModel } from './run.ts'
 
 /** Chats are looked for among so many of the newest jobs. */
@@ -109,7 +109,8 @@ function greet(ctx: Context, job: Job | null, model: string | null, cwd: string,
   const { out } = ctx
   const { ink } = out
   const named = job?.model ?? model
-  out.line(`${ink.bold('hearth chat')}  ${ink.dim([...(job === null ? [] : [visible(job.id)]), ...(named === null ? [] : [oneLine(named)]), oneLine(job?.request.cwd ?? cwd)].join(' · '))}`)
+  const where = [...(job === null ? [] : [visible(job.id)]), ...(named === null ? [] : [oneLine(named)]), oneLine(job?.request.cwd ?? cwd)].join(' · ')
+  out.line(`${ink.bold('hearth chat')}  ${ink.dim(cut(where, out.width - 13))}`)
   out.line(ink.dim('/help lists the commands, Ctrl-D leaves'))
   const turns = past.flatMap((event, index) => (event.type === 'said' ? [index] : []))
   for (const event of past.slice(turns.at(-2) ?? 0)) for (const line of event.type === 'accepted' ? [`${ink.bold('> ')}${visible(event.request.prompt)}`] : chatLines(event, lookOf(out, false))) out.line(line)
