@@ -248,6 +248,8 @@ table('types and keys', [
   ['true as text', call('read', { path: 'a', all: 'true' }), one('read', { path: 'a', all: true })],
   ['False as text', call('read', { path: 'a', all: 'False' }), one('read', { path: 'a', all: false })],
   ['a number where text is wanted', call('write', { path: 'a', content: 42 }), one('write', { path: 'a', content: '42' })],
+  ['a number with a fraction where text is wanted: 3.10 would become 3.1', '<tool_call>{"name": "write", "arguments": {"path": "a", "content": 3.10}}</tool_call>', refused],
+  ['a number too large to be kept where text is wanted', '<tool_call>{"name": "write", "arguments": {"path": "a", "content": 12345678901234567890}}</tool_call>', refused],
   ['one value where a list is wanted', call('plan', { items: 'look' }), one('plan', { items: ['look'] })],
   ['one object where a list is wanted', call('rework', { path: 'a', edits: { old: '1', new: '2' } }), one('rework', { path: 'a', edits: [{ old: '1', new: '2' }] })],
   ['a list as text', call('rework', { path: 'a', edits: '[{"old": "1", "new": "2"}]' }), one('rework', { path: 'a', edits: [{ old: '1', new: '2' }] })],

@@ -153,7 +153,8 @@ function fitValue(value: unknown, schema: Schema | null, where: string, text: bo
     case 'boolean':
       return typeof value === 'string' && /^\s*(?:true|false)\s*$/i.test(value) ? noted(value.trim().toLowerCase() === 'true') : value
     case 'string':
-      return typeof value === 'number' && Number.isFinite(value) ? noted(String(value)) : value
+      // 3.10 and 12345678901234567890 are other numbers by the time they are read: what was written is not known any more.
+      return Number.isSafeInteger(value) ? noted(String(value)) : value
     case 'array': {
       const items = isObject(schema['items']) ? schema['items'] : null
       const list = Array.isArray(value) ? value : typeof value === 'string' && (text || items?.['type'] !== 'string') ? parsed(value, Array.isArray) : null
