@@ -50,6 +50,15 @@ describe('a history', () => {
     }
   })
 
+  it('that was just shortened is not shortened again by a job that was cut off there', () => {
+    const made = talk(32, 800)
+    const event = asked(made)
+    assert.ok(event !== null)
+    // What was kept is long, so that the figures of the turns before, which belong to the whole history, would call for more.
+    const messages: Message[] = [...made.messages.slice(0, 2), { role: 'user', text: event.text }, ...made.messages.slice(-24)]
+    assert.equal(asked({ ...made, messages, events: [...made.events, event] }), null)
+  })
+
   it('that one result fills gives that result up, and says what it was', () => {
     const made = asked(talk(1, 40_000))
     assert.equal(made?.keptMessages, 0)

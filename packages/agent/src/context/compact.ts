@@ -34,7 +34,8 @@ const surplus = 1.5
 
 /** The event that shortens the history before the next turn, or null. */
 export function compaction(input: CompactInput): EventOf<'rewritten'> | null {
-  const last = input.events.findLast((event) => event.type === 'turn')
+  // After a rewriting nothing was sent yet: no figure of a turn says how long the new history is, and a job that was cut off there builds the same prompt.
+  const last = input.events.findLast((event) => event.type === 'turn' || event.type === 'rewritten')
   if (last?.type !== 'turn') return null
   const scale = bytesPerToken(input, last)
   const now = estimateTokens(input.messages, scale)
