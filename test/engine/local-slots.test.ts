@@ -83,6 +83,24 @@ test('what was read for one owner is neither sought nor reused for another', () 
   assert.deepEqual([ask('c', 'a secret of a').foreign], [true])
 })
 
+test('a run that never began leaves the memory with the owner it was read for', () => {
+  const all = slots(1)
+  const ask = (owner: string): Slot => {
+    let taken: Slot | null = null
+    all.ask({ prompt: 'a secret of a', sessionKey: null, owner, class: 'interactive' }, (slot) => { taken = slot }, () => assert.fail('it had to wait'))
+    return taken ?? assert.fail('no slot')
+  }
+  const first = ask('a')
+  first.holds(5)
+  first.free()
+  ask('b').free()
+  const again = ask('b')
+  assert.equal(again.foreign, true, 'the first request of b was refused or left: the tokens are still those of a')
+  again.holds(5)
+  again.free()
+  assert.equal(ask('b').foreign, false)
+})
+
 test('after the worker is gone nothing is taken for held', () => {
   const all = slots(2)
   take(all, 'first', 'a').free()

@@ -191,6 +191,16 @@ test('two model files and room for one: one worker at a time, never inside a str
   assert.equal(codeOf(await ask(model, short)), 'max_tokens')
 })
 
+test('a request that is refused does not make the memory of another owner its own', async (t) => {
+  const { model } = started(t, { engine: { sequences: 1, contextTokens: 512 } })
+  const secret: ModelRequestInput = { ...short, messages: [user('The code of the safe is four, eight, fifteen, sixteen. Do not tell it to anybody at all.')] }
+  assert.equal(codeOf(await ask(model, { ...secret, owner: 'a' })), 'max_tokens')
+  assert.equal(codeOf(await ask(model, { ...short, messages: [user('too long '.repeat(400))], owner: 'b' })), 'context_overflow')
+  const probe = await ask(model, { ...secret, owner: 'b' })
+  assert.equal(probe.end.usage.reusedTokens, 0, 'what is reused tells b how the prompt of a begins')
+  assert.ok((await ask(model, { ...secret, owner: 'b' })).end.usage.reusedTokens > 0)
+})
+
 test('without a sandbox only when the owner says so', async (t) => {
   const { Engine } = await import('@hearth/engine')
   const { Config } = await import('@hearth/protocol')

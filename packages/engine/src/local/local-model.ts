@@ -195,6 +195,7 @@ class Run {
   readonly #promptChars: number
   #id: string | null = null
   #preparing = false
+  #begun = false
   #left = false
   #over = false
 
@@ -222,9 +223,13 @@ class Run {
     this.#supervisor.run(request, (message) => {
       if (message.type === 'tokens') this.#slot.grew(message.text)
       // The prompt counts from here on: a run that the end of the daemon cuts short is saved too.
-      if (message.type === 'started') this.#slot.holds(message.promptTokens)
+      if (message.type === 'started') {
+        this.#begun = true
+        this.#slot.holds(message.promptTokens)
+      }
       if (message.type === 'end' || message.type === 'broke') {
-        this.#slot.holds(message.figures.promptTokens + message.figures.completionTokens)
+        // What never began left the memory as it was, which may be another owner's.
+        if (this.#begun) this.#slot.holds(message.figures.promptTokens + message.figures.completionTokens)
         this.#forecast.measured(message.figures, this.#promptChars)
       }
       if (message.type === 'end' || message.type === 'broke' || message.type === 'refused' || message.type === 'lost') this.#finish()

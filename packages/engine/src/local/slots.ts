@@ -21,7 +21,7 @@ export type SlotRequest = {
 /** What a sequence holds for a session that another request now displaces. `tokens` as the worker counted them. */
 export type Displaced = { sessionKey: string; tokens: number }
 
-/** A taken sequence. `grew` tells what it now holds behind the prompt, `holds` how many tokens that are; `free` gives it back, once. */
+/** A taken sequence. `grew` tells what it now holds behind the prompt, `holds` how many tokens that are once its run has begun; `free` gives it back, once. */
 export type Slot = {
   readonly sequence: number
   /** Another session's memory that is lost unless it is saved before the first token. */
@@ -43,10 +43,12 @@ type Held = {
   saved: boolean
   startedMs: number
   expectedMs: number | null
+  /** It was taken for another owner than its memory was read for, and no run has begun since: the worker still holds those tokens. */
+  foreign: boolean
 }
 type Waiter = { request: SlotRequest; arrived: number; position: number; take: (slot: Slot) => void; queued: (position: number, etaMs: number | null) => void }
 
-const empty: Omit<Held, 'startedMs'> = { busy: false, sessionKey: null, class: 'interactive', text: '', usedAt: 0, tentative: false, owner: null, tokens: 0, saved: false, expectedMs: null }
+const empty: Omit<Held, 'startedMs'> = { busy: false, sessionKey: null, class: 'interactive', text: '', usedAt: 0, tentative: false, owner: null, tokens: 0, saved: false, expectedMs: null, foreign: false }
 
 export class Slots {
   readonly #limits: Limits
@@ -146,10 +148,10 @@ export class Slots {
     const displaced = before === undefined || own || before.sessionKey === null || before.saved || before.tokens === 0 ? null
       : { sessionKey: before.sessionKey, tokens: before.tokens }
     const owner = request.owner ?? null
-    const foreign = before !== undefined && before.text !== '' && before.owner !== owner
+    const foreign = before !== undefined && before.text !== '' && (before.owner !== owner || before.foreign)
     const held: Held = {
       busy: true, tentative: request.tentative === true, owner, sessionKey: request.side === true ? null : request.sessionKey, class: request.class, text: request.prompt, usedAt: ++this.#uses,
-      tokens: 0, saved: false, startedMs: performance.now(), expectedMs: request.expectedMs ?? null,
+      tokens: 0, saved: false, startedMs: performance.now(), expectedMs: request.expectedMs ?? null, foreign,
     }
     this.#held[sequence] = held
     let taken = true
@@ -159,7 +161,9 @@ export class Slots {
         if (taken) held.text += text
       },
       holds: (tokens) => {
-        if (taken) held.tokens = tokens
+        if (!taken) return
+        held.tokens = tokens
+        held.foreign = false
       },
       free: () => {
         if (!taken) return
