@@ -164,6 +164,19 @@ export const table: readonly { name: string; try(place: Place): Promise<void> }[
     const made = await run(sh('git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one && git log --format=%s'))
     assert.equal(made.stdout.text, 'one\n', made.stderr.text)
   } },
+  { name: 'cannot lend a run beside it a .git that leads out of the folder', async try({ run, workspace, root }) {
+    const outside = join(root, 'outside')
+    mkdirSync(outside)
+    for (const name of ['config', 'commondir']) writeFileSync(join(outside, name), "the owner's")
+    // Begun while there was no .git, so nothing keeps it from exchanging the one that the next run is guarded in.
+    const beside = run(sh(`until [ -e swap ]; do sleep 0.02; done; mv .git old; ln -s ${outside} .git; touch swapped`))
+    await run(sh('mkdir .git'))
+    await run(sh('echo made > .git/config; touch swap; until [ -e swapped ]; do sleep 0.02; done'))
+    await beside
+    assert.ok(lstatSync(join(workspace, '.git')).isSymbolicLink())
+    assert.deepEqual(readdirSync(outside), ['commondir', 'config'])
+    assert.deepEqual(readdirSync(join(workspace, 'old')), ['hooks'])
+  } },
   { name: 'refuses a .git that cannot be guarded', async try({ sandbox, workspace }) {
     mkdirSync(join(workspace, 'elsewhere'))
     symlinkSync('elsewhere', join(workspace, '.git'))

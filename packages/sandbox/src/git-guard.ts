@@ -1,5 +1,5 @@
 // Owns which parts of a workspace's .git stay read-only inside: those that make git run programs. Touches nothing else of the workspace.
-import { lstatSync, mkdirSync, rmSync } from 'node:fs'
+import { closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fault, type Fault } from '@hearth/protocol'
 
@@ -11,38 +11,52 @@ const redirecting = ['config', 'config.worktree', 'commondir'] as const
 
 export type GitGuard = {
   args: string[]
-  /** Undoes what mounts cannot prevent. Call it when the run's processes are gone. Returns the names it removed. */
+  /** Undoes what mounts cannot prevent. Call it once, when the run's processes are gone. Returns the names it removed. */
   after(): string[]
 }
 
-const nothing: GitGuard = { args: [], after: () => [] }
+export const unguarded: GitGuard = { args: [], after: () => [] }
 
 /** The binds for one run. A `.git` that is bound onto itself is a mount point, and a mount point cannot be renamed away. */
 export function guardGit(workspace: string): GitGuard | { fault: Fault } {
   const git = join(workspace, '.git')
   const found = lstatSync(git, { throwIfNoEntry: false })
-  if (found === undefined) return nothing
+  if (found === undefined) return unguarded
   if (found.isSymbolicLink()) return refused(workspace, '.git')
   if (!found.isDirectory()) return { args: ['--ro-bind', git, '/work/.git'], after: () => [] }
+  // What is made and removed here is reached by descriptor: a program that runs beside this one may put a link to anywhere in the folder's place.
+  const folder = openSync(git, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  const inside = (name: string): string => `/proc/self/fd/${folder}/${name}`
   const args = ['--bind', git, '/work/.git']
   const missing: string[] = []
-  for (const name of guarded) {
-    const path = join(git, name)
-    const entry = lstatSync(path, { throwIfNoEntry: false })
-    if (entry?.isSymbolicLink() === true) return refused(workspace, `.git/${name}`)
-    if (entry === undefined && name === 'hooks') {
-      // Left behind on purpose, empty as git init makes it: removing it would take the mount away from a run beside this one.
-      mkdirSync(path)
-    } else if (entry === undefined) {
-      if (redirecting.some((other) => other === name)) missing.push(name)
-      continue
+  try {
+    for (const name of guarded) {
+      const entry = lstatSync(inside(name), { throwIfNoEntry: false })
+      if (entry?.isSymbolicLink() === true) {
+        closeSync(folder)
+        return refused(workspace, `.git/${name}`)
+      }
+      if (entry === undefined && name === 'hooks') {
+        // Left behind on purpose, empty as git init makes it: removing it would take the mount away from a run beside this one.
+        mkdirSync(inside(name))
+      } else if (entry === undefined) {
+        if (redirecting.some((other) => other === name)) missing.push(name)
+        continue
+      }
+      args.push('--ro-bind', join(git, name), `/work/.git/${name}`)
     }
-    args.push('--ro-bind', path, `/work/.git/${name}`)
+  } catch (error) {
+    closeSync(folder)
+    throw error
   }
   const after = (): string[] => {
-    const removed = missing.filter((name) => lstatSync(join(git, name), { throwIfNoEntry: false }) !== undefined)
-    for (const name of removed) rmSync(join(git, name), { recursive: true, force: true })
-    return removed.map((name) => `.git/${name}`)
+    try {
+      const removed = missing.filter((name) => lstatSync(inside(name), { throwIfNoEntry: false }) !== undefined)
+      for (const name of removed) rmSync(inside(name), { recursive: true, force: true })
+      return removed.map((name) => `.git/${name}`)
+    } finally {
+      closeSync(folder)
+    }
   }
   return { args, after }
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { fault, faultFrom, type Config, type Fault, type RunResult, type RunSpec, type Sandbox, type SandboxReport } from '@hearth/protocol'
 import { findBwrap, sandboxArgs } from './bubblewrap.ts'
 import { watchDeviceNodes } from './device-nodes.ts'
-import { guardGit } from './git-guard.ts'
+import { guardGit, unguarded } from './git-guard.ts'
 import { makeIdentity, type Identity } from './identity.ts'
 import { launchCommand } from './launch.ts'
 import type { Limiter } from './limiter.ts'
@@ -125,10 +125,12 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   const { workspace, chdir } = place
   const bad = badArguments(spec)
   if (bad !== null) return { ok: false, fault: bad }
-  const guard = spec.readOnly === true ? { args: [], after: () => [] } : guardGit(workspace)
-  if ('fault' in guard) return { ok: false, fault: guard.fault }
   const group = ready.limiter.open(spec.limits)
+  let guard = unguarded
   try {
+    const made = spec.readOnly === true ? unguarded : guardGit(workspace)
+    if ('fault' in made) return { ok: false, fault: made.fault }
+    guard = made
     const args = sandboxArgs({
       workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, mounts: spec.mounts ?? [], hidden: [ready.stateDir],
       readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: spec.env ?? {},
