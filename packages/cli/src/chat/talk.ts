@@ -31,6 +31,8 @@ export class Talk {
   readonly #options: TalkOptions
   #session: Session
   readonly #sent = new Set<string>()
+  /** Calls that were asked about here. */
+  readonly #answered = new Set<string>()
   #left = false
   #failed = false
 
@@ -122,7 +124,10 @@ export class Talk {
       const answer = asked.type === 'line' ? answerOf(asked.text) : { approved: false, note: '' }
       if (answer === null) continue
       if (asked.type === 'end') this.#left = true
-      else await this.#session.approve(waits.callId, answer)
+      else {
+        this.#answered.add(waits.callId)
+        await this.#session.approve(waits.callId, answer)
+      }
       return
     }
   }
@@ -176,8 +181,10 @@ export class Talk {
     if (!quiet && !this.#echoed(event)) for (const line of besideLines(event, lookOf(err, false))) err.line(line)
   }
 
-  /** Words that stand on the screen already, because they were typed there. */
+  /** What stands on the screen already: words and answers that were typed there, and the call that was asked about. */
   #echoed(event: JobEvent): boolean {
+    if (event.type === 'approval_given') return this.#answered.has(event.callId)
+    if (event.type === 'tool_planned') return this.#answered.has(event.call.id)
     return event.type === 'said' && this.#sent.delete(event.text)
   }
 
