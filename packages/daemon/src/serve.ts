@@ -18,6 +18,7 @@ import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
 import { Runner } from './queue/runner.ts'
 import { claim, databasePath, makeFolders } from './state-dir.ts'
 import { Store } from './store/store.ts'
+import { FolderServerStore } from './mcp/folder-servers.ts'
 import { Workspaces } from './workspace/workspaces.ts'
 
 export type ServeOptions = {
@@ -56,7 +57,8 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const feed = new Feed(store.read)
     const guarded = guardedPlaces(paths, root)
     const workspaces = new Workspaces({ config, stateDir: paths.state, sandbox: () => parts.sandbox(), log })
-    const runner = new Runner({ workspaces, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
+    const folderServers = new FolderServerStore(paths.state)
+    const runner = new Runner({ workspaces, folderServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
     const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
@@ -77,7 +79,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     }
     const api: Api = {
       keys, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
-      store, runner, intake, feed, parts, workspaces, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
+      store, runner, intake, feed, parts, workspaces, folderServers, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }

@@ -26,8 +26,10 @@ export type AgentInput = {
   outputDir: string
   /** The owner's skill folders, outside of every workspace. */
   skillFolders?: readonly string[]
-  /** The owner's MCP servers. */
+  /** The owner's MCP servers, and those of the folder that were approved. */
   mcpServers?: Readonly<Record<string, McpServer>>
+  /** Servers that the folder names and that are not started, with why; people are told. */
+  mcpProblems?: readonly { name: string; problem: string }[]
 }
 
 export type AgentPorts = {

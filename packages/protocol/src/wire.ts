@@ -185,6 +185,16 @@ export const ImportRequest = z.strictObject({
 })
 export type ImportRequest = z.input<typeof ImportRequest>
 
+/** The MCP servers that a folder's own .mcp.json names. They start only when its very bytes were approved. */
+export const FolderServers = z.strictObject({
+  path: z.string().describe('of the file'),
+  sha256: z.string().describe('of the file as it is now'),
+  approvedBy: z.string().nullable().describe('principal; null = these bytes are not approved'),
+  servers: z.array(z.strictObject({ name: z.string(), command: z.array(z.string()), env: z.array(z.string()).describe('names of the variables it sets') })),
+  problems: z.array(z.strictObject({ name: z.string(), problem: z.string() })).describe('entries that are not used, and why'),
+})
+export type FolderServers = z.infer<typeof FolderServers>
+
 export const UsageReply = z.strictObject({
   since: z.int().nullable(),
   totals: z.strictObject({

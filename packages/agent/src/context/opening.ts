@@ -15,7 +15,7 @@ export async function openingOf(input: AgentInput, ports: AgentPorts, servers: M
   // The owner's come first: a folder cannot put another skill under a name of theirs.
   const skills = mayUse(profile, 'skill') ? [...await ownerSkills(input.skillFolders ?? []), ...found.skills] : []
   const named = skills.filter((skill, index) => skills.findIndex(({ name }) => name === skill.name) === index)
-  return { opened: { type: 'opened', ...found, skills: named, servers: servers.size > 0 && mayUse(profile, 'mcp') ? await servers.list() : [] }, fresh: true }
+  return { opened: { type: 'opened', ...found, skills: named, servers: [...servers.size > 0 && mayUse(profile, 'mcp') ? await servers.list() : [], ...(input.mcpProblems ?? []).map((one) => ({ ...one, tools: [] }))] }, fresh: true }
 }
 
 function mayUse(profile: AgentProfile, tool: string): boolean {

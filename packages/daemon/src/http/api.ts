@@ -3,6 +3,7 @@ import type { Config, DoctorReport, Paths, Principal, scopes, SandboxReport } fr
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import type { Keys } from '../auth/keys.ts'
+import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
 import type { Feed } from '../queue/feed.ts'
 import type { Intake } from '../queue/intake.ts'
@@ -23,6 +24,7 @@ export type Api = {
   feed: Feed
   parts: Parts
   workspaces: Workspaces
+  folderServers: FolderServerStore
   transfers: Transfers
   keys: Keys
   chats: Chats

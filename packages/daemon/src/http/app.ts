@@ -11,6 +11,7 @@ import { engineRoutes } from './engine.ts'
 import { jobRoutes } from './jobs.ts'
 import { keptRoutes } from './kept.ts'
 import { keyRoutes } from './keys.ts'
+import { mcpRoutes } from './mcp.ts'
 import { loadedRoutes } from './loaded.ts'
 import { modelRoutes } from './models.ts'
 import { openAiRoutes } from './openai/routes.ts'
@@ -18,7 +19,7 @@ import { probeRoutes } from './probe.ts'
 import { profileRoutes } from './profile.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

@@ -8,6 +8,7 @@ import {
 } from '@hearth/protocol'
 import type { Log } from '../log.ts'
 import { metered } from '../meter/meter.ts'
+import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
 import type { NewJob } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
@@ -22,6 +23,7 @@ export type RunnerOptions = {
   /** The real path of a folder that a job may work in. Throws FaultError `bad_cwd`. */
   usable(path: string): Promise<string>
   workspaces: Workspaces
+  folderServers: FolderServerStore
   now?: () => number
 }
 
@@ -249,6 +251,7 @@ export class Runner {
     const worker = parts.workers().find((status) => status.model === job.model)
     if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: 'it was not in memory' })
 
+    const fromFolder = await this.#o.folderServers.of(job.request.cwd)
     const place = await this.#o.workspaces.open(job, past, abort.signal)
     if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
     if ('fault' in place) return faultEnd(place.fault)
@@ -266,7 +269,7 @@ export class Runner {
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
-        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders, mcpServers: config.agent.mcpServers,
+        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems,
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,

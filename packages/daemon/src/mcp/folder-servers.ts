@@ -1,0 +1,134 @@
+// Owns which MCP servers a folder's own .mcp.json may start: those of the very bytes that its owner approved, and no other. Starts none itself.
+import { createHash, randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { open, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fault, FaultError, McpServer, type FolderServers } from '@hearth/protocol'
+import { z } from 'zod'
+
+const fileName = '.mcp.json'
+const fileBytes = 64 * 1024
+
+const Approval = z.strictObject({ folder: z.string(), sha256: z.string(), by: z.string(), at: z.int() })
+const Approvals = z.strictObject({ version: z.literal(1), approvals: z.array(Approval) })
+type Approval = z.infer<typeof Approval>
+
+// The ecosystem's shape. A server with an address instead of a program is listed with why it is not used.
+const Entry = z.object({ command: z.string().min(1), args: z.array(z.string()).default([]), env: z.record(z.string(), z.string()).default({}) })
+const Listed = z.object({ mcpServers: z.record(z.string(), z.unknown()) })
+
+export type FromFolder = { servers: Record<string, McpServer>; problems: { name: string; problem: string }[] }
+
+export class FolderServerStore {
+  readonly #path: string
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(stateDir: string) {
+    this.#path = join(stateDir, 'mcp-approvals.json')
+  }
+
+  /** What the folder's file says and whether that is approved; null = it has none. Throws FaultError for a file that cannot be one. */
+  async look(folder: string): Promise<FolderServers | null> {
+    const bytes = await contentOf(folder)
+    if (bytes === null) return null
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    const { servers, problems } = parsed(bytes)
+    const approval = (await this.#read()).find((one) => one.folder === folder && one.sha256 === sha256)
+    return {
+      path: join(folder, fileName), sha256, approvedBy: approval?.by ?? null,
+      servers: Object.entries(servers).map(([name, { command, env }]) => ({ name, command, env: Object.keys(env) })), problems,
+    }
+  }
+
+  /** Approves these very bytes for this folder. Throws `conflict` when the file is another one by now. */
+  async approve(folder: string, sha256: string, by: string, at: number): Promise<FolderServers> {
+    const seen = await this.look(folder)
+    if (seen === null || seen.sha256 !== sha256) throw new FaultError(fault('conflict', { problem: `${join(folder, fileName)} is not the file that was shown.` }))
+    await this.#change((all) => [...all.filter((one) => one.folder !== folder), { folder, sha256, by, at }])
+    return { ...seen, approvedBy: by }
+  }
+
+  /** Nothing of this folder is approved any more; jobs that run keep what they have. */
+  revoke(folder: string): Promise<void> {
+    return this.#change((all) => all.filter((one) => one.folder !== folder))
+  }
+
+  /** What a job in this folder gets. The bytes that are hashed are the bytes that are used. */
+  async of(folder: string): Promise<FromFolder> {
+    let bytes: Buffer | null
+    try {
+      bytes = await contentOf(folder)
+    } catch (error) {
+      return { servers: {}, problems: [{ name: fileName, problem: error instanceof Error ? error.message : String(error) }] }
+    }
+    if (bytes === null) return { servers: {}, problems: [] }
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    const approved = (await this.#read()).some((one) => one.folder === folder && one.sha256 === sha256)
+    if (!approved) return { servers: {}, problems: [{ name: fileName, problem: "not approved; look at it with 'hearth mcp show'" }] }
+    return parsed(bytes)
+  }
+
+  async #read(): Promise<Approval[]> {
+    let text: string
+    try {
+      text = await readFile(this.#path, 'utf8')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw error
+    }
+    try {
+      return Approvals.parse(JSON.parse(text)).approvals
+    } catch {
+      // A broken file approves nothing.
+      return []
+    }
+  }
+
+  #change(to: (all: Approval[]) => Approval[]): Promise<void> {
+    const change = this.#writing.then(async () => {
+      const part = `${this.#path}.${randomBytes(6).toString('hex')}.part`
+      await writeFile(part, JSON.stringify({ version: 1, approvals: to(await this.#read()) }), { mode: 0o600, flush: true })
+      await rename(part, this.#path)
+    })
+    this.#writing = change.catch(() => undefined)
+    return change
+  }
+}
+
+/** Null = there is no such file. A link, a pipe or a large file is refused: a tool of an earlier job may have made it. */
+async function contentOf(folder: string): Promise<Buffer | null> {
+  const refuse = (problem: string): never => {
+    throw new FaultError(fault('bad_request', { where: fileName, problem }))
+  }
+  try {
+    await using file = await open(join(folder, fileName), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    const { size } = await file.stat().then((stat) => (stat.isFile() ? stat : refuse('it is not a regular file')))
+    if (size > fileBytes) return refuse(`it is larger than ${fileBytes / 1024} KiB`)
+    return await file.readFile()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
+    if (code === 'ELOOP' || code === 'EMLINK') return refuse('it is a link')
+    throw error
+  }
+}
+
+function parsed(bytes: Buffer): FromFolder {
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return { servers: {}, problems: [{ name: fileName, problem: 'it is not JSON' }] }
+  }
+  const listed = Listed.safeParse(value)
+  if (!listed.success) return { servers: {}, problems: [{ name: fileName, problem: 'it has no mcpServers' }] }
+  const found: FromFolder = { servers: {}, problems: [] }
+  for (const [key, raw] of Object.entries(listed.data.mcpServers)) {
+    const name = key.toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 31)
+    const entry = Entry.safeParse(raw)
+    const server = entry.success ? McpServer.safeParse({ command: [entry.data.command, ...entry.data.args], env: entry.data.env }) : null
+    if (name !== '' && server?.success === true) found.servers[name] = server.data
+    else found.problems.push({ name: key.slice(0, 80), problem: typeof raw === 'object' && raw !== null && 'url' in raw ? 'a server at an address is not used' : 'it names no program' })
+  }
+  return found
+}
