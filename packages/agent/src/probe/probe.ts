@@ -3,7 +3,7 @@ import { fault, faultFrom, type Fault, type Model, type ProbeCase, type ProbeEve
 import { ask, type Answered, jsonRequest, nativeRequest, parsed, saidAsJson, saidNatively } from './ask.ts'
 import { cases, type Case } from './cases.ts'
 import { recommend, repeats, shareOf } from './score.ts'
-import { needlePrompt, needleCode, windowShares, wordsFor } from './window.ts'
+import { needleCode, needlePrompt, questions, questionsNeeded, windowShares, wordsFor } from './window.ts'
 
 export type ProbeOptions = { seconds: number }
 export type ProbeModel = (model: Model, options: ProbeOptions, signal: AbortSignal) => AsyncGenerator<ProbeEvent>
@@ -113,6 +113,7 @@ const texts: readonly { name: string; request: Parameters<typeof ask>[1]; judge:
 /** A code at the beginning of ever longer prompts, as long as the time lasts. */
 async function* probeWindow(model: Model, deadline: number, signal: AbortSignal): AsyncGenerator<ProbeResult['window'][number]> {
   const { contextTokens } = model.info
+  const begun = Date.now()
   // Read first, small: tokens for a number of words, and the speed.
   const words = Math.min(400, Math.floor(contextTokens / 8))
   const first = await ask(model, { messages: needlePrompt(words), maxTokens: 24 }, signal)
@@ -127,15 +128,23 @@ async function* probeWindow(model: Model, deadline: number, signal: AbortSignal)
       yield { share, promptTokens: null, found: null, why: first.ok ? `reading it would take about ${Math.ceil(expectedMs / 1000)} s, and ${Math.max(0, Math.floor(leftMs / 1000))} s are left` : first.fault.message }
       continue
     }
-    const answer = await ask(model, { messages: needlePrompt(wordsFor(wanted, perWord)), maxTokens: 24 }, signal)
-    if (signal.aborted) throw new Broken(fault('cancelled', { by: 'the one who asked' }))
-    if (!answer.ok) {
-      yield { share, promptTokens: null, found: answer.fault.code === 'context_overflow' ? false : null, why: answer.fault.message }
+    const words = wordsFor(wanted, perWord)
+    const answers: Answered[] = []
+    for (const question of questions) {
+      answers.push(await ask(model, { messages: needlePrompt(words, question), maxTokens: 24, sessionKey: `probe ${begun}` }, signal))
+      if (signal.aborted) throw new Broken(fault('cancelled', { by: 'the one who asked' }))
+    }
+    const [one] = answers
+    const bad = answers.find((answer) => !answer.ok)
+    if (one === undefined || !one.ok || bad?.ok === false) {
+      const cause = bad?.ok === false ? bad.fault : fault('internal', { problem: 'no question was asked' })
+      yield { share, promptTokens: null, found: cause.code === 'context_overflow' ? false : null, why: cause.message }
       continue
     }
-    perWord = answer.usage.promptTokens / wordsFor(wanted, perWord)
-    msPerToken = Math.max(msPerToken, answer.prefillMs / Math.max(1, answer.usage.promptTokens - answer.usage.reusedTokens))
-    const found = answer.text.includes(needleCode)
-    yield { share, promptTokens: answer.usage.promptTokens, found, why: found ? '' : `said ${JSON.stringify(answer.text.trim().slice(0, 60))}` }
+    perWord = one.usage.promptTokens / words
+    msPerToken = Math.max(msPerToken, one.prefillMs / Math.max(1, one.usage.promptTokens - one.usage.reusedTokens))
+    const wrong = answers.flatMap((answer) => (answer.ok && !answer.text.includes(needleCode) ? [answer.text.trim()] : []))
+    const found = answers.length - wrong.length >= questionsNeeded
+    yield { share, promptTokens: one.usage.promptTokens, found, why: wrong[0] === undefined ? '' : `${answers.length - wrong.length} of ${answers.length} answers had it; one said ${JSON.stringify(wrong[0].slice(0, 60))}` }
   }
 }

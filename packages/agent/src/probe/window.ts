@@ -1,20 +1,27 @@
-// Owns the prompts that show how much of a window is really used: a code at the beginning, filling behind it, the question at the end. Pure.
+// Owns the prompts that show how much of a window is really used: a code at the beginning, filling behind it, a question at the end. Pure.
 import type { Message } from '@hearth/protocol'
 
 export const windowShares = [0.25, 0.5, 0.9] as const
 export const needleCode = '7319'
 
-const filling = ['The boats came home in the afternoon.', 'A dog slept beside the door of the shop.', 'Somebody painted the fence green again.', 'The clock in the hall was four minutes late.', 'Rain fell on the roofs and ran into the street.']
-const wordsOfFilling = filling.map((sentence) => sentence.split(' ').length)
+/** One answer of a small model is chance: the starter found the code at 1,753 and 1,838 tokens, and not at 1,681. Only the end of the prompt differs, so the others cost little. */
+export const questions = ['What is the code of the gate? Reply with the number only.', 'Which number opens the gate?', 'Somebody stands at the gate. Tell the code.'] as const
+/** So many of them must be answered with the code. */
+export const questionsNeeded = 2
 
-/** A prompt of about so many words. The sentences are numbered, so that no two stretches are the same. */
-export function needlePrompt(words: number): Message[] {
-  const parts = [`The code of the gate is ${needleCode}. Remember it.`]
-  for (let count = 0, n = 0; count < words; n += 1) {
-    parts.push(`${n + 1}. ${filling[n % filling.length] ?? ''}`)
-    count += (wordsOfFilling[n % filling.length] ?? 0) + 1
-  }
-  return [{ role: 'user', text: `${parts.join('\n')}\nWhat is the code of the gate? Reply with the number only.` }]
+// No digits, so that there is one number only; 5 x 7 x 8 x 9 sentences before one comes again.
+const parts = [
+  ['In the morning', 'In the evening', 'After the rain', 'On a quiet day', 'Before the feast'],
+  ['the baker', 'an old sailor', 'my neighbour', 'the new teacher', 'a tired dog', 'the youngest child', 'somebody'],
+  ['carried', 'painted', 'forgot', 'mended', 'looked for', 'sold', 'found', 'hid'],
+  ['a blue boat.', 'the long ladder.', 'some warm bread.', 'a letter from home.', 'the red lamp.', 'two empty baskets.', 'the clock of the hall.', 'a box of nails.', 'the garden chair.'],
+] as const
+const wordsOfSentence = 8
+
+/** A prompt of about so many words, with one of the questions at its end. */
+export function needlePrompt(words: number, question: string = questions[0]): Message[] {
+  const sentences = Array.from({ length: Math.ceil(words / wordsOfSentence) }, (_, n) => parts.map((words) => words[n % words.length] ?? '').join(' '))
+  return [{ role: 'user', text: [`The code of the gate is ${needleCode}. Remember it.`, ...sentences, question].join('\n') }]
 }
 
 /** Words that make so many tokens, by what one word was measured to take; never none. */
