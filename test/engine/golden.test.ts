@@ -10,7 +10,7 @@ import { keyOf, Passes, type Pass } from '../../packages/engine/src/golden/passe
 import { Trust, type Choice } from '../../packages/engine/src/golden/trust.ts'
 import { launcher } from '../../packages/engine/src/local/process.ts'
 import { Supervisor, type ReadyAnswer } from '../../packages/engine/src/local/supervisor.ts'
-import type { Load } from '../../packages/engine/src/local/wire.ts'
+import type { Generate, Load } from '../../packages/engine/src/local/wire.ts'
 import { ask, type Answer } from '../contract/model-contract.ts'
 import { writeRandomModel } from '../fixtures/random-model.ts'
 import { nodeBinary, root, starter, testEngine } from '../fixtures/starter.ts'
@@ -244,6 +244,32 @@ test('closing in the middle of a check leaves no process and answers who waits',
   const heard = await answer
   assert.equal('fault' in heard ? heard.fault.code : '', 'shutting_down')
   assert.equal(supervisor.status.pid, null)
+})
+
+test('unloading in the middle of a check ends the check too', async (t) => {
+  const heard: string[] = []
+  const asked = Promise.withResolvers<undefined>()
+  const request: Generate = {
+    type: 'generate', id: 'one', sequence: 0, segments: [{ text: 'A B C', special: false }], fresh: true, maxTokens: 4, stop: [], grammar: null,
+    sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }, stopAtJson: false, probabilities: 0, visible: [], priority: 5,
+  }
+  const supervisor = new Supervisor({
+    model: 'm', load: { ...load, backend: 'cpu' }, log: () => undefined,
+    launch: launcher(null, { argv: [nodeBinary, join(root, 'test/fixtures/fake-worker.ts'), 'hangs-working'], readOnly: [], readWrite: [], gpu: false, env: { HOME: '/tmp' } }),
+    check: (_ready, converse) => new Promise((resolve) => converse(request, (message) => {
+      heard.push(message.type)
+      if (message.type === 'started') asked.resolve(undefined)
+      if (message.type === 'lost') resolve('gone')
+    })),
+  })
+  t.after(() => supervisor.close())
+  const leave = new AbortController()
+  const first = supervisor.ready(leave.signal)
+  await asked.promise
+  leave.abort()
+  assert.equal(await first, 'aborted')
+  await supervisor.unload()
+  assert.deepEqual([supervisor.phase, heard], ['stopped', ['started', 'lost']])
 })
 
 // ---- what is stored

@@ -246,7 +246,12 @@ export class Supervisor {
         this.#process = null
         this.#ready = null
         this.#prefill.clear()
+        const left = [...this.#runs]
         this.#hear({ type: 'exited', exit })
+        // What a check asked is no run that a decision knows of; when a worker is unloaded in the middle of one, nobody else would tell it.
+        for (const [id, listener] of left) {
+          if (this.#runs.delete(id)) listener({ type: 'lost', fault: fault('worker_exited', { model: this.#options.model, how: exit.how }) })
+        }
         for (const answer of this.#work.values()) answer(null)
         this.#work.clear()
         this.#settled?.()
