@@ -338,6 +338,33 @@ test('unloading waits for who uses it and keeps newer requests behind; a refusal
   ])
 })
 
+test('a box that cannot be read fails the loads that need it, and nobody else stays in the line for ever', async () => {
+  const world = new World(100)
+  const [a, b] = [world.add('a', 60), world.add('b', 60)]
+  let broken = false
+  const residency = new Residency<Imagined>({
+    maxModels: null, log: () => undefined,
+    weigh: (wished) => broken ? Promise.reject(new Error('no /proc')) : Promise.resolve({ room: { limitBytes: 100, freeBytes: 100 - world.used() }, weighed: new Map(wished.map((one) => [one.key, one.weighed()])) }),
+  })
+  Object.assign(world, { residency })
+  const wish = () => ({ class: 'interactive' as const, signal: new AbortController().signal })
+  const running = held(await residency.hold(a, wish()))
+  world.ready('a')
+  const loads = residency.hold(b, wish())
+  await settled()
+  let unloaded: Held | null = null
+  void residency.unload(a, wish()).then((answer) => { unloaded = answer })
+  await settled()
+  broken = true
+  running.release()
+  const failed = await loads
+  assert.equal(failed !== 'aborted' && 'fault' in failed ? failed.fault.code : '', 'internal')
+  await settled()
+  world.gone('a')
+  await settled()
+  assert.notEqual(unloaded, null, 'nobody uses a any more')
+})
+
 test('on a CPU models compute side by side only while their threads fit; a model does not keep its turn by new requests', async () => {
   const turns = new Turns(4)
   const signal = new AbortController().signal

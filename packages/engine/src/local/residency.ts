@@ -177,7 +177,9 @@ export class Residency<R extends Resident = Resident> {
     const distinct = [...new Map(loads.map((resident) => [resident.key, resident])).values()]
     this.#options.weigh(distinct).then(({ room, weighed }) => this.#pass({ room, weighed, taken }), (error: unknown) => {
       const why = fault('internal', { problem: `the memory of the box was not read (${error instanceof Error ? error.message : String(error)})` })
-      for (const waiter of this.#waiting.filter((one) => loads.includes(one.resident))) waiter.answer({ fault: why })
+      for (const waiter of this.#waiting.filter((one) => one.kind === 'use' && loads.includes(one.resident))) waiter.answer({ fault: why })
+      // Who waits for something else was not looked at in this pass.
+      this.#again = true
     }).finally(() => this.#passed()).catch((error: unknown) => this.#options.log(`the models in memory: ${error instanceof Error ? error.message : String(error)}`))
   }
 
