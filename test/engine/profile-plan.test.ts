@@ -4,7 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import type { MeasuredPoint, ModelProfile } from '@hearth/protocol'
+import { Config, fault, noUsage, type MeasuredPoint, type Model, type ModelProfile } from '@hearth/protocol'
+import { starter } from '../fixtures/starter.ts'
+import { Box as MeasuredBox } from '../../packages/engine/src/profile/box.ts'
 import { chooseAll } from '../../packages/engine/src/profile/choose.ts'
 import { Gate } from '../../packages/engine/src/profile/gate.ts'
 import { budgetMsOf, nameOf, next, pointsOf, sameVariant, threadCounts, type Cell, type Facts, type Sample } from '../../packages/engine/src/profile/plan.ts'
@@ -212,4 +214,34 @@ test('leaving the line opens the gate again; a refused hold does not count as in
   assert.equal(await closing, 'aborted')
   assert.equal(gate.closed, false)
   assert.notEqual(await gate.pass(never, () => Promise.resolve(hold)), 'aborted')
+})
+
+// The box
+
+test('a box that closes ends what is being measured, and no worker is started after that', async () => {
+  const closed = Promise.withResolvers<undefined>()
+  const asked = Promise.withResolvers<undefined>()
+  let opened = 0
+  const model: Model = {
+    info: { id: 'm', place: 'local', contextTokens: 2048, profile: starter().profile },
+    async *generate() {
+      asked.resolve(undefined)
+      await closed.promise
+      yield { type: 'failed', fault: fault('shutting_down', {}), usage: noUsage, timings: { queuedMs: 0, ttftMs: null, prefillMs: 0, decodeMs: 0, totalMs: 0 } }
+    },
+  }
+  const box = new MeasuredBox({
+    config: Config.parse({ engine: { backend: 'cpu' } }).engine, root: '/nowhere', log: () => undefined, profilePath: undefined, fixed: undefined,
+    window: () => 2048, file: () => 'f', unloadAll: () => Promise.resolve(), hasServer: () => false, ownLibrary: () => null,
+    open: () => {
+      opened++
+      return { model, status: () => null, close: async () => closed.resolve(undefined) }
+    },
+  })
+  const events = box.tune([starter()], { effort: 'quick', minutes: null, wait: false }, never)
+  const told = Array.fromAsync(events)
+  await asked.promise
+  await box.close()
+  const last = (await told).at(-1)
+  assert.deepEqual([opened, last?.type === 'failed' ? last.fault.code : last?.type, box.gate.closed], [1, 'cancelled', false])
 })

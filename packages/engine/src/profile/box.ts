@@ -46,6 +46,7 @@ export class Box {
   readonly #known = new Map<string, ModelProfile | null>()
   readonly #givenToServer = new Map<string, boolean>()
   readonly #benches = new Set<Bench>()
+  readonly #closed = new AbortController()
 
   constructor(options: BoxOptions) {
     this.#options = options
@@ -104,11 +105,12 @@ export class Box {
           home, other: home === 'built-in' && this.#options.hasServer(this.backend) ? 'llama-server' : null, defaults: { threads, batchTokens, pieceTokens: prefillTokens },
         }
       },
-    }, signal)
+    }, AbortSignal.any([signal, this.#closed.signal]))
   }
 
-  /** Ends what is being measured. */
+  /** Ends what is being measured; no worker is started for it any more. */
   async close(): Promise<void> {
+    this.#closed.abort()
     await Promise.all([...this.#benches].map((bench) => bench.close()))
   }
 
