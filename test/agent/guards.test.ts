@@ -54,6 +54,8 @@ describe('a guard', () => {
     ['three refused calls', turns({ cause: 'refused', ok: false, text: 'no' }, { cause: 'refused', ok: false }, { cause: 'refused', ok: false, text: 'there is no tool x' }), 'refused'],
     ['fifteen turns that change nothing', [kept, ...turns(...Array.from({ length: 15 }, () => ({ name: 'read' })))], 'no_progress'],
     ['fourteen turns that change nothing', [kept, ...turns(...Array.from({ length: 14 }, () => ({ name: 'read' })))], null],
+    ['forty different looks, of which the fifteenth was remarked upon', [kept, ...turns(...Array.from({ length: 15 }, () => ({ name: 'read' }))), guard('no_progress', 'nudge'), ...turns(...Array.from({ length: 25 }, () => ({ name: 'read' })))], null],
+    ['thirty looks more after that', [kept, ...turns({ name: 'read' }), guard('no_progress', 'nudge'), ...turns(...Array.from({ length: 30 }, () => ({ name: 'read' })))], 'no_progress'],
     ['fifteen commands, one of which changed a file', [kept, ...turns(...Array.from({ length: 8 }, () => ({}))), commit('c1'), ...turns(...Array.from({ length: 7 }, () => ({})))], null],
     ['what came before a fresh start', [...turns({ args: 'x' }, { args: 'x' }), rewritten('replan'), ...turns({ args: 'x' })], null],
   ]

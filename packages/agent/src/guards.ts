@@ -16,6 +16,8 @@ const refusedLimit = 3
 const idleTurns = 8
 /** Turns without a single write, however much was read: small models spend every step exploring. */
 const readingTurns = 15
+/** The same once that was said: an honest question about many files takes its time, and is not begun anew for it. */
+const readingTurnsAfter = 30
 
 // A tool that is made for asking again: its repetition says nothing.
 const pollers = new Set(['process'])
@@ -25,7 +27,7 @@ export function watch(all: readonly JobEventBody[]): Evidence | null {
   const events = sinceFresh(all)
   // Where states are kept, `committed` says what a command changed; elsewhere any command may have changed something.
   const kept = all.some((event) => event.type === 'workspace' && event.base !== null)
-  return pingPong(events) ?? repeatedCall(events, kept) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(sinceGuard(events, 'no_progress'), kept)
+  return pingPong(events) ?? repeatedCall(events, kept) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(events, kept)
 }
 
 /** Events since the last re-plan or the last words of a person: what was seen before belongs to a history that the model no longer has, or to another turn. */
@@ -119,7 +121,9 @@ export function fingerprint(event: JobEventBody): string | null {
 }
 
 /** Reading without end: nothing written, nothing new, no check that changed for some turns; or no write at all for many. */
-function noProgress(events: readonly JobEventBody[], kept: boolean): Evidence | null {
+function noProgress(fresh: readonly JobEventBody[], kept: boolean): Evidence | null {
+  const events = sinceGuard(fresh, 'no_progress')
+  const readingLimit = events.length < fresh.length ? readingTurnsAfter : readingTurns
   let [turns, idle, reading] = [0, 0, 0]
   const seen = new Set<string>()
   let verdict = ''
@@ -148,7 +152,7 @@ function noProgress(events: readonly JobEventBody[], kept: boolean): Evidence | 
   }
   if (moved) idle = 0
   if (wrote) reading = 0
-  if (idle < idleTurns && reading < readingTurns) return null
+  if (idle < idleTurns && reading < readingLimit) return null
   return {
     guard: 'no_progress', evidence: idle >= idleTurns ? `${idle} turns without a change, a new look or a check that changed` : `${reading} turns without a change to any file, of ${turns}`,
     nudge: 'You have looked for long enough. If the task is to change something, change it now. If it is a question, call finish with the answer.',
