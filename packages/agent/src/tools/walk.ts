@@ -22,8 +22,12 @@ prepare() {
 
 export const noGit = 'git is not installed on this box, and this tool needs it; use bash with grep -rnI or find'
 
+// Reading the braces of a pattern takes quadratic time, and nobody means a longer one.
+const longestPattern = 4096
+
 /** `a{b,c}d` -> `abd`, `acd`; at most 64, or the pattern itself. */
 export function withoutBraces(pattern: string): string[] {
+  if (pattern.length > longestPattern) return [pattern]
   const done: string[] = []
   const open = [pattern]
   while (open.length > 0) {
