@@ -7,12 +7,16 @@ const commandsTold = 12
 const remarksTold = 4
 const remarkCharacters = 240
 const outputCharacters = 1200
+const wordsTold = 8
+const wordsCharacters = 800
 
-/** At most about `limit` bytes; the open failure and the plan are never the part that is cut. */
+/** At most about `limit` bytes; a person's words, the open failure and the plan are never the part that is cut. */
 export function receipt(events: readonly JobEventBody[], limit: number): string {
   const plan = lastPlan(events)
   const failure = openFailure(events)
+  const words = personsWords(events)
   const firm = [
+    ...(words === '' ? [] : [words]),
     ...(plan === null ? [] : [`Plan:\n${plan}`]),
     ...(failure === null ? [] : [`Still failing: ${failure}`]),
   ]
@@ -20,6 +24,12 @@ export function receipt(events: readonly JobEventBody[], limit: number): string 
   const firmText = firm.join('\n')
   const softText = cutText(soft.join('\n'), Math.max(200, limit - Buffer.byteLength(firmText)))
   return [softText, firmText].filter((part) => part !== '').join('\n')
+}
+
+/** What a person asked for after the task, which only they said: the last of it, in their words. */
+function personsWords(events: readonly JobEventBody[]): string {
+  const said = events.flatMap((event) => (event.type === 'said' ? [`- ${event.text.length > wordsCharacters ? `${event.text.slice(0, wordsCharacters)} …` : event.text}`] : []))
+  return said.length === 0 ? '' : `The person said, in this order:\n${said.slice(-wordsTold).join('\n')}`
 }
 
 /** Paths that write and edit changed, in the order of their last change. */
