@@ -203,6 +203,19 @@ describe('a chat', () => {
     assert.match(await refusal(post(job.id, 'say', { text: 'hello' })), /is no chat/)
   })
 
+  it('is shortened when somebody asks for it, and waits again', async () => {
+    const long = 'x'.repeat(3000)
+    const id = await chat(script([...Array.from({ length: 5 }, (_, index) => call('write', { path: `f${index}.txt`, content: `${index}${long}` })), { text: 'written' }]))
+    await until(id, waits)
+    const after = await lastSeq(id)
+    await post(id, 'compact')
+    const events = await until(id, waits, after)
+    const rewritten = events.find((event) => event.type === 'rewritten')
+    assert.deepEqual([rewritten?.reason, rewritten?.evidence], ['compaction', 'a person asked for it'])
+    assert.equal(events.some(({ type }) => type === 'step'), false)
+    assert.match(await refusal(Promise.all([post(id, 'compact'), post(id, 'compact')])), /is not over yet/)
+  })
+
   it('an undo is told the model, and later work can be undone too', async () => {
     const id = await chat(script([
       call('write', { path: 'a.txt', content: 'one' }), { text: 'written' },

@@ -40,6 +40,10 @@ function stoppedTurn(run: Run): boolean {
 }
 
 async function runToEnd(run: Run): Promise<AgentEnd> {
+  if (run.input.compact === true && run.history.pending === null) {
+    await compactIfWorth(run)
+    return aborted(run.signal) ?? turnOver(run) ?? runToEnd({ ...run, input: { ...run.input, compact: false } })
+  }
   const refusal = run.history.step === 0 ? await cannotStart(run) : null
   if (refusal !== null) return aborted(run.signal) ?? refusal
   try {
@@ -158,7 +162,7 @@ async function compactIfWorth(run: Run): Promise<void> {
   const { contextTokens, profile } = ports.model.info
   const rewritten = compaction({
     step: history.step, messages: history.messages, openingMessages: history.opening.length, events: history.events, contextTokens,
-    maxCallTokens: profile.maxCallTokens, stepsLeft: stepsLeft(run), speedAt: ports.speedAt ?? null,
+    maxCallTokens: profile.maxCallTokens, stepsLeft: stepsLeft(run), speedAt: ports.speedAt ?? null, asked: run.input.compact === true,
   })
   if (rewritten !== null) await put(run, rewritten)
 }

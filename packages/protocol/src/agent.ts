@@ -22,6 +22,8 @@ export type AgentInput = {
   limits: Limits
   /** Events of earlier runs of this job, in order. Empty for a new job. History is rebuilt from them. */
   past: readonly JobEventBody[]
+  /** Only shorten the history, if that is worth it, and wait again. */
+  compact?: boolean
   /** Existing folder for full outputs; not visible to the tools. */
   outputDir: string
   /** The owner's skill folders, outside of every workspace. */

@@ -17,6 +17,8 @@ export type CompactInput = {
   /** Steps that may still come. */
   stepsLeft: number
   speedAt: SpeedAt | null
+  /** A person asked for it. */
+  asked?: boolean
 }
 
 // Room for what a template puts around a turn.
@@ -43,6 +45,7 @@ export function compaction(input: CompactInput): EventOf<'rewritten'> | null {
   const limit = input.contextTokens - Math.min(input.maxCallTokens, Math.floor(input.contextTokens / 4)) - marginTokens
   const made = rewritten(input, scale, now, limit)
   if (made === null || made.afterTokens > now * worthShare) return null
+  if (input.asked === true) return { ...made, evidence: 'a person asked for it' }
   if (now > limit) return { ...made, evidence: `the next prompt has about ${now} tokens, and ${limit} fit beside an answer` }
   if (planStepDone(input.events) && now > Math.max(shortTokens, limit / 3) && made.afterTokens < now / 2) {
     return { ...made, evidence: `a step of the plan is done; the next one begins with about ${made.afterTokens} tokens instead of ${now}` }

@@ -76,6 +76,11 @@ export class Session {
     return this.#post('interrupt', {})
   }
 
+  async compact(): Promise<void> {
+    await this.#post('compact', {})
+    this.#turn = null
+  }
+
   undo(toStep: number): Promise<{ count: number; files: string[] }> {
     return this.#post('undo', { toStep, force: false })
   }

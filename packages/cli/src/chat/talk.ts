@@ -33,6 +33,8 @@ export class Talk {
   readonly #sent = new Set<string>()
   /** Calls that were asked about here. */
   readonly #answered = new Set<string>()
+  /** Sees each event of the turn beside what shows it. */
+  #watched: ((event: JobEvent) => void) | null = null
   #left = false
   #failed = false
 
@@ -89,7 +91,7 @@ export class Talk {
       switch (line.type) {
         case 'nothing': return
         case 'wrong': return this.#ctx.err.line(line.problem)
-        case 'command': return await this.#command(line.name, line.argument)
+        case 'command': return await this.#command(line.name, line.argument, terminal)
         case 'say': break
         default: return line satisfies never
       }
@@ -136,7 +138,11 @@ export class Talk {
     const { out } = this.#ctx
     const { json, quiet } = this.#options
     if (json || terminal === null) {
-      for await (const event of this.#session.turn()) if (event.type !== 'lost') this.#plain(event, json, quiet)
+      for await (const event of this.#session.turn()) {
+        if (event.type === 'lost') continue
+        this.#watched?.(event)
+        this.#plain(event, json, quiet)
+      }
       return
     }
     const view = openView(out, true, () => (terminal.typed === '' ? 'Ctrl-C interrupts' : `› ${terminal.typed.slice(-30)}`), Date.now, (event, look) => (this.#echoed(event) ? [] : chatLines(event, look)))
@@ -163,7 +169,10 @@ export class Talk {
     try {
       for await (const event of this.#session.turn()) {
         if (event.type === 'lost') view.note('the connection to the daemon broke; waiting for it to come back')
-        else view.event(event)
+        else {
+          this.#watched?.(event)
+          view.event(event)
+        }
       }
     } finally {
       release()
@@ -188,7 +197,7 @@ export class Talk {
     return event.type === 'said' && this.#sent.delete(event.text)
   }
 
-  async #command(name: CommandName, argument: string): Promise<void> {
+  async #command(name: CommandName, argument: string, terminal: Terminal | null): Promise<void> {
     const { out } = this.#ctx
     const { job } = this.#session
     if (name === 'quit') return this.#leave()
@@ -204,6 +213,13 @@ export class Talk {
         return out.line(files === 0 ? 'nothing was changed since then' : `${counted(files, 'file')} put back to ${step === 0 ? 'before the chat' : `after step ${step}`}`)
       }
       case 'diff': return void await diff.run(this.#ctx, new Args([job.id], new Map()))
+      case 'compact': {
+        let shortened = false
+        this.#watched = (event) => { shortened ||= event.type === 'rewritten' }
+        await this.#session.compact()
+        await this.#turns(terminal).finally(() => { this.#watched = null })
+        return shortened ? undefined : out.line('there is nothing that is worth leaving out yet')
+      }
       case 'cost': return this.#cost(job.id)
       case 'model': return this.#changeModel(argument)
       default: name satisfies never

@@ -13,6 +13,7 @@ export const chatCommands = {
   undo: '[STEP] puts the files back to before the last turn, or to after STEP (0 = before the chat)',
   diff: 'what the chat changed in the folder',
   model: 'ID goes on with another model, in a new chat with the same past',
+  compact: 'shortens what the model reads of the chat so far, when that pays',
   cost: 'steps, tokens and time so far',
   quit: 'leaves; the chat waits (Ctrl-D does the same)',
 } as const

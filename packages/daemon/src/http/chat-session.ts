@@ -52,6 +52,14 @@ export const chatSessionRoutes: readonly Route[] = [
     },
   },
   {
+    method: 'POST', path: '/api/jobs/:id/compact', scope: 'jobs:write', about: 'Job; the history of a chat that waits is shortened, when that saves a third of it; the event `rewritten` has the price',
+    async handle(c, api) {
+      const { id } = chatOf(c, api)
+      await api.runner.compact(id)
+      return c.json(api.store.read.job(id))
+    },
+  },
+  {
     method: 'POST', path: '/api/jobs/:id/fork', scope: 'jobs:write',
     about: '`{step, model, approve}` -> 201 SubmitReply: a chat whose past is that of this job up to a step; the job itself stays as it is, and so does the folder',
     async handle(c, api) {

@@ -58,6 +58,8 @@ export class Runner {
   /** Jobs that are kept from going on for a moment, and jobs whose end is being stored. */
   readonly #held = new Map<string, Promise<unknown>>()
   readonly #ending = new Set<string>()
+  /** Chats whose next run is only to shorten their history; a wish that a crash may take away. */
+  readonly #compacting = new Set<string>()
   #queue
   #stopping = false
 
@@ -149,6 +151,15 @@ export class Runner {
     if (!this.inLine(id)) return
     this.#apply({ type: 'lost', id })
     await this.#emit(id, { type: 'suspended', reason: `interrupted by ${by}`, state: 'paused' })
+  }
+
+  /** Has the history of a chat that waits shortened; it then waits again. Throws FaultError `job_not_over` for one that works. */
+  async compact(id: string): Promise<void> {
+    while (this.#busy(id) !== null) await this.#busy(id)
+    this.#mayGoOn(id)
+    if (this.inLine(id) || this.#state(id) !== 'paused') throw new FaultError(fault('job_not_over', { id }))
+    this.#compacting.add(id)
+    this.#goOn(id)
   }
 
   /** Does something with a job that waits for a person, which cannot go on meanwhile. Throws FaultError `job_not_over` for one that works. */
@@ -269,7 +280,7 @@ export class Runner {
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
-        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems,
+        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems,
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
