@@ -131,6 +131,17 @@ test('a failed compiler speaks for itself, and nothing is left', async (t) => {
   assert.deepEqual(left(folder), [])
 })
 
+test('a compiler that plants a link does not make the daemon write where it could not', async (t) => {
+  const tools = fakeToolchain(t)
+  const outside = join(tools.bin, '../outside')
+  mkdirSync(outside)
+  tools.does('escapes')
+  const { build, folder } = boxOf(t, tools)
+  const done = (await build(server)).at(-1)
+  assert.deepEqual([readdirSync(outside), done?.type], [[], 'done'])
+  assert.deepEqual(left(folder), ['cpu-v0.5.0'])
+})
+
 test('what was built and does not run is not kept', async (t) => {
   const tools = fakeToolchain(t)
   tools.does('broken')

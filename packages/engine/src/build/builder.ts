@@ -33,8 +33,11 @@ export type BuilderOptions = {
 }
 
 type Tell = (event: BuildEvent) => void
-/** `env`: what the programs of this build find in their environment beside the usual. */
-type Work = { request: BuildRequest; tools: Tools; dir: string; signal: AbortSignal; tell: Tell; env: Record<string, string> }
+/**
+ * `dir`: where the programs of this build write. `result`: where the daemon collects; no program of the build may write there, as a link it left would lead
+ * the daemon out of its folder. `env`: what they find in their environment beside the usual.
+ */
+type Work = { request: BuildRequest; tools: Tools; dir: string; result: string; signal: AbortSignal; tell: Tell; env: Record<string, string> }
 
 const aborted = (): FaultError => new FaultError(fault('cancelled', { by: 'whoever asked for the build; nothing of it is left' }))
 
@@ -84,11 +87,12 @@ export class Builder {
     try {
       for (const name of readdirSync(folder)) if (name.startsWith('.')) await rm(join(folder, name), { recursive: true, force: true, maxRetries: 3 })
       const dir = await mkdtemp(join(folder, building))
+      const result = await mkdtemp(join(folder, building))
       try {
-        return await this.#make({ request, tools, dir, signal, tell, env: {} })
+        return await this.#make({ request, tools, dir, result, signal, tell, env: {} })
       } finally {
         // A compiler that was killed a moment ago may still have a file open.
-        await rm(dir, { recursive: true, force: true, maxRetries: 5 })
+        for (const made of [dir, result]) await rm(made, { recursive: true, force: true, maxRetries: 5 })
       }
     } finally {
       await unlock()
@@ -96,7 +100,7 @@ export class Builder {
   }
 
   async #make(work: Work): Promise<BuildManifest> {
-    const { request: { backend, targets }, tools, dir, signal, tell } = work
+    const { request: { backend, targets }, tools, dir, result, signal, tell } = work
     const startedAt = Date.now()
     const { commit, release } = await this.#source(work)
     tell({ type: 'step', step: 'configure', text: `configuring llama.cpp ${release} for ${backend}` })
@@ -106,11 +110,10 @@ export class Builder {
     await this.#run(work, 'cmake', [this.#tool(tools, 'cmake'), ...cmakeArguments(backend, targets, places, this.#gpuTarget)])
     await this.#compile(work)
     const compiler = (await this.#run(work, 'c++', [this.#tool(tools, 'c++'), '--version']))[0] ?? 'unknown'
-    const result = join(dir, 'result')
-    await this.#collect(work, result, release)
+    await this.#collect(work, release)
     tell({ type: 'step', step: 'check', text: 'trying what was built' })
     const library = libraryVersion(this.#options.root) ?? 'unknown'
-    await this.#try(work, result)
+    await this.#try(work)
     if (signal.aborted) throw aborted()
     const files = await summed(result)
     const name = this.#freeName(`${backend}-${release}`.toLowerCase().replace(/[^a-z0-9._-]/g, '-'))
@@ -166,10 +169,10 @@ export class Builder {
   }
 
   /** Programs and libraries go out of the build tree; the library's own folder of binaries is a link to the same files. */
-  async #collect({ request: { backend, targets }, dir }: Work, result: string, release: string): Promise<void> {
+  async #collect({ request: { backend, targets }, dir, result }: Work, release: string): Promise<void> {
     const from = join(dir, 'build/bin')
     const bin = join(result, 'bin')
-    await mkdir(bin, { recursive: true })
+    await mkdir(bin)
     const wanted = (name: string): boolean => /\.so(\.|$)/.test(name) || name === 'llama-server' || name === 'llama-addon.node'
     for (const name of (await readdir(from)).filter(wanted)) await cp(join(from, name), join(bin, name), { verbatimSymlinks: true })
     if (!targets.includes('library')) return
@@ -186,12 +189,12 @@ export class Builder {
   }
 
   /** What was built must at least say what it is: the server in the way every server is probed, the library by being loaded. */
-  async #try(work: Work, result: string): Promise<void> {
-    const { request: { backend, targets }, tools, dir } = work
+  async #try(work: Work): Promise<void> {
+    const { request: { backend, targets }, tools, result } = work
     const { confine, node } = this.#options
     if (targets.includes('server')) {
       const program = join(result, serverProgram)
-      const probe = await new Probes().of(program, { confine, readOnly: [dir, ...tools.outside], gpu: false, env: {} })
+      const probe = await new Probes().of(program, { confine, readOnly: [result, ...tools.outside], gpu: false, env: {} })
       if ('fault' in probe) throw new FaultError(probe.fault)
       if ('problem' in probe) throw failed(work, 'the new llama-server', 'is not usable', [probe.problem])
       const refused = refusal(program, probe)
@@ -201,7 +204,7 @@ export class Builder {
       const addon = join(result, 'library', libraryFolder(backend, process.arch), 'llama-addon.node')
       const binary = realpathSync(node)
       const look = `try { if (typeof require(${JSON.stringify(addon)}).getGpuType !== 'function') throw new Error('it is no llama addon') } catch (error) { console.error(error.message); process.exit(1) }`
-      await this.#run(work, 'loading the new library', [binary, '-e', look], undefined, [binary])
+      await this.#run(work, 'loading the new library', [binary, '-e', look], undefined, [binary, result])
     }
   }
 
