@@ -1,6 +1,6 @@
 // What is measured in which order on boxes that only exist as formulas: budget, coarse to fine, turns, what is given up and what is left out.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -8,6 +8,7 @@ import { Config, fault, noUsage, type MeasuredPoint, type Model, type ModelProfi
 import { starter } from '../fixtures/starter.ts'
 import { Box as MeasuredBox } from '../../packages/engine/src/profile/box.ts'
 import { chooseAll } from '../../packages/engine/src/profile/choose.ts'
+import { machineOf } from '../../packages/engine/src/profile/identity.ts'
 import { Gate } from '../../packages/engine/src/profile/gate.ts'
 import { budgetMsOf, nameOf, next, pointsOf, sameVariant, threadCounts, type Cell, type Facts, type Sample } from '../../packages/engine/src/profile/plan.ts'
 import { ProfileStore } from '../../packages/engine/src/profile/store.ts'
@@ -167,6 +168,24 @@ for (const [what, text] of [
     assert.equal((JSON.parse(readFileSync(path, 'utf8')) as { version: number }).version, 1)
   })
 }
+
+test('a machine with a GPU is told apart by the GPU and by ROCm too; one that computes on the CPU is not', (t) => {
+  const tree = (device: string, rocm: string): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'hearth-machine-'))
+    t.after(() => rmSync(folder, { recursive: true, force: true }))
+    for (const [path, text] of [['sys/class/drm/renderD128/device/vendor', '0x1002'], ['sys/class/drm/renderD128/device/device', device], ['opt/rocm/.info/version', rocm]] as const) {
+      mkdirSync(join(folder, path, '..'), { recursive: true })
+      writeFileSync(join(folder, path), `${text}\n`)
+    }
+    return folder
+  }
+  const here = machineOf('hip', tree('0x1586', '7.2.0'))
+  assert.equal(machineOf('hip', tree('0x1586', '7.2.0')), here)
+  assert.match(here, /, GPU 0x1002:0x1586, ROCm 7\.2\.0$/)
+  assert.notEqual(machineOf('hip', tree('0x744c', '7.2.0')), here, 'another GPU')
+  assert.notEqual(machineOf('hip', tree('0x1586', '7.3.0')), here, 'another ROCm')
+  assert.equal(machineOf('cpu', tree('0x1586', '7.2.0')), machineOf('cpu', tree('0x744c', '7.3.0')))
+})
 
 // The gate
 

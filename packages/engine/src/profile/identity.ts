@@ -14,11 +14,25 @@ export function libraryOf(root: string): string {
   return [`node-llama-cpp ${version ?? '?'}`, `llama.cpp ${release ?? '?'}`, built === '' ? 'prebuilt' : `built here: ${built}`].join(', ')
 }
 
-/** The CPU with the number of threads that this process may use; with a GPU also the kernel and the drivers, which carry its speed. */
-export function machineOf(backend: string): string {
+/** The CPU with the number of threads that this process may use; with a GPU also the GPUs, the kernel and the drivers, which carry its speed. `root`: a test's tree. */
+export function machineOf(backend: string, root = '/'): string {
   const cpu = `${cpuModel() ?? 'unknown CPU'}, ${availableParallelism()} threads`
   if (backend === 'cpu') return cpu
-  return [cpu, `Linux ${release()}`, ...drivers.flatMap((folder) => namesIn(folder).split(' ').filter((name) => name !== ''))].join(', ')
+  const rocm = text(join(root, 'opt/rocm/.info/version'))?.trim() ?? null
+  return [
+    cpu, `Linux ${release()}`, ...drivers.flatMap((folder) => namesIn(join(root, folder)).split(' ').filter((name) => name !== '')),
+    ...gpusIn(join(root, 'sys/class/drm')), ...(rocm === null ? [] : [`ROCm ${rocm}`]),
+  ].join(', ')
+}
+
+/** Each GPU that can compute, by its numbers on the bus. */
+function gpusIn(folder: string): string[] {
+  try {
+    const devices = readdirSync(folder).filter((name) => /^renderD\d+$/.test(name)).toSorted().map((name) => join(folder, name, 'device'))
+    return devices.map((device) => `GPU ${text(join(device, 'vendor'))?.trim() ?? '?'}:${text(join(device, 'device'))?.trim() ?? '?'}`)
+  } catch {
+    return []
+  }
 }
 
 export function cpuModel(): string | null {
