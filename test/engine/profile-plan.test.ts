@@ -216,6 +216,24 @@ test('one who measures waits until all are out, and whoever comes then waits for
   assert.deepEqual([order, gate.inside], [['alone', 'second'], 1])
 })
 
+test('whoever waits while the box is measured hears for what, and in which place', async () => {
+  const gate = new Gate()
+  const open = await gate.close(never)
+  assert.ok(typeof open === 'function')
+  const said: string[] = []
+  const pass = (name: string, signal = never) => gate.pass(signal, () => Promise.resolve(hold), (position, reason) => said.push(`${name} ${position} ${reason}`))
+  const impatient = new AbortController()
+  const [first, second] = [pass('first', impatient.signal), pass('second')]
+  impatient.abort()
+  assert.equal(await first, 'aborted')
+  const third = pass('third')
+  assert.deepEqual(said, ['first 1 waiting until this box is measured', 'second 2 waiting until this box is measured', 'third 2 waiting until this box is measured'])
+  open()
+  assert.notEqual(await second, 'aborted')
+  assert.notEqual(await third, 'aborted')
+  assert.equal(said.length, 3)
+})
+
 test('leaving the line opens the gate again; a refused hold does not count as inside', async () => {
   const gate = new Gate()
   assert.deepEqual(await gate.pass(never, () => Promise.resolve({ fault: 1 })), { fault: 1 })

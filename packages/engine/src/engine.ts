@@ -108,7 +108,7 @@ export class Engine {
     const open = this.#of(installed)
     return new LocalModel({
       installed, supervisor: open.supervisor, slots: open.slots, forecast: open.forecast, handover: open.handover, contextTokens: this.#window(installed),
-      hold: (wish) => this.#box.gate.pass(wish.signal, () => this.#keeping.hold(installed.path, wish)), turn: (wish) => this.#keeping.turn(installed.path, wish),
+      hold: (wish) => this.#box.gate.pass(wish.signal, () => this.#keeping.hold(installed.path, wish), wish.waits), turn: (wish) => this.#keeping.turn(installed.path, wish),
     })
   }
 
@@ -120,7 +120,7 @@ export class Engine {
   /** Loads it without asking it anything; a pin stands from the moment it is in memory. `waits` hears what it waits for. */
   async load(installed: InstalledModel, { pin = false, class: jobClass = 'interactive', signal, waits }: LoadOptions): Promise<'loaded' | 'aborted' | { fault: Fault }> {
     const { supervisor } = this.#of(installed)
-    const held = await this.#box.gate.pass(signal, () => this.#keeping.hold(installed.path, { class: jobClass, signal, ...(waits === undefined ? {} : { waits }) }))
+    const held = await this.#box.gate.pass(signal, () => this.#keeping.hold(installed.path, { class: jobClass, signal, ...(waits === undefined ? {} : { waits }) }), waits)
     if (held === 'aborted' || 'fault' in held) return held
     try {
       if (supervisor.phase !== 'ready') waits?.(1, `loading '${installed.id}'`)

@@ -1,8 +1,10 @@
 // Owns the way to the models: everybody may pass, or one who measures alone. Knows no model and no process.
 import type { Hold } from '../local/local-model.ts'
+import type { Waits } from '../local/residency.ts'
 
 export class Gate {
   #inside = 0
+  #outside = 0
   #closed: PromiseWithResolvers<void> | null = null
   readonly #emptied = new Set<() => void>()
 
@@ -15,10 +17,16 @@ export class Gate {
     return this.#closed !== null
   }
 
-  /** Takes a hold behind the gate: waits while it is closed, and counts as inside until the hold is given back. */
-  async pass<F>(signal: AbortSignal, take: () => Promise<Hold | 'aborted' | F>): Promise<Hold | 'aborted' | F> {
+  /** Takes a hold behind the gate: waits while it is closed, which `waits` hears, and counts as inside until the hold is given back. */
+  async pass<F>(signal: AbortSignal, take: () => Promise<Hold | 'aborted' | F>, waits?: Waits): Promise<Hold | 'aborted' | F> {
     while (this.#closed !== null) {
-      if (await unlessAborted(this.#closed.promise, signal) === 'aborted') return 'aborted'
+      this.#outside++
+      waits?.(this.#outside, 'waiting until this box is measured')
+      try {
+        if (await unlessAborted(this.#closed.promise, signal) === 'aborted') return 'aborted'
+      } finally {
+        this.#outside--
+      }
     }
     this.#inside++
     let held: Hold | 'aborted' | F
