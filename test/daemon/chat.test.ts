@@ -195,6 +195,29 @@ describe('a chat', () => {
     assert.equal(readFileSync(join(place.work(), 'log'), 'utf8').split('x').length, 2)
   })
 
+  it('killed at any moment, it has every word that was acknowledged, once, and answers it', async () => {
+    const id = await chat(script([{ text: 'yes' }], { loop: true }))
+    await until(id, waits)
+    const acknowledged: string[] = []
+    for (let round = 0; round < 5; round += 1) {
+      const words = `words ${round}`
+      const answered = post(id, 'say', { text: words }).then(() => acknowledged.push(words), () => undefined)
+      await Promise.race([answered, new Promise((resolve) => setTimeout(resolve, Math.random() * 30))])
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 60))
+      await restart()
+      await answered
+      while ((await daemon.job(id)).state !== 'paused') await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    const events = await gapless(id)
+    const said = events.flatMap((event) => (event.type === 'said' ? [event.text] : []))
+    assert.equal(new Set(said).size, said.length)
+    for (const words of acknowledged) {
+      assert.ok(said.includes(words), `${words} is gone`)
+      const at = events.findIndex((event) => event.type === 'said' && event.text === words)
+      assert.ok(events.slice(at).some(({ type }) => type === 'turn'), `${words} has no answer`)
+    }
+  })
+
   it('has no checks and works in the folder itself', async () => {
     const model = script([{ text: 'x' }])
     assert.match(await refusal(chat(model, { checks: ['true'] })), /checks.*a chat has none/)

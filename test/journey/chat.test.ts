@@ -100,6 +100,18 @@ describe('through a pipe', () => {
     assert.equal(readFileSync(join(cwd, 'a.txt'), 'utf8'), 'one\n')
   })
 
+  it('a task that is over is taken up again from a step, with its files', async () => {
+    const cwd = box.folder()
+    const model = box.script({ turns: [call('write', { path: 'a.txt', content: '1' }), call('write', { path: 'b.txt', content: '2' }), call('finish', { answer: 'both' })] })
+    const { events } = await box.job(['--cwd', cwd, '--model', model, 'write both'])
+    const id = events[0]?.jobId ?? ''
+    const other = box.script({ turns: [{ ...say('-') }, { ...say('Only a, then.'), expect: { contains: 'leave it at that' } }] })
+    const { code, stdout, stderr } = await box.hearth(['chat', '-q', '--fork', id, '--step', '1', '--files', '--model', other], { cwd, input: 'leave it at that\n' })
+    assert.deepEqual([code, stdout], [0, 'Only a, then.\n'], stderr)
+    assert.deepEqual([existsSync(join(cwd, 'a.txt')), existsSync(join(cwd, 'b.txt'))], [true, false])
+    assert.equal((await box.jobs()).find((job) => job.id === id)?.state, 'done_unverified')
+  })
+
   it('exit codes: 1 for a turn that failed, 64 for a wrong line, a sentence for a chat that is not there', async () => {
     const cwd = box.folder()
     const failing = box.script({ turns: [{ fault: { code: 'shutting_down' } }] })
