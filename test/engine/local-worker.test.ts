@@ -1,6 +1,7 @@
 // The engine over the real worker, the real sandbox and the real starter model: what happens when things go wrong, and what a sequence remembers.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { createReadStream, createWriteStream, readFileSync } from 'node:fs'
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +10,9 @@ import { pipeline } from 'node:stream/promises'
 import { after, before, test, type TestContext } from 'node:test'
 import { ModelRequest, type Message, type Model, type ModelRequestInput } from '@hearth/protocol'
 import { ask, type Answer } from '../contract/model-contract.ts'
-import { starter, starterPath, testEngine } from '../fixtures/starter.ts'
+import { nodeBinary, root, starter, starterPath, testEngine } from '../fixtures/starter.ts'
+import { launcher } from '../../packages/engine/src/local/process.ts'
+import type { FromWorker } from '../../packages/engine/src/local/wire.ts'
 
 let dir = ''
 before(async () => { dir = await mkdtemp(join(tmpdir(), 'worker-')) })
@@ -199,6 +202,30 @@ test('a request that is refused does not make the memory of another owner its ow
   const probe = await ask(model, { ...secret, owner: 'b' })
   assert.equal(probe.end.usage.reusedTokens, 0, 'what is reused tells b how the prompt of a begins')
   assert.ok((await ask(model, { ...secret, owner: 'b' })).end.usage.reusedTokens > 0)
+})
+
+test('a run that cannot even begin breaks alone: the worker goes on', async (t) => {
+  const said: FromWorker[] = []
+  const heard = new EventEmitter()
+  const launched = launcher(null, { argv: [nodeBinary, '--disable-warning=ExperimentalWarning', join(root, 'packages/engine/src/local/worker.ts')], readOnly: [], readWrite: [], gpu: false, env: { HOME: '/tmp' } })({
+    message: (message) => { said.push(message); heard.emit(message.type) }, exit: () => heard.emit('broke'), log: () => undefined,
+  })
+  if ('fault' in launched) return assert.fail(launched.fault.message)
+  t.after(() => launched.kill())
+  await once(heard, 'booted')
+  launched.send({ type: 'load', modelPath: starterPath(), backend: 'cpu', threads: 1, contextTokens: 256, sequences: 1, batchTokens: 128, prefillTokens: 64 })
+  await once(heard, 'ready')
+  const broken = once(heard, 'broke')
+  launched.send({
+    type: 'generate', id: 'lost', sequence: 3, segments: [{ text: 'A B C', special: false }], maxTokens: 2, stop: [], grammar: null,
+    sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }, stopAtJson: false, probabilities: 0, visible: [], priority: 5,
+  })
+  await broken
+  const last = said.at(-1)
+  assert.deepEqual(last?.type === 'broke' ? [last.id, last.problem] : last, ['lost', 'there is no sequence 3'])
+  const pong = once(heard, 'pong')
+  launched.send({ type: 'ping', n: 1 })
+  await pong
 })
 
 test('without a sandbox only when the owner says so', async (t) => {

@@ -332,8 +332,15 @@ async function answer(message: unknown): Promise<void> {
       if (loaded === null) return
       const run = { cancelled: false }
       runs.set(message.id, run)
-      await generate(loaded, message, run)
-      runs.delete(message.id)
+      try {
+        await generate(loaded, message, run)
+      } catch (error) {
+        // Nothing was evaluated for it yet; the runs beside it go on.
+        const figures: RunFigures = { promptTokens: 0, reusedTokens: 0, completionTokens: 0, prefillMs: 0, decodeMs: 0 }
+        send({ type: 'broke', id: message.id, cause: 'other', problem: problemOf(error), figures })
+      } finally {
+        runs.delete(message.id)
+      }
       return
     }
     case 'save':
