@@ -242,6 +242,38 @@ test('a worker that always dies opens the circuit, and reset closes it', async (
   assert.equal(await ready(), died)
 })
 
+test('the canary of a serving worker asks for a sequence like anybody, and gives it back, also when the worker dies', async (t) => {
+  const lent: { sequence: number; back: boolean }[] = []
+  let asked = Promise.withResolvers<void>()
+  const supervisor = new Supervisor({
+    model: 'm', log: () => undefined,
+    launch: launcher(null, { argv: [nodeBinary, join(root, 'test/fixtures/fake-worker.ts'), 'good'], readOnly: [], readWrite: [], gpu: false, env: { HOME: '/tmp' } }),
+    load: { type: 'load', modelPath: '/nowhere', backend: 'cpu', threads: 1, contextTokens: 64, sequences: 2, batchTokens: 32, prefillTokens: 16 },
+    timing: { tickMs: 20, canaryEveryMs: 60, backoffMs: 10 },
+    lend: (use) => {
+      const one = { sequence: 1, back: false }
+      use(one.sequence, () => {
+        one.back = true
+        lent.push(one)
+        asked.resolve()
+      })
+    },
+  })
+  t.after(() => supervisor.close())
+  assert.ok('ready' in Object(await supervisor.ready(new AbortController().signal)))
+  await asked.promise
+  asked = Promise.withResolvers()
+  // Two in turn: the first one was given back, or there would be no second.
+  await asked.promise
+  assert.ok(lent.length >= 2 && lent.every(({ back }) => back))
+  const { pid } = supervisor.status
+  assert.ok(pid !== null)
+  process.kill(pid, 'SIGKILL')
+  asked = Promise.withResolvers()
+  await asked.promise
+  assert.ok(lent.every(({ back }) => back))
+})
+
 test('a program that cannot be started at all is named too', async (t) => {
   const supervisor = new Supervisor({
     model: 'm', log: () => undefined, launch: launcher(null, { argv: ['/nowhere/node'], readOnly: [], readWrite: [], gpu: false, env: {} }),

@@ -225,6 +225,12 @@ export class Engine {
       model: installed.id, load, log,
       launch: trust.launch, prepare: () => trust.prepare(), check: (ready, converse) => trust.check(ready, converse),
       beforeEnd: async () => await open.handover?.keepAll(),
+      lend: (use) => {
+        // What the sessions hold is kept first: the question takes the place of one of them.
+        void (open.handover?.keepAll() ?? Promise.resolve()).then(() => {
+          slots.ask({ sessionKey: null, class: 'batch', prompt: '', side: true, saved: true }, (slot) => use(slot.sequence, () => slot.free()), () => undefined)
+        })
+      },
       onState: (phase) => {
         if (phase === 'starting') slots.forget()
         const problem = phase === 'ready' ? draftProblem(installed, load.speculation, supervisor.status.ready) : null

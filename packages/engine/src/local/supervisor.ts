@@ -3,6 +3,7 @@
 import { fault, faultFrom, type Fault, type WorkerState } from '@hearth/protocol'
 import type { Converse } from '../golden/check.ts'
 import type { Trusted } from '../golden/trust.ts'
+import { canary, canaryId } from './canary.ts'
 import type { Launch, WorkerProcess } from './process.ts'
 import { decide, defaultTiming, initialState, type Effect, type Event, type State, type Timing } from './supervision.ts'
 import { isRunReply, isStateReply, type FromWorker, type Generate, type Load, type Ready, type RunReply, type StateReply, type StateWork } from './wire.ts'
@@ -20,13 +21,16 @@ export type SupervisorOptions = {
   onState?: (phase: WorkerState) => void
   /** The last thing before an orderly end, while the worker still answers; the end waits for it, at most `drainMs`. */
   beforeEnd?: () => Promise<void>
+  /**
+   * A sequence for a question of our own while the worker serves: `use` is called once one is idle and nothing in it can be lost; `back` gives it back.
+   * Absent: the first one is taken.
+   */
+  lend?: (use: (sequence: number, back: () => void) => void) => void
   /** Before each start: null at once, or after what a change of engine takes; a fault says that there is none to start. */
   prepare?: () => Promise<Fault | null> | null
   /** After each load, before anybody is served: whether its tokens can be trusted. */
   check?: (ready: Ready, converse: Converse) => Promise<Trusted>
 }
-
-const canaryId = 'canary'
 
 export class Supervisor {
   readonly #options: SupervisorOptions
@@ -45,6 +49,8 @@ export class Supervisor {
   readonly #work = new Map<string, (reply: StateReply | null) => void>()
   #settled: (() => void) | null = null
   #ending = false
+  /** Gives the canary's sequence back. */
+  #canaryOver: (() => void) | null = null
 
   constructor(options: SupervisorOptions) {
     this.#options = options
@@ -244,6 +250,7 @@ export class Supervisor {
       message: (message) => this.#message(message),
       exit: (exit) => {
         this.#process = null
+        this.#endCanary()
         this.#ready = null
         this.#prefill.clear()
         const left = [...this.#runs]
@@ -278,10 +285,25 @@ export class Supervisor {
   }
 
   #canary(): void {
-    this.#process?.send({
-      type: 'generate', id: canaryId, sequence: 0, segments: [{ text: 'Hello', special: false }], maxTokens: 1, stop: [], grammar: null,
-      sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }, stopAtJson: false, probabilities: 0, visible: [], priority: 5,
+    const { lend } = this.#options
+    // While it starts nobody holds a sequence; later one is asked for like anybody's.
+    if (lend === undefined || this.#state.phase === 'starting') return this.#askCanary(0)
+    const asked = this.#process
+    lend((sequence, back) => {
+      if (asked === null || this.#process !== asked || this.#state.phase !== 'ready' || this.#canaryOver !== null) return back()
+      this.#canaryOver = back
+      this.#askCanary(sequence)
     })
+  }
+
+  #endCanary(): void {
+    const over = this.#canaryOver
+    this.#canaryOver = null
+    over?.()
+  }
+
+  #askCanary(sequence: number): void {
+    this.#process?.send(canary(sequence))
   }
 
   #message(message: FromWorker): void {
@@ -315,6 +337,7 @@ export class Supervisor {
   }
 
   #canaryReply(message: RunReply): void {
+    if (message.type === 'end' || message.type === 'broke' || message.type === 'refused') this.#endCanary()
     if (message.type === 'end') {
       // A model may answer with the end at once: that too is an evaluation.
       if (this.#state.phase === 'starting' && this.#options.check !== undefined) void this.#trust(this.#options.check)
