@@ -287,12 +287,12 @@ export class Supervisor {
   #canary(): void {
     const { lend } = this.#options
     // While it starts nobody holds a sequence; later one is asked for like anybody's.
-    if (lend === undefined || this.#state.phase === 'starting') return this.#askCanary(0)
+    if (lend === undefined || this.#state.phase === 'starting') return this.#process?.send(canary(0))
     const asked = this.#process
     lend((sequence, back) => {
       if (asked === null || this.#process !== asked || this.#state.phase !== 'ready' || this.#canaryOver !== null) return back()
       this.#canaryOver = back
-      this.#askCanary(sequence)
+      asked.send(canary(sequence))
     })
   }
 
@@ -300,10 +300,6 @@ export class Supervisor {
     const over = this.#canaryOver
     this.#canaryOver = null
     over?.()
-  }
-
-  #askCanary(sequence: number): void {
-    this.#process?.send(canary(sequence))
   }
 
   #message(message: FromWorker): void {
