@@ -12,6 +12,8 @@ const files: Readonly<Record<string, string>> = {
 export type Identity = {
   /** bubblewrap's arguments, when the descriptors of `open` are the child's descriptors from `firstFd` on. */
   args(firstFd: number): string[]
+  /** How many descriptors `open` gives. */
+  readonly count: number
   /** One descriptor a file, in the order of `args`; the caller closes them. */
   open(): number[]
 }
@@ -28,6 +30,7 @@ export function makeIdentity(folder: string): Identity {
     return path
   })
   return {
+    count: paths.length,
     args: (firstFd) => Object.keys(files).flatMap((name, index) => ['--perms', '0444', '--ro-bind-data', String(firstFd + index), `/etc/${name}`]),
     open: () => paths.map((path) => openSync(path, 'r')),
   }

@@ -9,7 +9,7 @@ export const bwrapMissing: Reason = {
   remedy: 'Install it: apt-get install bubblewrap (Debian, Ubuntu) or dnf install bubblewrap (Fedora).',
 }
 
-/** Older ones have no --disable-userns and no --size. */
+/** Older ones have no --disable-userns, no --size and no --bind-fd. */
 export const oldestBwrap = [0, 8] as const
 
 /** Reason when `bwrap --version` printed an older one; null when it is new enough. */

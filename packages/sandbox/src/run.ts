@@ -106,7 +106,7 @@ function pump(input: AsyncIterable<Uint8Array>, writer: Socket): () => void {
   const feed = async (): Promise<void> => {
     for await (const piece of input) {
       if (over) return
-      if (!writer.write(piece)) await new Promise<void>((resolve) => writer.once('drain', resolve).once('close', resolve))
+      if (!writer.write(piece) && !writer.destroyed) await drained(writer)
     }
     writer.end()
   }
@@ -115,6 +115,17 @@ function pump(input: AsyncIterable<Uint8Array>, writer: Socket): () => void {
     over = true
     writer.destroy()
   }
+}
+
+/** Resolves when there is room again, or never will be. */
+function drained(writer: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => {
+      writer.off('drain', over).off('close', over)
+      resolve()
+    }
+    writer.on('drain', over).on('close', over)
+  })
 }
 
 /** The backstop of every kind: the parent counts too, whatever the kernel was asked to enforce. The first process is bubblewrap's own. */

@@ -132,12 +132,12 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
     if ('fault' in made) return { ok: false, fault: made.fault }
     guard = made
     const args = sandboxArgs({
-      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args, mounts: spec.mounts ?? [], hidden: [ready.stateDir],
+      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args(firstExtraFd + ready.identity.count), mounts: spec.mounts ?? [], hidden: [ready.stateDir],
       readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: spec.env ?? {},
       ids: spec.ownIds === true ? place.runAs ?? { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 } : { uid: 1000, gid: 1000 },
     })
     const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: spec.argv })
-    return await superviseRun({ spec, command, pipes: ready.pipes, extra: ready.identity.open, group, log }, signal)
+    return await superviseRun({ spec, command, pipes: ready.pipes, extra: () => [...ready.identity.open(), ...made.hand()], group, log }, signal)
   } finally {
     await group.remove()
     for (const path of ready.restoreDevices()) log(`sandbox: a sandboxed program changed the rights of ${path}; they were put back`)
