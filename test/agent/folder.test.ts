@@ -106,6 +106,12 @@ describe('skills', () => {
     assert.equal(ofType(events, 'tool_result')[1]?.observation, 'the skill release has no file leak.md')
   })
 
+  it('fill no window: what does not fit is not listed', async () => {
+    const files = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`.agents/skills/s${index}/SKILL.md`, `---\nname: s${index}\ndescription: ${'word '.repeat(40)}\n---\n`]))
+    const { opened } = await inFolder(files, { script: { turns: [finish()], contextTokens: 10_000 } })
+    assert.ok((opened?.skills.length ?? 0) >= 5 && (opened?.skills.length ?? 99) < 15, `${opened?.skills.length} skills`)
+  })
+
   for (const [name, text, expected] of [
     ['no front matter', '# A skill', null], ['no description', '---\nname: x\n---\n', null], ['broken YAML', '---\nname: [\n---\n', null],
     ['a name that is none', '---\nname: ../../etc\ndescription: d\n---\n', 'folder-1'], ['aliases that stand for gigabytes', '---\na: &a [x]\ndescription: *a\n---\n', null],

@@ -2,7 +2,7 @@
 import type { AgentProfile, AgentInput, AgentPorts, EventOf, Fault } from '@hearth/protocol'
 import type { McpServers } from '../mcp/servers.ts'
 import { ownerSkills } from '../skills/owner.ts'
-import { readFolder } from './folder.ts'
+import { instructionBytes, readFolder } from './folder.ts'
 
 /** The `opened` event of this job: the stored one, a new one (`fresh`), or null for a job that began before there was such an event. */
 export async function openingOf(input: AgentInput, ports: AgentPorts, servers: McpServers, signal: AbortSignal): Promise<{ opened: EventOf<'opened'> | null; fresh: boolean } | { fault: Fault }> {
@@ -15,7 +15,22 @@ export async function openingOf(input: AgentInput, ports: AgentPorts, servers: M
   // The owner's come first: a folder cannot put another skill under a name of theirs.
   const skills = mayUse(profile, 'skill') ? [...await ownerSkills(input.skillFolders ?? []), ...found.skills] : []
   const named = skills.filter((skill, index) => skills.findIndex(({ name }) => name === skill.name) === index)
-  return { opened: { type: 'opened', ...found, skills: named, servers: [...servers.size > 0 && mayUse(profile, 'mcp') ? await servers.list() : [], ...(input.mcpProblems ?? []).map((one) => ({ ...one, tools: [] }))] }, fresh: true }
+  const room = instructionBytes(contextTokens) / 2
+  const fitting = within(named, room, ({ name, description }) => name + description)
+  const told = servers.size > 0 && mayUse(profile, 'mcp') ? await servers.list() : []
+  const tools = new Set(within(told.flatMap((server) => server.tools), room, ({ name, line }) => name + line).map(({ name }) => name))
+  const listed = told.map((server) => ({ ...server, tools: server.tools.filter(({ name }) => tools.has(name)) }))
+  const untold = (input.mcpProblems ?? []).map((one) => ({ ...one, tools: [] }))
+  return { opened: { type: 'opened', ...found, skills: fitting, servers: [...listed, ...untold] }, fresh: true }
+}
+
+/** The first ones whose lines stay within so many bytes: a list that fills the window leaves no room for the work. */
+function within<T>(all: readonly T[], room: number, text: (one: T) => string): T[] {
+  let left = room
+  return all.filter((one) => {
+    left -= Buffer.byteLength(text(one)) + 8
+    return left >= 0
+  })
 }
 
 function mayUse(profile: AgentProfile, tool: string): boolean {
