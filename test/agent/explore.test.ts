@@ -69,3 +69,16 @@ it('explore costs the job what it costs: its tokens count, and its limit ends it
   assert.ok(ofType(events, 'sub_step').length <= 6)
   assert.equal(end.type === 'ended' && end.outcome, 'over_budget')
 })
+
+it('explore that a stop of the daemon cut off is asked again by the next run', async () => {
+  const bench = await Workbench.open({ 'a.txt': 'x\n' })
+  const first = await bench.run({
+    script: { turns: [] }, model: two([ask, done], () => ({ name: 'bash', arguments: { command: 'true' } })),
+    abortAt: { when: (event) => event.type === 'sub_step', cause: { kind: 'suspend', reason: 'the daemon was stopped' } },
+  })
+  const answered = await bench.run({ script: { turns: [] }, past: first.events, model: two([done], () => ({ name: 'finish', arguments: { answer: 'a.txt:1' } })) })
+  await bench.close()
+  assert.equal(first.end.type, 'suspended')
+  assert.equal(ofType(first.events, 'tool_result').length, 0)
+  assert.equal(ofType(answered.events, 'tool_result')[0]?.observation, 'a.txt:1')
+})

@@ -117,7 +117,8 @@ async function runChecks(run: Run): Promise<Checked> {
 /** How the last shell command failed, when it did. */
 function lastFailure(events: readonly JobEventBody[]): string | null {
   const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused' && event.cause !== 'denied')
-  if (last?.type !== 'tool_result' || last.ok) return null
+  // A last look that found nothing (grep, diff -q, test) says so with exit 1 and not a word; that is no failure.
+  if (last?.type !== 'tool_result' || last.ok || (last.exitCode === 1 && last.totalBytes === 0)) return null
   return last.exitCode === null ? last.cause : `exit ${last.exitCode}`
 }
 

@@ -2,7 +2,7 @@
 // It is the same loop over the same ports; nothing it does is stored but one line for each of its turns.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { outcomeTable, type AgentEnd, type AgentInput, type AgentPorts, type EventOf, type JobEventBody } from '@hearth/protocol'
+import { fault, outcomeTable, type AgentEnd, type AgentInput, type AgentPorts, type EventOf, type JobEventBody } from '@hearth/protocol'
 import { z } from 'zod'
 import { callLine } from './context/receipt.ts'
 import { cutText } from './context/cut.ts'
@@ -15,21 +15,21 @@ const readingTools = ['glob', 'grep', 'read']
 const stepsAtMost = 16
 const answerBytes = 4000
 
-/** The tool over one job's input and ports; `tell` puts an event into the job's history. A sub-agent has no such tool itself. */
-export function exploreTool(input: AgentInput, ports: AgentPorts, runLoop: RunLoop, tell: (event: EventOf<'sub_step'>) => Promise<void>): Tool {
+/** The tool over one job's input and ports; `signal` ends it at once, since it can be asked again; `tell` puts an event into the job's history. A sub-agent has no such tool itself. */
+export function exploreTool(input: AgentInput, ports: AgentPorts, runLoop: RunLoop, signal: AbortSignal, tell: (event: EventOf<'sub_step'>) => Promise<void>): Tool {
   return defineTool({
     name: 'explore',
     description: 'Let a helper search the folder and answer a question with file names and lines. Keeps your own context short.',
     parameters: z.strictObject({ question: z.string().min(1).max(4000).describe('what to find out, in full sentences') }),
     // It changes nothing, so after a crash it is simply asked again.
     idempotency: 'pure',
-    run: ({ question }, context) => explore(question, { input, ports, runLoop, tell }, context),
+    run: ({ question }, context) => explore(question, { input, ports, runLoop, signal, tell }, context),
   })
 }
 
-type Outer = { input: AgentInput; ports: AgentPorts; runLoop: RunLoop; tell: (event: EventOf<'sub_step'>) => Promise<void> }
+type Outer = { input: AgentInput; ports: AgentPorts; runLoop: RunLoop; signal: AbortSignal; tell: (event: EventOf<'sub_step'>) => Promise<void> }
 
-async function explore(question: string, { input, ports, runLoop, tell }: Outer, context: ToolContext): Promise<ToolOutcome> {
+async function explore(question: string, { input, ports, runLoop, signal, tell }: Outer, context: ToolContext): Promise<ToolOutcome> {
   const outputDir = join(context.outputDir, `${context.callId}.explore`)
   await mkdir(outputDir, { recursive: true, mode: 0o700 })
   const { model } = ports
@@ -45,9 +45,10 @@ async function explore(question: string, { input, ports, runLoop, tell }: Outer,
     },
   }, {
     now: ports.now, sandbox: ports.sandbox, workspace: null, emit: (event) => teller.heard(event),
-    model: { info: { ...model.info, profile: { ...profile, tools: readingTools, fewShot: null } }, generate: (request, signal) => model.generate(request, signal) },
-  }, context.signal)
-  if (end.type === 'suspended') return refused('the search was interrupted')
+    model: { info: { ...model.info, profile: { ...profile, tools: readingTools, fewShot: null } }, generate: (request, abort) => model.generate(request, abort) },
+  }, signal)
+  // No result is stored: the next run of the job asks again.
+  if (end.type === 'suspended') return { ...refused(end.reason), fault: fault('shutting_down', {}) }
   if (end.summary === null || end.outcome === 'stuck' || end.fault !== null) {
     return refused(`the search found no answer: ${end.fault?.message ?? end.summary ?? outcomeTable[end.outcome].means}`)
   }

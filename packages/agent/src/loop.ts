@@ -106,7 +106,7 @@ async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   const allowed = await permission(run, call)
   if (allowed !== null && allowed !== 'denied') return allowed
   const result = allowed === 'denied' ? null : await act(run, call)
-  if (result !== null && 'fault' in result) return faultEnd(result.fault)
+  if (result !== null && 'fault' in result) return aborted(run.signal) ?? faultEnd(result.fault)
   // Nothing may stand between the results of one turn: templates refuse it.
   if (history.pending !== null) return null
   const kept = await run.ports.workspace?.keep(history.step, call.name)

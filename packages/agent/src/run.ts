@@ -33,7 +33,7 @@ export type Run = {
 export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null, servers: McpServers, runLoop: RunLoop): Run {
   const { tools: named } = ports.model.info.profile
   const skills = opened === null || opened.skills.length === 0 ? [] : [skillTool(opened.skills)]
-  const explore = named === null || named.includes('explore') ? [exploreTool(input, ports, runLoop, (event) => put(run, event))] : []
+  const explore = named === null || named.includes('explore') ? [exploreTool(input, ports, runLoop, signal, (event) => put(run, event))] : []
   const mcp = opened?.servers.some((server) => server.tools.length > 0) === true ? [mcpTool(servers)] : []
   const tools = [...toolsOf(named), ...explore, ...mcp, ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const mode = modeOf(ports.model, tools, input.request.prompt)
