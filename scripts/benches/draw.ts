@@ -44,7 +44,7 @@ function drawChart(rows: readonly Recorded[]): string {
   })
   const first = points[0]?.row.date ?? ''
   return [
-    `<text x="0" y="12" font-weight="600">${escaped(`${last.row.bench}: ${last.row.figure}`)}</text>`,
+    `<text x="0" y="12" font-weight="600">${escaped(heading(last.row))}</text>`,
     `<text x="0" y="26" fill="#666">${escaped(`${figures(last.ratio.median)}x of ${last.row.theirs?.name ?? 'nothing'}, bar ${barText(last.row.bar)}, ${last.row.verdict}`)}</text>`,
     `<line x1="${chart.left}" x2="${chart.left}" y1="${chart.top}" y2="${chart.height - chart.bottom}" stroke="#bbb"/>`,
     `<line x1="${chart.left}" x2="${chart.width - chart.right}" y1="${y(0)}" y2="${y(0)}" stroke="#bbb"/>`,
@@ -56,6 +56,14 @@ function drawChart(rows: readonly Recorded[]): string {
     `<text x="${chart.left}" y="${chart.height - 8}" fill="#666">${escaped(first)}</text>`,
     points.length === 1 ? '' : `<text x="${chart.width - chart.right}" y="${chart.height - 8}" text-anchor="end" fill="#666">${escaped(last.row.date)}</text>`,
   ].join('')
+}
+
+// What a chart is wide enough for in bold letters; the page below has the whole names.
+const headingCharacters = 54
+
+function heading({ bench, figure }: Recorded): string {
+  const text = `${bench}: ${figure}`
+  return text.length <= headingCharacters ? text : `${text.slice(0, headingCharacters - 1)}…`
 }
 
 /** Prompt tokens over the steps of a job: evaluated, and what a plain transcript sends. From the latest recording of each length. */
