@@ -74,7 +74,7 @@ export function drawGrowth(rows: readonly Recorded[]): string {
     return Number.isNaN(steps) || row.theirs === null || !('spread' in row.theirs) ? [] : [{ steps, ours: row.ours.median, plain: row.theirs.spread.median }]
   }).toSorted((a, b) => a.steps - b.steps)
   const last = points.at(-1)
-  const size = { width: 640, height: 320, left: 70, right: 150, top: 40, bottom: 44 }
+  const size = { width: 640, height: 320, left: 70, right: 180, top: 40, bottom: 44 }
   if (last === undefined) return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} 40"><text x="16" y="24">nothing was recorded yet</text></svg>\n`
   const x = (steps: number): number => round(size.left + (steps / last.steps) * (size.width - size.left - size.right))
   const y = (tokens: number): number => round(size.height - size.bottom - (tokens / last.plain) * (size.height - size.top - size.bottom))
