@@ -223,6 +223,7 @@ describe('states of a folder', () => {
     ['an index of version 4', (folder) => sh(folder, 'git update-index --index-version 4')],
     ['line ends that are converted', (folder) => sh(folder, 'git config core.autocrlf true; printf "a\\r\\nb\\r\\n" > a; git add a; git commit -qm crlf')],
     ['attributes that convert', (folder) => { sh(folder, 'echo "*.bat eol=crlf\n*.x ident" > .gitattributes; printf "a\\r\\n" > t.bat; echo "\\$Id\\$" > i.x; git add -A; git commit -qm attr; rm i.x; git checkout i.x') }],
+    ['text files of other line ends than their index', (folder) => { sh(folder, 'printf "* text=auto\n*.old crlf=input\n" > .gitattributes; printf "a\\r\\nb\\r\\n" > t.bat; cp t.bat x.old; ln -s a l; git add -A 2>/dev/null; git commit -qm text') }],
     ['a filter that is not there', (folder) => { sh(folder, 'git config filter.far.clean "sed s/^/pointer/"; git config filter.far.smudge cat; echo "big filter=far" > .gitattributes; echo content > big; git add -A; git commit -qm filter') }],
     ['objects in another repository', (folder) => { sh(folder, 'git clone -q --reference . . ../referenced 2>/dev/null; mv .git ../oldgit; mv ../referenced/.git .git; rm -rf ../referenced'); }],
     ['replaced and grafted history', (folder) => sh(folder, 'git commit -q --allow-empty -m two; git replace --graft HEAD')],
@@ -231,10 +232,15 @@ describe('states of a folder', () => {
     ['sha256 objects', (folder) => { rmSync(join(folder, '.git'), { recursive: true }); sh(folder, 'git init -q --object-format=sha256 . && git -c user.name=a -c user.email=b add -A && git -c user.name=a -c user.email=b commit -qm x') }],
     ['a bare repository as the folder', (folder) => { sh(folder, 'git clone -q --bare . ../bare.git; rm -rf .git a b; mv ../bare.git/* .; rmdir ../bare.git') }],
   ]
-  for (const [name, prepare] of repositories) {
+  // git reads a file again when it is as young as the index. A real checkout is older than that, and then its entry alone decides: each state is tried both ways.
+  const aged = (folder: string): void => {
+    sh(folder, 'find . -path ./.git -prune -o -exec touch -h -d "2 days ago" {} +; git update-index -q --refresh >/dev/null 2>&1; [ ! -f .git/index ] || touch -d "1 day ago" .git/index; :')
+  }
+  for (const [name, prepare, age] of repositories.flatMap(([name, prepare]) => [[name, prepare, null], [`${name}, checked out long ago`, prepare, aged]] as const)) {
     it(`works with ${name}`, async () => {
       const folder = bench.repository({ 'a': 'one\n', 'b': 'two\n', 'd/c': 'three\n' })
       prepare(folder)
+      age?.(folder)
       const first = picture(folder)
       const place = await bench.open(bench.job(folder))
       assert.ok(place.port !== null, JSON.stringify(place.events))

@@ -16,13 +16,19 @@ if grep -zqaE '^[a-z]|^. (.*/)?\\.gitattributes$' /tmp/all || [ -s "$GIT_DIR/inf
   { grep -za '^[a-z]' /tmp/all || true; } | sed -z 's/^. //' > /tmp/unwatched
   [ ! -s /tmp/unwatched ] || git update-index -z --no-assume-unchanged --stdin < /tmp/unwatched
   sed -z 's/^. //' /tmp/all > /tmp/names
-  if { { grep -zaE '(^|/)\\.gitattributes$' /tmp/names || true; } | xargs -0 -r cat -- 2>/dev/null; cat "$GIT_DIR/info/attributes"; } | grep -qaE 'filter|eol|ident|encoding|crlf'; then
-    git check-attr -z --stdin filter eol ident working-tree-encoding < /tmp/names | paste -z -d '\\001' - - - \\
-      | { grep -zavE "$(printf '\\001')(unspecified|unset)$" || true; } | sed -z 's/\\x01[^\\x01]*\\x01[^\\x01]*$//' | sort -zu > /shadow/converted
-    [ ! -s /shadow/converted ] || git update-index -z --force-remove --stdin < /shadow/converted
+  { { grep -zaE '(^|/)\\.gitattributes$' /tmp/names || true; } | xargs -0 -r cat -- 2>/dev/null || true; cat "$GIT_DIR/info/attributes"; } > /tmp/attributes
+  if grep -qaE 'filter|eol|ident|encoding' /tmp/attributes; then
+    git check-attr -z --stdin filter eol ident working-tree-encoding < /tmp/names | paste -z -d "$(printf '\\001')" - - - \\
+      | { grep -zavE "$(printf '\\001')(unspecified|unset)$" || true; } | sed -z 's/\\x01[^\\x01]*\\x01[^\\x01]*$//' > /shadow/converted
   fi
+  # A text file may lie on disk with other line ends than in the index and still count as unchanged.
+  if grep -qaE 'text|crlf' /tmp/attributes; then
+    git ls-files -z --eol | { grep -zavE '^i/([^ ]*) +w/\\1 +attr/' || true; } | sed -z 's/^[^\\t]*\\t//' >> /shadow/converted
+  fi
+  sort -zu -o /shadow/converted /shadow/converted
+  [ ! -s /shadow/converted ] || git update-index -z --force-remove --stdin < /shadow/converted
 fi
-rm -f /tmp/all /tmp/names
+rm -f /tmp/all /tmp/names /tmp/attributes
 cp /shadow/attributes "$GIT_DIR/info/attributes"
 tree=$(cat /shadow/tree)
 [ ! -s /shadow/converted ] || tree=$(git write-tree --missing-ok)
