@@ -1,6 +1,6 @@
 // Owns drafting by a second, smaller model: what it is asked, how often it was right, and whether that pays on this machine. Pure but for what it is handed:
 // knows neither the library nor a clock. A draft model that does not pay is asked once in a while, ever more seldom.
-import { lengths, type CheckCosts } from './lookup.ts'
+import { lengths, median, type CheckCosts } from './lookup.ts'
 import type { Drafter, Round } from './speculation.ts'
 
 /** The draft model's own memory of one sequence. */
@@ -129,8 +129,4 @@ export class ModelDrafter implements Drafter {
   plain(): void {
     this.#gain.plain()
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN
 }

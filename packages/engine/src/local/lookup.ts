@@ -124,7 +124,8 @@ export class CheckCosts {
   }
 }
 
-function median(values: readonly number[]): number {
+/** The middle one; of an even number the upper of the two. */
+export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN
 }
 

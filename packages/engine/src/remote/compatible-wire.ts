@@ -1,6 +1,6 @@
 // Owns the OpenAI chat dialect towards an endpoint: the request body, and one streamed chunk read with suspicion. Pure; opens no connection.
 import { fault, type Fault, type Message, type ModelRequest, type TokenProbability } from '@hearth/protocol'
-import { isObject, shown } from '../server/completion.ts'
+import { isObject, objects, saidError, shown, tokenProbabilities } from '../foreign.ts'
 
 /** `plain`: only what the dialect itself has; else what llama.cpp and vLLM understand beside it. */
 export function chatBody(request: ModelRequest, model: string, plain: boolean): Record<string, unknown> {
@@ -77,10 +77,7 @@ export function readChunk(data: string, probabilities: number): Chunk | string {
     calls: objects(delta['tool_calls']).map(callOf), finish: choice !== null && typeof choice['finish_reason'] === 'string' ? choice['finish_reason'] : null,
     usage: usageOf(value['usage']), error: null,
     progress: isObject(progress) ? { total: whole(progress['total']), cache: whole(progress['cache']), processed: whole(progress['processed']) } : null,
-    probabilities: probabilities === 0 || choice === null || !isObject(choice['logprobs']) ? [] : objects(choice['logprobs']['content']).map((one) => ({
-      text: String(one['token'] ?? ''), probability: likelihood(one['logprob']),
-      top: objects(one['top_logprobs']).slice(0, probabilities).map((other) => ({ text: String(other['token'] ?? ''), probability: likelihood(other['logprob']) })),
-    })),
+    probabilities: probabilities === 0 || choice === null || !isObject(choice['logprobs']) ? [] : tokenProbabilities(choice['logprobs']['content'], probabilities),
   }
 }
 
@@ -159,17 +156,9 @@ function bodyMessage(text: string): string {
 function messageOfError(value: Record<string, unknown>): string {
   const error = value['error'] ?? value
   if (typeof error === 'string') return shown(error)
-  return shown(isObject(error) && typeof error['message'] === 'string' ? error['message'] : JSON.stringify(error))
-}
-
-function objects(value: unknown): Record<string, unknown>[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
+  return saidError(error)
 }
 
 function whole(value: unknown): number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : 0
-}
-
-function likelihood(logarithm: unknown): number {
-  return typeof logarithm === 'number' ? Math.min(1, Math.exp(logarithm)) : 0
 }

@@ -1,6 +1,6 @@
 // Owns the endpoints of the local network as a person sees them, and asking one whether it answers. Generates nothing.
 import type { Door, EndpointConfig, EndpointRow } from '@hearth/protocol'
-import { isObject, shown } from '../server/completion.ts'
+import { isObject, shown } from '../foreign.ts'
 import { CompatibleModel } from './compatible.ts'
 import { readKey } from './key-file.ts'
 

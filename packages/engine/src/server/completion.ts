@@ -1,5 +1,6 @@
 // Owns one run on a llama-server: what is asked of its native /completion endpoint, and its stream read back as words of the worker's wire.
 // Text ends (stop strings, a whole JSON value) are found here, as in the built-in worker, so both adapters stop at the same character.
+import { isObject, saidError, shown, tokenProbabilities } from '../foreign.ts'
 import { CompletionText } from '../local/completion-text.ts'
 import type { Generate, RunFigures, RunReply, TokenPiece } from '../local/wire.ts'
 import { literal } from '../local/template/grammar.ts'
@@ -172,7 +173,7 @@ function read(data: string, probabilities: number): Piece | string {
   }
   if (!isObject(value)) return `it sent '${shown(data)}', which is no object`
   const error = value['error']
-  if (error !== undefined) return { ...nothing, error: shown(isObject(error) && typeof error['message'] === 'string' ? error['message'] : JSON.stringify(error)) }
+  if (error !== undefined) return { ...nothing, error: saidError(error) }
   const { content, stop, tokens_predicted: predicted, stop_type: stopType } = value
   if (typeof content !== 'string' || typeof stop !== 'boolean') return `it sent '${shown(data)}', which is no piece of a completion`
   if (typeof predicted !== 'number' || !Number.isInteger(predicted) || predicted < 0) return `it counted '${shown(String(predicted))}' tokens`
@@ -182,37 +183,12 @@ function read(data: string, probabilities: number): Piece | string {
     content, stop, predicted, stopType: typeof stopType === 'string' ? stopType : 'none', error: null,
     progress: isObject(progress) ? { cache: count(progress['cache']) ?? 0, processed: count(progress['processed']) ?? 0 } : null,
     timings: { cache: count(timings['cache_n']), promptMs: count(timings['prompt_ms']), predictedMs: count(timings['predicted_ms']) },
-    probabilities: probabilities === 0 ? [] : pieces(value['completion_probabilities'], probabilities),
+    probabilities: probabilities === 0 ? [] : tokenProbabilities(value['completion_probabilities'], probabilities),
   }
 }
 
 const nothing: Piece = { content: '', stop: false, predicted: 0, stopType: 'none', progress: null, timings: { cache: null, promptMs: null, predictedMs: null }, probabilities: [], error: null }
 
-function pieces(value: unknown, wanted: number): TokenPiece[] {
-  return objects(value).map((one) => ({
-    text: String(one['token'] ?? ''), probability: likelihood(one['logprob']),
-    top: objects(one['top_logprobs']).slice(0, wanted).map((other) => ({ text: String(other['token'] ?? ''), probability: likelihood(other['logprob']) })),
-  }))
-}
-
-function likelihood(logarithm: unknown): number {
-  return typeof logarithm === 'number' ? Math.min(1, Math.exp(logarithm)) : 0
-}
-
 function count(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null
-}
-
-function objects(value: unknown): Record<string, unknown>[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** Foreign text as it may stand in a sentence. */
-export function shown(text: string): string {
-  const clean = text.replace(/[\x00-\x1f\x7f]+/g, ' ').trim()
-  return clean.length <= 120 ? clean : `${clean.slice(0, 120)}…`
 }

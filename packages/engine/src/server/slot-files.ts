@@ -2,7 +2,7 @@
 // daemon keeps states. The server knows no other folder. Decides nothing about when.
 import { copyFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isObject, shown } from './completion.ts'
+import { isObject, shown } from '../foreign.ts'
 import { ask } from './http.ts'
 
 const slotMs = 60_000

@@ -9,6 +9,7 @@
 //   harmony  channels, see harmony.ts
 import { randomBytes } from 'node:crypto'
 import type { ToolCall, ToolFormat, ToolSpec } from '@hearth/protocol'
+import { isObject } from '../../foreign.ts'
 import { JsonEnd, overlap } from '../stop-scan.ts'
 import { HarmonyReader } from './harmony.ts'
 import { gemmaCall, gemmaEnd, glmCall, glmEnd, qwenCall, qwenEnd, type Spelled, type TypeOf } from './tagged-calls.ts'
@@ -263,10 +264,6 @@ function callOf(read: Spelled, source: string, names: readonly string[]): CallEv
   if ('problem' in read) return { type: 'malformed_call', text, problem: read.problem }
   if (!names.includes(read.name)) return { type: 'malformed_call', text, problem: `there is no tool '${read.name}'; there are: ${names.join(', ')}` }
   return { type: 'tool_call', call: { id: callId(), name: read.name, arguments: read.arguments } }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function parse(text: string): unknown {
