@@ -27,7 +27,7 @@ export const EgressEntry = z.strictObject({
   id: z.int().min(1),
   at: z.int(),
   jobId: z.string().nullable(),
-  purpose: z.enum(['model-download', 'lan-endpoint']),
+  purpose: z.enum(['model-download', 'lan-endpoint', 'tool', 'mcp', 'provider']),
   host: z.string(),
   bytes: z.int().nullable().describe('bytes sent'),
 })
