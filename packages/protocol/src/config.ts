@@ -1,7 +1,10 @@
 // Owns the configuration: every key, its default and its meaning. The daemon reads one JSON file; an unknown key is an error.
 import { z } from 'zod'
+import { Budget, escalationModes } from './escalation.ts'
 import { jobResults } from './workspace.ts'
 import { AgentProfile } from './model.ts'
+import { consents, dataClasses } from './principal.ts'
+import { ProviderConfig } from './provider.ts'
 
 const MiB = 2 ** 20
 const GiB = 2 ** 30
@@ -106,6 +109,16 @@ export const Config = z.strictObject({
   agent: z.strictObject({
     skillFolders: z.array(z.string().startsWith('/')).default([]).describe('folders whose subfolders are skills (SKILL.md), for every job; they go before those of a workspace'),
     mcpServers: z.record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/), McpServer).default({}).describe('MCP servers of every job, by a short name; their tools are called NAME__TOOL'),
+  }).prefault({}),
+  escalation: z.strictObject({
+    consent: z.enum(consents).default('never').describe('never: nothing is bought; ask: a person approves each packet; auto: within the budget'),
+    modes: z.array(z.enum(escalationModes)).default(['advise']).describe('what may be bought; docs/escalation.md tells what each sends'),
+    dataClass: z.enum(dataClasses).default('redact').describe('of folders that `hearth project` says nothing else of'),
+    budget: Budget.prefault({}).describe('of this box; without a limit in money nothing is bought'),
+    providers: z.array(ProviderConfig).default([]).describe('who sells tokens'),
+    packet: z.enum(['packet', 'digest', 'full']).default('packet').describe('what is sent: the state of the work; only its head; or the whole transcript'),
+    packetTokens: z.int().min(512).max(200_000).default(8192).describe('longest packet'),
+    stepTurns: z.int().min(1).max(50).default(6).describe('turns of a step that is taken over'),
   }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),

@@ -70,9 +70,11 @@ export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('loading'), model: z.string(), detail: z.string() }),
   z.strictObject({ type: z.literal('step'), step: z.int().min(1) }),
   z.strictObject({ type: z.literal('text'), step: z.int(), text: z.string().describe('a piece of the completion, batched') }),
+  z.strictObject({ type: z.literal('thought'), step: z.int(), text: z.string().describe("a piece of the model's thoughts, batched") }),
   z.strictObject({
     type: z.literal('turn'), step: z.int(), model: z.string(), text: z.string().describe('the whole completion'),
     toolCalls: z.array(ToolCall), stop: z.enum(stopReasons), usage: Usage, timings: Timings,
+    reasoning: z.string().optional().describe("what it thought before, at most 200,000 characters; absent = nothing, or nothing that is told apart. In later prompts only when the model's profile keeps thoughts"),
   }),
   z.strictObject({ type: z.literal('turn_failed'), step: z.int(), model: z.string(), fault: FaultShape, usage: Usage, timings: Timings, retry: z.boolean() }),
   z.strictObject({ type: z.literal('call_rejected'), step: z.int(), text: z.string(), problem: z.string().describe('what the model is told') }),
@@ -97,6 +99,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
     type: z.literal('check'), step: z.int(), command: z.string(), when: z.enum(['final', 'after_edit']), passed: z.boolean(),
     exitCode: z.int().nullable(), cause: z.string(), output: z.string(), durationMs: z.number(),
   }),
+  z.strictObject({ type: z.literal('warned'), text: z.string().describe('for people; the model is not told') }),
   z.strictObject({ type: z.literal('nudge'), step: z.int(), text: z.string().describe('appended to the history by the harness') }),
   z.strictObject({ type: z.literal('guard'), step: z.int(), guard: z.string(), action: z.enum(['nudge', 'replan', 'sample', 'stop']), evidence: z.string() }),
   z.strictObject({

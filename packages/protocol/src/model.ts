@@ -13,7 +13,10 @@ export type ToolCall = z.infer<typeof ToolCall>
 export const Message = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('system'), text: z.string() }),
   z.strictObject({ role: z.literal('user'), text: z.string() }),
-  z.strictObject({ role: z.literal('assistant'), text: z.string(), toolCalls: z.array(ToolCall).optional() }),
+  z.strictObject({
+    role: z.literal('assistant'), text: z.string(), toolCalls: z.array(ToolCall).optional(),
+    reasoning: z.string().optional().describe('what it thought before it said this; the template shows it or leaves it out'),
+  }),
   z.strictObject({ role: z.literal('tool'), callId: z.string(), name: z.string(), text: z.string() }),
 ])
 export type Message = z.infer<typeof Message>
@@ -39,7 +42,12 @@ export const Sampling = z.strictObject({
 })
 export type Sampling = z.infer<typeof Sampling>
 
-export const purposes = ['agent', 'chat', 'canary', 'bench'] as const
+/** The last five are escalations, named as their modes. */
+/** How a model is asked to think: not at all, as it likes, or with so much effort. */
+export const reasonings = ['off', 'on', 'low', 'medium', 'high'] as const
+export type Reasoning = (typeof reasonings)[number]
+
+export const purposes = ['agent', 'chat', 'canary', 'bench', 'plan', 'advise', 'step', 'review', 'rest'] as const
 
 export const ModelRequest = z.strictObject({
   messages: z.array(Message).min(1),
@@ -52,6 +60,7 @@ export const ModelRequest = z.strictObject({
   sampling: Sampling.prefault({}),
   maxTokens: z.int().min(1).max(1_000_000).default(1024).describe('completion tokens at most'),
   stop: z.array(z.string().min(1)).max(16).default([]),
+  reasoning: z.enum(reasonings).optional().describe('how it is asked to think, as far as its template knows of it; absent = as the template does by itself'),
   probabilities: z.int().min(0).max(20).default(0).describe('0 = none; n = the n likeliest tokens beside each chosen one'),
   sessionKey: z.string().nullable().default(null).describe('requests with the same key share a prefix; used to find the slot that holds it'),
   tentative: z.boolean().optional().describe('true: nothing but this request speaks for its session yet, so it gives way to sessions that went on'),
@@ -70,6 +79,7 @@ export const Usage = z.strictObject({
   promptTokens: z.int().min(0),
   reusedTokens: z.int().min(0),
   completionTokens: z.int().min(0),
+  cacheWriteTokens: z.int().min(0).optional().describe('prompt tokens that a provider wrote into its cache, at a price of their own; absent = none'),
   drafts: z.strictObject({
     draftedTokens: z.int().min(0),
     acceptedTokens: z.int().min(0),
@@ -109,17 +119,35 @@ export type ModelEvent =
 
 export type Place = 'local' | 'lan' | 'remote'
 
+/** An agent job needs a window of so many tokens, and works well from so many on, unless the profile names the window that its model was set up for. */
+export const windowNeeds = { neededTokens: 8192, wellTokens: 32_768 } as const
+
 /** How the agent speaks with a model; from the catalogue. */
 export const AgentProfile = z.strictObject({
   toolMode: z.enum(['json', 'native']).describe('json: one grammar-constrained JSON call a step; native: the template has tools'),
   tools: z.array(z.string()).nullable().default(null).describe('the only tools offered; null = all'),
+  maxTools: z.int().min(2).max(64).optional().describe('tools offered at most, finish and mcp included; the least needed are left out first (docs/tools.md); absent = no limit'),
+  editFormat: z.enum(['edit', 'write', 'both']).optional().describe('how it changes files: edit = by replacing exact text, write = by writing whole files; the other tool is not offered; absent = both'),
+  prompt: z.strictObject({
+    how: z.enum(['add', 'replace']).describe("add: behind Hearth's own words; replace: in their place, but for the rule that results are data"),
+    text: z.string().trim().min(1).max(16_000).describe('words of the system prompt'),
+  }).optional().describe('its own words in the system prompt; absent = none'),
   fewShot: z.strictObject({
     bank: z.string().describe('name of an example bank of the agent package'),
     count: z.int().min(0).max(16).describe('how many'),
   }).nullable().default(null).describe('example episodes put before the task, chosen by likeness'),
+  reasoning: z.strictObject({
+    ask: z.enum(reasonings).optional().describe('how it is asked to think, as far as its template knows of it; absent = as the template does by itself'),
+    keep: z.boolean().optional().describe('its earlier thoughts stay in the prompt, where its template shows them; absent = false: they are left out'),
+  }).optional().describe('how its thoughts are handled; people are shown them in any case'),
+  stop: z.array(z.string().min(1).max(200)).max(16).optional().describe('an answer ends before the first of these texts; for a model that goes on by itself'),
   sampling: Sampling.partial().default({}).describe('values that differ from the defaults'),
   maxCallTokens: z.int().min(16).default(1024).describe('completion tokens at most for one step'),
   checkAfterEdit: z.boolean().optional().describe("run the job's fast checks after each edit and tell the model; absent = true"),
+  minContextTokens: z.int().min(256).optional().describe('the smallest window it was set up for; agent jobs are refused below it, and not warned from it on; absent = refused below 8,192 tokens, warned below 32,768'),
+}).superRefine(({ tools, editFormat }, context) => {
+  const lacking = (editFormat === 'both' ? ['edit', 'write'] as const : editFormat === undefined ? [] : [editFormat]).find((name) => tools !== null && !tools.includes(name))
+  if (lacking !== undefined) context.addIssue({ code: 'custom', path: ['editFormat'], message: `it asks for the tool ${lacking}, which is not among the profile's tools` })
 })
 export type AgentProfile = z.infer<typeof AgentProfile>
 

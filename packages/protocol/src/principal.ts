@@ -4,6 +4,12 @@ import { z } from 'zod'
 export const scopes = ['infer', 'jobs:read', 'jobs:write', 'approve', 'escalate', 'admin', 'metrics'] as const
 export const jobClasses = ['interactive', 'job', 'batch'] as const
 export type JobClass = (typeof jobClasses)[number]
+/** Strictest first. */
+export const consents = ['never', 'ask', 'auto'] as const
+export type Consent = (typeof consents)[number]
+/** Strictest first. */
+export const dataClasses = ['local-only', 'redact', 'open'] as const
+export type DataClass = (typeof dataClasses)[number]
 
 /** Who asks: the owner of the Unix socket today; keys and SSH keys later. */
 export const Principal = z.strictObject({
@@ -20,7 +26,7 @@ export type Principal = z.infer<typeof Principal>
 export const Project = z.strictObject({
   id: z.string().min(1),
   path: z.string().min(1).describe('absolute path of the folder'),
-  dataClass: z.enum(['local-only', 'redact', 'open']).default('local-only'),
-  consent: z.enum(['never', 'ask', 'auto']).default('never'),
+  dataClass: z.enum(dataClasses).default('local-only'),
+  consent: z.enum(consents).default('never'),
 })
 export type Project = z.infer<typeof Project>

@@ -1,0 +1,102 @@
+// Owns the words of escalation: what says that a job is stuck (Signal), what is sent (Packet), who may allow it (Policy), and the port through which
+// the agent asks (Expert). The agent decides that and what to ask; the daemon decides whether it leaves the house, and counts it.
+import { z } from 'zod'
+import type { Model, Place } from './model.ts'
+import { consents, dataClasses } from './principal.ts'
+
+/**
+ * plan: before the first step, a plan with checks that can be run. advise: a diagnosis and the next three actions. step: it works with our tools for some turns,
+ * until the check passes. review: it judges a "done". rest: it works to the end.
+ */
+export const escalationModes = ['plan', 'advise', 'step', 'review', 'rest'] as const
+export type EscalationMode = (typeof escalationModes)[number]
+
+/** hard: acts alone. soft: two together act. declared: the model asked. logged: written down until it is calibrated on this box, never acts. */
+export const signalKinds = ['hard', 'soft', 'declared', 'logged'] as const
+export const Signal = z.strictObject({
+  kind: z.enum(signalKinds),
+  name: z.string().describe('e.g. same_error, done_contradicted, failing_tests_flat'),
+  evidence: z.string().describe('what was seen, with the number'),
+})
+export type Signal = z.infer<typeof Signal>
+
+/** What became of the job in the three local turns after an escalation. */
+export const effects = ['cleared', 'same', 'worse'] as const
+export type Effect = (typeof effects)[number]
+
+/** Limits in money (micro-dollars) and count; null = this limit does not exist. A box without any limit in money buys nothing. */
+export const Budget = z.strictObject({
+  escalationUsdMicros: z.int().min(0).nullable().default(null).describe('one escalation'),
+  jobUsdMicros: z.int().min(0).nullable().default(null).describe('one job'),
+  dayUsdMicros: z.int().min(0).nullable().default(null).describe('a day (UTC)'),
+  monthUsdMicros: z.int().min(0).nullable().default(null).describe('a month (UTC)'),
+  jobCount: z.int().min(0).nullable().default(null).describe('escalations of one job'),
+  dayCount: z.int().min(0).nullable().default(null).describe('escalations of a day'),
+})
+export type Budget = z.infer<typeof Budget>
+
+/** What may leave, and who says so. Of box, project, principal and job the strictest holds in each field. */
+export const Policy = z.strictObject({
+  consent: z.enum(consents).describe('never: nothing is bought; ask: a person approves each packet; auto: within the budget'),
+  modes: z.array(z.enum(escalationModes)).describe('modes that are allowed'),
+  dataClass: z.enum(dataClasses).describe('local-only: nothing of it leaves; redact: secrets are replaced before it leaves; open: as it is, but for secrets'),
+  budget: Budget,
+})
+export type Policy = z.infer<typeof Policy>
+
+export type PacketSlice = { path: string; fromLine: number; text: string }
+
+/** What the agent knows and would send; rendered by it, with what never changes within a job first, so that a provider's cache is hit. */
+export type Packet = {
+  /** The same for all packets of a job: goal, acceptance, constraints. */
+  prefix: string
+  /** This escalation: diff, failing output, what was tried, slices of files, the question. */
+  body: string
+  /** Files of the folder of which anything is in it, relative to the folder: policy may name paths. */
+  files: readonly string[]
+}
+
+export type Consultation = {
+  /** Unique within the job: e1, e2, … */
+  id: string
+  mode: EscalationMode
+  step: number
+  signals: readonly Signal[]
+  packet: Packet
+  /** Completion tokens of one turn, and turns at most: they bound the price. */
+  maxTokens: number
+  maxTurns: number
+}
+
+/** Why it may not be bought. `ends`: the job cannot go on without it by the owner's policy (exit 14 or 12). */
+export type Denial = { rule: 'consent' | 'mode' | 'data_class' | 'secret' | 'budget' | 'price' | 'provider' | 'limit' | 'untrusted'; why: string; remedy: string }
+
+/** What would be sent where at which worst price. Nothing was sent or reserved yet. */
+export type Offer = {
+  model: string
+  place: Place
+  host: string
+  consent: 'ask' | 'auto'
+  /** The packet as it would leave, placeholders in place of secrets. */
+  preview: string
+  /** sha256 of `preview`: what a person approves is exactly this text. */
+  sha256: string
+  bytes: number
+  redactions: { kind: string; count: number }[]
+  worstUsdMicros: number
+}
+
+/** The port of the agent. Never throws for anything a provider, a policy or a person does. */
+export interface Expert {
+  /** Who would answer now, or why nobody does. Sends nothing. */
+  offer(asked: Consultation): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }>
+  /**
+   * The model that answers this escalation: a gate around a provider. It looks at policy, secrets and budget again at each call, writes the audit row and
+   * reserves the worst price before the first byte leaves. `approved`: sha256 of the text that a person approved; null = consent is `auto`.
+   * What was replaced is put back in its answers. A refusal is its `failed` event, with one of the fault codes of this subject.
+   */
+  model(asked: Consultation, offer: Offer, approved: string | null): Model
+  /** What a call of this escalation cost so far, micro-dollars. */
+  spent(id: string): number
+}
+
