@@ -1,10 +1,10 @@
 // Owns how a pull, a verify and the starter's download look: a bar on a terminal, a line each tenth in a pipe. Starts no transfer by itself.
 import { Client } from '@hearth/protocol/client'
-import { fault, FaultError } from '@hearth/protocol/fault'
 import type { ModelRow, TransferEvent } from '@hearth/protocol'
 import type { Context, Out } from './context.ts'
+import { operate } from './operation.ts'
 import { bytes, duration } from './print.ts'
-import { cut, jsonLine, oneLine } from './text.ts'
+import { cut, oneLine } from './text.ts'
 
 type Progress = Extract<TransferEvent, { type: 'progress' }>
 export type TransferEnd = { model: ModelRow; downloadedBytes: number }
@@ -73,40 +73,23 @@ export class Meter {
 
 /** Shows a transfer until its end. With `json` each event is a line on stdout. Throws its fault, or `cancelled` on Ctrl-C. */
 export async function showTransfer(ctx: Context, path: string, to: Out, json: boolean): Promise<TransferEnd> {
-  const client = new Client(ctx.paths.socket)
   const meter = new Meter(to, to.tty && ctx.env['TERM'] !== 'dumb')
-  const left = new AbortController()
-  const release = ctx.onInterrupt(() => left.abort())
-  try {
-    for await (const event of client.stream<TransferEvent>('POST', path, undefined, AbortSignal.any([left.signal, ctx.closed]))) {
-      if (json) ctx.out.line(jsonLine(event))
+  const { model, downloadedBytes } = await operate<TransferEvent>(ctx, {
+    client: new Client(ctx.paths.socket), path, json, left: 'the terminal; what was fetched is kept for the next try', noResult: 'the transfer ended without a result',
+    tell(event) {
       switch (event.type) {
         case 'source': {
           const resumed = event.resumedBytes > 0 ? `, going on after ${bytes(event.resumedBytes)}` : ''
           const size = event.totalBytes === null ? '' : ` (${bytes(event.totalBytes)})`
-          if (!json) meter.line(`${oneLine(event.file)}${size} from ${oneLine(event.source)}${resumed}`)
-          break
+          return meter.line(`${oneLine(event.file)}${size} from ${oneLine(event.source)}${resumed}`)
         }
-        case 'progress':
-          if (!json) meter.progress(event)
-          break
-        case 'verifying':
-          if (!json) meter.line(`checking the sha256 of ${oneLine(event.file)}`)
-          break
-        case 'note':
-          if (!json) meter.line(oneLine(event.text))
-          break
-        case 'done':
-          to.write(meter.clear())
-          return { model: event.model, downloadedBytes: event.downloadedBytes }
-        case 'failed': throw new FaultError(event.fault)
+        case 'progress': return meter.progress(event)
+        case 'verifying': return meter.line(`checking the sha256 of ${oneLine(event.file)}`)
+        case 'note': return meter.line(oneLine(event.text))
         default: event satisfies never
       }
-    }
-  } finally {
-    to.write(meter.clear())
-    release()
-  }
-  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal; what was fetched is kept for the next try' }))
-  throw new FaultError(fault('internal', { problem: 'the transfer ended without a result' }))
+    },
+    clear: () => to.write(meter.clear()),
+  })
+  return { model, downloadedBytes }
 }

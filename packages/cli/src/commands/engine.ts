@@ -1,11 +1,11 @@
 // Owns `hearth engine ...`: building llama.cpp for this box, and what was built.
-import { fault, FaultError } from '@hearth/protocol/fault'
 import type { BuildEvent, BuildList, BuildManifest, BuildRequestInput } from '@hearth/protocol'
 import { usageFault } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
+import { operate } from '../operation.ts'
 import { age, bytes, duration, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 import { Meter } from '../transfer.ts'
@@ -45,30 +45,18 @@ export const build: Command = {
 async function watch(ctx: Context, request: BuildRequestInput, json: boolean): Promise<BuildManifest> {
   const { client } = await serve(ctx, idleExitSeconds)
   const meter = new Meter(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
-  const left = new AbortController()
-  const release = ctx.onInterrupt(() => left.abort())
-  try {
-    for await (const event of client.stream<BuildEvent>('POST', '/api/engine/builds', request, AbortSignal.any([left.signal, ctx.closed]))) {
-      if (json) ctx.out.line(jsonLine(event))
+  const done = await operate<BuildEvent>(ctx, {
+    client, path: '/api/engine/builds', body: request, json, left: 'the terminal; nothing of the build is left', noResult: 'the build ended without a result',
+    tell(event) {
       switch (event.type) {
-        case 'step':
-        case 'note':
-          if (!json) meter.line(oneLine(event.text))
-          break
-        case 'progress':
-          if (!json) meter.part(event.done / Math.max(1, event.total), progressText(event))
-          break
-        case 'done': return event.build
-        case 'failed': throw new FaultError(event.fault)
+        case 'step': case 'note': return meter.line(oneLine(event.text))
+        case 'progress': return meter.part(event.done / Math.max(1, event.total), progressText(event))
         default: event satisfies never
       }
-    }
-  } finally {
-    ctx.err.write(meter.clear())
-    release()
-  }
-  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal; nothing of the build is left' }))
-  throw new FaultError(fault('internal', { problem: 'the build ended without a result' }))
+    },
+    clear: () => ctx.err.write(meter.clear()),
+  })
+  return done.build
 }
 
 /** ' 42%  126 of 300 files  3 m 10 s left'. */

@@ -1,10 +1,10 @@
 // Owns `hearth models load|unload|pin|unpin`: what is in memory and stays there. Decides nothing: the daemon does.
 import { Client } from '@hearth/protocol/client'
-import { fault, FaultError } from '@hearth/protocol/fault'
 import type { LoadEvent, WorkerStatus } from '@hearth/protocol'
 import type { Args } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { operate } from '../operation.ts'
 import { bytes, count } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 
@@ -74,24 +74,9 @@ async function pinned(ctx: Context, args: Args, wanted: boolean): Promise<number
 
 /** Says what is waited for on stderr, or each event on stdout with --json. Throws its fault, or `cancelled` on Ctrl-C. */
 async function follow(ctx: Context, args: Args, path: string): Promise<WorkerStatus | null> {
-  const json = args.flag('json')
-  const left = new AbortController()
-  const release = ctx.onInterrupt(() => left.abort())
-  try {
-    for await (const event of new Client(ctx.paths.socket).stream<LoadEvent>('POST', path, undefined, AbortSignal.any([left.signal, ctx.closed]))) {
-      if (json) ctx.out.line(jsonLine(event))
-      switch (event.type) {
-        case 'waiting':
-          if (!json) ctx.err.line(ctx.err.ink.dim(oneLine(event.position > 1 ? `${event.reason} (number ${event.position} in line)` : event.reason)))
-          break
-        case 'done': return event.worker
-        case 'failed': throw new FaultError(event.fault)
-        default: event satisfies never
-      }
-    }
-  } finally {
-    release()
-  }
-  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal' }))
-  throw new FaultError(fault('internal', { problem: 'the daemon ended the stream without a result' }))
+  const { worker } = await operate<LoadEvent>(ctx, {
+    client: new Client(ctx.paths.socket), path, json: args.flag('json'), left: 'the terminal', noResult: 'the daemon ended the stream without a result',
+    tell: ({ position, reason }) => ctx.err.line(ctx.err.ink.dim(oneLine(position > 1 ? `${reason} (number ${position} in line)` : reason))),
+  })
+  return worker
 }

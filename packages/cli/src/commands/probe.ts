@@ -1,12 +1,12 @@
 // Owns `hearth models probe`: has the daemon ask a model what it can do, shows the answers as they come and the table at the end. Judges nothing itself.
-import { fault, FaultError } from '@hearth/protocol/fault'
 import type { ProbeCase, ProbeEvent, ProbeRequestInput, ProbeResult } from '@hearth/protocol'
 import { usageFault } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
+import { operate } from '../operation.ts'
 import { count, fields, table, type Ink } from '../print.ts'
-import { jsonLine, oneLine } from '../text.ts'
+import { oneLine } from '../text.ts'
 import { Meter } from '../transfer.ts'
 
 const idleExitSeconds = 60
@@ -32,7 +32,7 @@ export const probe: Command = {
     if (args.flag('write') && args.flag('check')) throw usageFault('--write and --check cannot both be meant.')
     const id = args.operands[0] ?? ''
     const json = args.flag('json')
-    const { result, written } = await follow(ctx, id, { write: args.flag('write'), ...(seconds === null ? {} : { seconds: Number(seconds) }) }, json)
+    const { result, written } = await ask(ctx, id, { write: args.flag('write'), ...(seconds === null ? {} : { seconds: Number(seconds) }) }, json)
     if (!json) {
       for (const line of page(result, written !== null, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
       if (written !== null) ctx.out.line(`written to ${oneLine(written)}`)
@@ -41,32 +41,20 @@ export const probe: Command = {
   },
 }
 
-async function follow(ctx: Context, id: string, request: ProbeRequestInput, json: boolean): Promise<Extract<ProbeEvent, { type: 'done' }>> {
+async function ask(ctx: Context, id: string, request: ProbeRequestInput, json: boolean): Promise<Extract<ProbeEvent, { type: 'done' }>> {
   const { client } = await serve(ctx, idleExitSeconds)
-  const left = new AbortController()
-  const release = ctx.onInterrupt(() => left.abort())
   const meter = new Meter(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
-  try {
-    for await (const event of client.stream<ProbeEvent>('POST', `/api/models/${encodeURIComponent(id)}/probe`, request, AbortSignal.any([left.signal, ctx.closed]))) {
-      if (json) ctx.out.line(jsonLine(event))
+  return await operate<ProbeEvent>(ctx, {
+    client, path: `/api/models/${encodeURIComponent(id)}/probe`, body: request, json, left: 'the terminal; nothing was written', noResult: 'the probe ended without a result',
+    tell(event) {
       switch (event.type) {
-        case 'case':
-          if (!json) meter.part(event.done / event.total, `${event.done} of ${event.total}  ${event.case.mode}: ${oneLine(event.case.name)}`)
-          break
-        case 'window':
-          if (!json) meter.line(`window, ${Math.round(event.share * 100)} % full: ${foundText(event.found)}`)
-          break
-        case 'done': return event
-        case 'failed': throw new FaultError(event.fault)
+        case 'case': return meter.part(event.done / event.total, `${event.done} of ${event.total}  ${event.case.mode}: ${oneLine(event.case.name)}`)
+        case 'window': return meter.line(`window, ${Math.round(event.share * 100)} % full: ${foundText(event.found)}`)
         default: event satisfies never
       }
-    }
-  } finally {
-    ctx.err.write(meter.clear())
-    release()
-  }
-  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal; nothing was written' }))
-  throw new FaultError(fault('internal', { problem: 'the probe ended without a result' }))
+    },
+    clear: () => ctx.err.write(meter.clear()),
+  })
 }
 
 const foundText = (found: boolean | null): string => (found === null ? 'not asked' : found ? 'the code was found' : 'the code was not found')

@@ -10,6 +10,7 @@ import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
 import { drawProfiles } from '../plot.ts'
+import { operate } from '../operation.ts'
 import { duration } from '../print.ts'
 import { cut, jsonLine, oneLine } from '../text.ts'
 import { bar } from '../transfer.ts'
@@ -81,31 +82,16 @@ function write(path: string, text: string): void {
 
 /** Follows the stream to its end; with `json` each event is a line on stdout. Throws its fault, or `cancelled` on Ctrl-C. */
 async function measure(ctx: Context, client: Client, request: TuneRequestInput, json: boolean): Promise<void> {
-  const left = new AbortController()
-  const release = ctx.onInterrupt(() => left.abort())
   const live = new Progress(ctx, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
-  try {
-    for await (const event of client.stream<TuneEvent>('POST', '/api/tune', request, AbortSignal.any([left.signal, ctx.closed]))) {
-      if (json) ctx.out.line(jsonLine(event))
-      switch (event.type) {
-        case 'done': return
-        case 'failed': throw new FaultError(event.fault)
-        case 'measured':
-          live.clear()
-          if (!json) print(ctx, event.profile, event.forecasts, true, false)
-          break
-        case 'waiting': case 'model': case 'step': case 'sample': case 'skipped':
-          if (!json) live.tell(event)
-          break
-        default: event satisfies never
-      }
-    }
-  } finally {
-    live.clear()
-    release()
-  }
-  if (left.signal.aborted || ctx.closed.aborted) throw new FaultError(fault('cancelled', { by: 'the terminal; the stored profile is as it was' }))
-  throw new FaultError(fault('internal', { problem: 'the measuring ended without a result' }))
+  await operate<TuneEvent>(ctx, {
+    client, path: '/api/tune', body: request, json, left: 'the terminal; the stored profile is as it was', noResult: 'the measuring ended without a result',
+    tell(event) {
+      if (event.type !== 'measured') return live.tell(event)
+      live.clear()
+      print(ctx, event.profile, event.forecasts, true, false)
+    },
+    clear: () => live.clear(),
+  })
 }
 
 type Told = Extract<TuneEvent, { type: 'waiting' | 'model' | 'step' | 'sample' | 'skipped' }>
