@@ -146,7 +146,7 @@ export class History {
       case 'guard':
         if (event.action === 'stop') this.#closed = true
         return
-      case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text':
+      case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'thought': case 'warned':
       case 'tool_output': case 'ended':
       case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given':
         return

@@ -81,7 +81,14 @@ class LiveView implements View {
       case 'loading': this.#phase = 'loading the model'; break
       case 'started': this.#phase = 'starting'; break
       case 'step': this.#step = event.step; this.#phase = 'reading the prompt'; break
-      case 'text': this.#phase = 'writing'; this.#preview = (this.#preview + event.text).slice(-4000); return
+      case 'text':
+      case 'thought': {
+        const phase = event.type === 'text' ? 'writing' : 'thinking'
+        // What it says takes the place of what it thought.
+        this.#preview = ((this.#phase === phase ? this.#preview : '') + event.text).slice(-4000)
+        this.#phase = phase
+        return
+      }
       case 'tool_started': this.#phase = 'running'; break
       case 'tool_output': this.#preview = (this.#preview + event.text).slice(-4000); return
       case 'turn':
@@ -95,7 +102,7 @@ class LiveView implements View {
       case 'suspended': this.#phase = 'suspended'; break
       case 'approval_asked': this.#phase = 'waiting for an approval'; break
       case 'rewritten': this.#phase = 'reading the shortened history'; break
-      case 'accepted': case 'turn_failed': case 'call_rejected': case 'tool_planned': case 'nudge': case 'guard': case 'ended':
+      case 'accepted': case 'warned': case 'turn_failed': case 'call_rejected': case 'tool_planned': case 'nudge': case 'guard': case 'ended':
       case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'said': case 'approval_given': break
       default: event satisfies never
     }

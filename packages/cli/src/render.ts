@@ -32,7 +32,8 @@ export function eventLines(event: JobEvent, look: Look): string[] {
     case 'suspended': return [ink.yellow(`suspended: ${oneLine(event.reason)}`)]
     case 'loading': return [ink.dim(cut(`loading ${oneLine(event.model)}: ${oneLine(event.detail)}`, look.width))]
     case 'step': return ['', ink.bold(`step ${event.step}`)]
-    case 'text': return []
+    case 'text': case 'thought': return []
+    case 'warned': return wrapped(visible(event.text), '! ', ink.yellow, look)
     case 'turn': return turnLines(event, look)
     case 'turn_failed': return wrapped(`the model failed: ${visible(event.fault.message)}${event.retry ? ' It is asked again.' : ''}`, '! ', ink.red, look)
     case 'call_rejected': return wrapped(`not a valid call: ${visible(event.problem)}`, '! ', ink.yellow, look)
@@ -130,7 +131,12 @@ function turnLines(event: Extract<JobEvent, { type: 'turn' }>, look: Look): stri
   const reused = usage.reusedTokens > 0 ? ` (${count(usage.reusedTokens)} reused)` : ''
   const cost = `${count(usage.promptTokens)} prompt${reused} + ${counted(usage.completionTokens, 'token')} in ${duration(timings.totalMs)}${speed}`
   const stop = event.stop === 'max_tokens' ? look.ink.yellow('; cut off at the limit of one turn') : ''
-  return [...(words === '' ? [] : wrap(words, look.width - 2).map((line) => `  ${line}`)), `  ${look.ink.dim(cut(cost, look.width - 2))}${stop}`]
+  return [...thoughtLines(event, look), ...(words === '' ? [] : wrap(words, look.width - 2).map((line) => `  ${line}`)), `  ${look.ink.dim(cut(cost, look.width - 2))}${stop}`]
+}
+
+/** What the model thought: its beginning and where it led. */
+export function thoughtLines({ reasoning }: Extract<JobEvent, { type: 'turn' }>, look: Look): string[] {
+  return reasoning === undefined ? [] : card(wrap(visible(reasoning).trim(), look.width - 6).join('\n'), look, '~ ', look.ink.dim)
 }
 
 /** In json mode the completion is nothing but the call, which is shown as a card. */

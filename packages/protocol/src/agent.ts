@@ -1,7 +1,7 @@
 // Owns the port between the daemon and the agent loop: what a run is given, what it may do, how it ends.
-import type { McpServer } from './config.ts'
 import { exitOf, fault, type Fault } from './fault.ts'
 import type { EventOf, JobEventBody, JobRequest } from './job.ts'
+import type { McpDoor, McpServer } from './mcp.ts'
 import type { Model } from './model.ts'
 import { outcomeTable, type Outcome, type WaitingState } from './outcome.ts'
 import type { Limits, Sandbox } from './sandbox.ts'
@@ -37,7 +37,9 @@ export type AgentInput = {
 export type AgentPorts = {
   model: Model
   sandbox: Sandbox
-  /** Resolves when the event is on disk; events of one moment (emitted without waiting in between) are stored together or not at all. `text` and `tool_output` resolve at once and are stored soon. Rejects only when the store is broken. */
+  /** The way to MCP servers at an address. Absent = such servers cannot be used. */
+  mcp?: McpDoor
+  /** Resolves when the event is on disk; events of one moment (emitted without waiting in between) are stored together or not at all. `text`, `thought` and `tool_output` resolve at once and are stored soon. Rejects only when the store is broken. */
   emit(event: JobEventBody): Promise<void>
   /** Milliseconds since 1970. */
   now(): number

@@ -42,11 +42,11 @@ export const Sampling = z.strictObject({
 })
 export type Sampling = z.infer<typeof Sampling>
 
-/** The last five are escalations, named as their modes. */
 /** How a model is asked to think: not at all, as it likes, or with so much effort. */
 export const reasonings = ['off', 'on', 'low', 'medium', 'high'] as const
 export type Reasoning = (typeof reasonings)[number]
 
+/** The last five are escalations, named as their modes. */
 export const purposes = ['agent', 'chat', 'canary', 'bench', 'plan', 'advise', 'step', 'review', 'rest'] as const
 
 export const ModelRequest = z.strictObject({

@@ -1,6 +1,6 @@
 // Owns how the events of a chat read: as the cards of a job, but with the model's words first and without what only a job needs. Pure.
 import type { JobEvent } from '@hearth/protocol'
-import { eventLines, type Look } from '../render.ts'
+import { eventLines, thoughtLines, type Look } from '../render.ts'
 import { visible, wrap } from '../text.ts'
 
 /** What the model said to the person with this event; empty for most. */
@@ -28,7 +28,9 @@ export function besideLines(event: JobEvent, look: Look): string[] {
 /** All lines of an event, words included. */
 export function chatLines(event: JobEvent, look: Look): string[] {
   const words = wordsOf(event)
-  return [...(words === '' ? [] : ['', ...wrap(words, look.width)]), ...besideLines(event, look)]
+  if (event.type !== 'turn') return besideLines(event, look)
+  const { reasoning: _shown, ...rest } = event
+  return [...thoughtLines(event, look), ...(words === '' ? [] : ['', ...wrap(words, look.width)]), ...besideLines(rest, look)]
 }
 
 function noteLines(reason: string, look: Look): string[] {

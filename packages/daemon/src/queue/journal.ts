@@ -27,11 +27,11 @@ export class Journal {
   }
 
   /**
-   * Resolves when the event is on disk; events emitted without waiting in between are stored together or not at all. `text` and `tool_output` resolve at once and are stored within `coalesceMs`, or with the next event.
+   * Resolves when the event is on disk; events emitted without waiting in between are stored together or not at all. `text`, `thought` and `tool_output` resolve at once and are stored within `coalesceMs`, or with the next event.
    * Rejects when the store does; the number is then free again.
    */
   emit(body: JobEventBody): Promise<void> {
-    if (body.type === 'text' || body.type === 'tool_output') {
+    if (body.type === 'text' || body.type === 'thought' || body.type === 'tool_output') {
       this.#addPiece(body)
       this.#timer ??= setTimeout(() => this.#flush(), coalesceMs)
       return Promise.resolve()
@@ -56,7 +56,7 @@ export class Journal {
     }
   }
 
-  #addPiece(body: Extract<JobEventBody, { type: 'text' | 'tool_output' }>): void {
+  #addPiece(body: Extract<JobEventBody, { type: 'text' | 'thought' | 'tool_output' }>): void {
     const last = this.#pending.at(-1)?.body
     const grown = last === undefined ? null : joined(last, body)
     if (grown === null) this.#pending.push({ body, at: this.#now(), resolve: null, reject: null })
@@ -88,7 +88,7 @@ export class Journal {
 }
 
 function joined(last: JobEventBody, next: JobEventBody): JobEventBody | null {
-  if (last.type === 'text' && next.type === 'text' && last.step === next.step) return { ...last, text: last.text + next.text }
+  if ((last.type === 'text' || last.type === 'thought') && next.type === last.type && last.step === next.step) return { ...last, text: last.text + next.text }
   if (last.type === 'tool_output' && next.type === 'tool_output' && last.callId === next.callId) return { ...last, text: last.text + next.text }
   return null
 }

@@ -52,9 +52,9 @@ export class Reads {
   }
 
   /** Jobs that are not over, oldest first: what a start has to pick up. */
-  unfinished(): { id: string; workspace: string; state: LiveState; cancelledBy: string | null }[] {
-    return this.#all('SELECT id, workspace, state, cancelled_by FROM jobs WHERE ended_at IS NULL ORDER BY created_at, rowid')
-      .map((row) => ({ id: text(row, 'id'), workspace: text(row, 'workspace'), state: text(row, 'state') as LiveState, cancelledBy: row['cancelled_by'] as string | null }))
+  unfinished(): { id: string; request: JobRequest; state: LiveState; cancelledBy: string | null }[] {
+    return this.#all('SELECT id, request, state, cancelled_by FROM jobs WHERE ended_at IS NULL ORDER BY created_at, rowid')
+      .map((row) => ({ id: text(row, 'id'), request: JSON.parse(text(row, 'request')) as JobRequest, state: text(row, 'state') as LiveState, cancelledBy: row['cancelled_by'] as string | null }))
   }
 
   counts(): Map<string, number> {
@@ -72,7 +72,7 @@ export class Reads {
 
   /** All events, oldest first; of pieces of text and output only their numbers and times, because their whole is in the `turn` and `tool_result` that follow. */
   journal(jobId: string): JobEvent[] {
-    const body = "CASE WHEN type IN ('text', 'tool_output') THEN json_set(body, '$.text', '') ELSE body END AS body"
+    const body = "CASE WHEN type IN ('text', 'thought', 'tool_output') THEN json_set(body, '$.text', '') ELSE body END AS body"
     return this.#all(`SELECT job_id, seq, at, ${body} FROM events WHERE job_id = ? ORDER BY seq`, jobId).map(eventOf)
   }
 
