@@ -148,7 +148,7 @@ export class History {
         return
       case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'thought': case 'warned':
       case 'tool_output': case 'ended':
-      case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given':
+      case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given': case 'network_refused':
         return
       default:
         event satisfies never

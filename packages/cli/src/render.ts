@@ -51,6 +51,7 @@ export function eventLines(event: JobEvent, look: Look): string[] {
     case 'guard': return wrapped(`guard ${oneLine(event.guard)}${guardDoes[event.action]}: ${visible(event.evidence)}`, '! ', event.action === 'stop' ? ink.red : ink.yellow, look)
     case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'rewritten': case 'sub_step': case 'sampled':
     case 'said': case 'approval_asked': case 'approval_given': return sideLines(event, look)
+    case 'network_refused': return wrapped(visible(`${event.fault.message} ${event.fault.remedy}`), '! ', ink.yellow, look)
     case 'ended': return endLines(event, look)
     default: return unknownLines(event satisfies never)
   }

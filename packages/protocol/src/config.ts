@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { Budget, escalationModes } from './escalation.ts'
 import { jobResults } from './workspace.ts'
 import { AgentProfile } from './model.ts'
+import { OwnerPattern } from './network.ts'
 import { consents, dataClasses } from './principal.ts'
 import { ProviderConfig } from './provider.ts'
 
@@ -88,6 +89,11 @@ export const Config = z.strictObject({
     tmpBytes: z.int().min(MiB).default(512 * MiB),
     fileBytes: z.int().min(MiB).default(2 * GiB),
     readOnlyPaths: z.array(z.string().startsWith('/')).default([]).describe('further host folders that tools may read (a toolchain outside /usr)'),
+    network: z.strictObject({
+      allow: z.array(OwnerPattern).default([]).describe('hosts that a job may ask for with --network: example.org, *.example.org, an address, each with an optional :PORT (else 80 and 443), or * for every name; empty = no job has a network'),
+      sentBytes: z.int().min(0).default(64 * MiB).describe('all that the tools of one job may send'),
+      receivedBytes: z.int().min(0).default(8 * GiB).describe('all that they may receive'),
+    }).prefault({}),
   }).prefault({}),
   jobs: z.strictObject({
     model: z.string().nullable().default(null).describe('default model; null = the best installed one, else the starter'),

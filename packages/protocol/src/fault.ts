@@ -58,6 +58,9 @@ export const faultTable = {
     `The name '${d.host}' is not one of this daemon's.`, 'Use the address that hearth status prints, or localhost with the same port.']),
   wrong_origin: row<{ origin: string }>('client', 77, 403, (d) => [
     `A page of ${d.origin} may not call this daemon.`, 'Call it from a program, not from a page of another site.']),
+  network_not_allowed: row<{ host: string; allowed: readonly string[] }>('client', 77, 403, (d) => [
+    `No job may reach '${d.host}' here: the owner allows ${d.allowed.length === 0 ? 'no host' : d.allowed.join(', ')}.`, 'Put it into sandbox.network.allow of the configuration and restart the daemon, or leave it out.']),
+  network_refused: row<{ host: string; why: string; remedy: string }>('sandbox', 77, 403, (d) => [`The job did not reach ${d.host}: ${d.why}.`, d.remedy]),
   unknown_key: row<{ id: string }>('client', 65, 404, (d) => [`There is no key '${d.id}'.`, "Run 'hearth keys ls' for the ids."]),
   body_too_large: row<{ limitBytes: number }>('client', 65, 413, (d) => [`The body is larger than ${gib(d.limitBytes)}.`, 'Send less at once.']),
   cancelled: row<{ by: string }>('client', 130, 499, (d) => [`Cancelled by ${d.by}.`, 'Run it again when you want it.']),

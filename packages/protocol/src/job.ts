@@ -6,6 +6,7 @@ import { Receipt } from './ledger.ts'
 import type { Outcome } from './outcome.ts'
 import { liveStates, outcomes, waitingStates } from './outcome.ts'
 import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
+import { HostPattern } from './network.ts'
 import { jobClasses, Principal, Project } from './principal.ts'
 import { jobResults } from './workspace.ts'
 
@@ -26,6 +27,7 @@ export const JobRequest = z.strictObject({
   class: z.enum(jobClasses).default('job'),
   kind: z.enum(jobKinds).optional().describe('task (or absent): it ends when it is done; chat: then it waits for the next words, until it is cancelled'),
   approve: z.enum(['none', 'writes']).optional().describe('writes: each call that may change something waits until somebody allows it; absent = none'),
+  network: z.array(HostPattern).max(64).optional().describe('hosts that its tools may reach, each with an optional :PORT (else 80 and 443), within sandbox.network.allow; absent or empty = none'),
   result: z.enum(jobResults).nullable().default(null).describe('where it works and what becomes of it: in_place, branch, diff; null = the configured default'),
   tags: z.record(z.string(), z.string()).default({}),
   idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),
@@ -137,6 +139,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('said'), text: z.string(), by: z.string().describe('principal') }),
   z.strictObject({ type: z.literal('approval_asked'), step: z.int(), callId: z.string(), question: z.string() }),
   z.strictObject({ type: z.literal('approval_given'), callId: z.string(), approved: z.boolean(), by: z.string(), note: z.string() }),
+  z.strictObject({ type: z.literal('network_refused'), fault: FaultShape }),
   z.strictObject({
     type: z.literal('ended'), outcome: z.enum(outcomes as [Outcome, ...Outcome[]]), verified: z.boolean().nullable(),
     summary: z.string().nullable(), fault: FaultShape.nullable(), receipt: Receipt, exitCode: z.int(),

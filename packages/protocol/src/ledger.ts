@@ -50,5 +50,6 @@ export const Receipt = z.strictObject({
   usdMicros: z.int(),
   /** Sum of the egress table for this job. */
   bytesLeftBox: z.int(),
+  network: z.array(z.strictObject({ host: z.string(), connections: z.int(), bytes: z.int().describe('sent') })).optional().describe('what its tools sent, by host, most first, 20 at most; absent = nothing'),
 })
 export type Receipt = z.infer<typeof Receipt>

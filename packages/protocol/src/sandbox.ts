@@ -1,5 +1,6 @@
 // Owns the port through which every foreign program runs: Sandbox, RunSpec, RunResult. Knows no bubblewrap and no cgroup.
 import type { Fault } from './fault.ts'
+import type { NetworkGrant } from './network.ts'
 
 /** Limits of one run; all are enforced or the run is refused. Bytes, counts, milliseconds. */
 export type Limits = {
@@ -31,6 +32,8 @@ export type RunSpec = {
   input?: AsyncIterable<Uint8Array>
   /** Extra environment, set by us, never by a workspace. */
   env?: Readonly<Record<string, string>>
+  /** The program reaches these hosts by the proxy that its environment names (HTTPS_PROXY and its kin); absent = no network. */
+  network?: NetworkGrant
   limits: Limits
   /** Bytes of each stream kept in memory: the first half and the last half of it when there was more. */
   captureBytes: number
@@ -52,7 +55,7 @@ export type Captured = {
 }
 
 export type RunResult =
-  | { ok: true; cause: RunCause; exitCode: number | null; signal: string | null; stdout: Captured; stderr: Captured; durationMs: number }
+  | { ok: true; cause: RunCause; exitCode: number | null; signal: string | null; stdout: Captured; stderr: Captured; durationMs: number; /** Hosts that were refused to it, a sentence each; absent = none. */ refused?: readonly string[] }
   | { ok: false; fault: Fault }
 
 /** How limits are enforced on this box, strongest first. */
