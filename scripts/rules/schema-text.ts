@@ -60,7 +60,7 @@ function rowsOf(schema: Json, prefix: string): FieldRow[] {
 /** Leaves of the objects inside an array, a map or a nullable field: `files[].name`, `models.NAME.pinned`, `profile.fewShot.bank`. */
 function itemRows(value: Json, path: string): FieldRow[] {
   const named = value.additionalProperties as Json | boolean | undefined
-  if (value.propertyNames !== undefined && typeof named === 'object' && named.properties !== undefined) return rowsOf(named, `${path}.NAME.`)
+  if (value.propertyNames !== undefined && typeof named === 'object') return named.properties === undefined ? unionRows(named, `${path}.NAME`) : rowsOf(named, `${path}.NAME.`)
   if (value.items !== undefined) return value.items.properties === undefined ? unionRows(value.items, `${path}[]`) : rowsOf(value.items, `${path}[].`)
   return unionRows(value, path)
 }

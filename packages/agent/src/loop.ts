@@ -19,7 +19,7 @@ import { think } from './think.ts'
 export async function runAgent(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Promise<AgentEnd> {
   const report = input.past.some((event) => event.type === 'step') ? null : await ports.sandbox.report()
   if (report !== null && report.fault !== null) return aborted(signal) ?? faultEnd(report.fault)
-  const servers = new McpServers(input.mcpServers ?? {}, { sandbox: ports.sandbox, workspace: input.request.cwd, limits: { ...input.limits, wallMs: input.timeoutSeconds * 1000 } })
+  const servers = new McpServers(input.mcpServers ?? {}, { sandbox: ports.sandbox, workspace: input.request.cwd, limits: { ...input.limits, wallMs: input.timeoutSeconds * 1000 }, door: ports.mcp ?? null })
   try {
     const opening = await openingOf(input, ports, servers, signal)
     if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)

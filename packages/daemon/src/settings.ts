@@ -25,6 +25,11 @@ export async function readConfig(path: string): Promise<Config> {
 }
 
 function said(issue: z.core.$ZodIssue): { where: string; problem: string } {
+  if (issue.code === 'invalid_union') {
+    // The member that it is nearest to was meant.
+    const [meant] = issue.errors.toSorted((a, b) => a.length - b.length)[0] ?? []
+    if (meant !== undefined) return said({ ...meant, path: [...issue.path, ...meant.path] })
+  }
   if (issue.code !== 'unrecognized_keys') return { where: issue.path.join('.') || 'the file', problem: issue.message.replace(/\.$/, '') }
   const key = issue.keys[0] ?? ''
   const near = nearest(key, keysAt(issue.path.map(String)))

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { Budget, escalationModes } from './escalation.ts'
 import { jobResults } from './workspace.ts'
+import { McpServer } from './mcp.ts'
 import { AgentProfile } from './model.ts'
 import { OwnerPattern } from './network.ts'
 import { consents, dataClasses } from './principal.ts'
@@ -45,14 +46,6 @@ export const ModelKeeping = z.strictObject({
   idleUnloadSeconds: z.int().min(0).optional().describe('instead of engine.idleUnloadSeconds'),
 })
 export type ModelKeeping = z.infer<typeof ModelKeeping>
-
-/** A program that speaks the Model Context Protocol over its stdin and stdout. It runs in the tools' sandbox, without a network. */
-export const McpServer = z.strictObject({
-  command: z.array(z.string().min(1)).min(1).describe('program and arguments, as the sandbox sees them'),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}).describe('its environment; a secret here is readable by the server only'),
-  tools: z.array(z.string()).nullable().default(null).describe('the only tools of it that are offered; null = all, 64 at most'),
-})
-export type McpServer = z.infer<typeof McpServer>
 
 export const Config = z.strictObject({
   engine: z.strictObject({
@@ -125,6 +118,9 @@ export const Config = z.strictObject({
     packet: z.enum(['packet', 'digest', 'full']).default('packet').describe('what is sent: the state of the work; only its head; or the whole transcript'),
     packetTokens: z.int().min(512).max(200_000).default(8192).describe('longest packet'),
     stepTurns: z.int().min(1).max(50).default(6).describe('turns of a step that is taken over'),
+    denyFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with texts that never leave, one a line: names, numbers, words; they are looked for in many spellings'),
+    neverPaths: z.array(z.string().min(1)).default([]).describe('files that are never in a packet, as globs (*, **, ?), beside those of docs/escalation.md'),
+    bodyDays: z.number().min(0).max(3650).default(30).describe('what was sent is kept so long, encrypted; its row stays'),
   }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),

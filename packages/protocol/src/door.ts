@@ -14,3 +14,16 @@ export interface Door {
   /** Records that a helper program is about to connect by itself; its bytes are unknown (null). */
   helper(purpose: EgressPurpose, host: string, jobId: string | null): Promise<void>
 }
+
+/** The same door for who must not be led elsewhere: servers whose answers stream, and addresses that others named. */
+export interface PinnedDoor {
+  /**
+   * One request of any of these methods, with the promises of `post`: a redirect is never followed, its status is the answer. The host is
+   * looked up once and the request goes to what was found; it rejects, before anything is recorded or sent, when that is on this box or
+   * in its network and `nearHosts` does not name the host. An answer that streams stays open until it ends or the signal aborts.
+   */
+  request(url: string, options: {
+    method: 'GET' | 'POST' | 'DELETE'; purpose: EgressPurpose; jobId: string | null; headers?: Readonly<Record<string, string>>
+    body?: string | null; nearHosts: readonly string[]; signal?: AbortSignal
+  }): Promise<Response>
+}

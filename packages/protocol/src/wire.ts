@@ -3,7 +3,8 @@ import { z } from 'zod'
 import { CatalogModel } from './catalog.ts'
 import type { Fault } from './fault.ts'
 import { Job } from './job.ts'
-import { LedgerEntry } from './ledger.ts'
+import { EgressEntry, LedgerEntry, PacketEntry } from './ledger.ts'
+import { McpServerRow } from './mcp.ts'
 import { PredictedSpeed } from './profile.ts'
 
 /** Body of every reply whose status is not 2xx. */
@@ -190,7 +191,7 @@ export const FolderServers = z.strictObject({
   path: z.string().describe('of the file'),
   sha256: z.string().describe('of the file as it is now'),
   approvedBy: z.string().nullable().describe('principal; null = these bytes are not approved'),
-  servers: z.array(z.strictObject({ name: z.string(), command: z.array(z.string()), env: z.array(z.string()).describe('names of the variables it sets') })),
+  servers: z.array(McpServerRow),
   problems: z.array(z.strictObject({ name: z.string(), problem: z.string() })).describe('entries that are not used, and why'),
 })
 export type FolderServers = z.infer<typeof FolderServers>
@@ -208,6 +209,23 @@ export const UsageReply = z.strictObject({
   entries: z.array(LedgerEntry).describe('newest first, bounded'),
 })
 export type UsageReply = z.infer<typeof UsageReply>
+
+const EgressSum = z.strictObject({
+  name: z.string().describe('purpose, host, job (empty = none) or day (UTC)'),
+  connections: z.int(),
+  bytes: z.int().describe('sent, of the connections that could be counted'),
+  uncounted: z.int().describe('connections whose bytes are not known: helpers that connect by themselves, and what is still open'),
+})
+
+/** What left the box: every connection, and the bodies that went to models outside of it. */
+export const EgressReply = z.strictObject({
+  since: z.int().nullable(),
+  totals: z.strictObject({ connections: z.int(), bytes: z.int(), uncounted: z.int(), packets: z.int(), packetBytes: z.int(), redactions: z.int() }),
+  by: z.strictObject({ purpose: z.array(EgressSum), host: z.array(EgressSum), job: z.array(EgressSum), day: z.array(EgressSum) }).describe('most bytes first, days newest first; 100 rows at most'),
+  entries: z.array(EgressEntry).describe('newest first, bounded'),
+  packets: z.array(PacketEntry.extend({ hasBody: z.boolean().describe('false: it was removed, because it was old') })).describe('newest first, bounded'),
+})
+export type EgressReply = z.infer<typeof EgressReply>
 
 export const DoctorReport = z.strictObject({
   ok: z.boolean(),

@@ -1,9 +1,9 @@
-// Owns the MCP servers of one job: started in the sandbox when they are first needed, asked for their tools, called, ended with the job. A server that lies,
-// hangs or dies is an error text for the model; the job goes on without it.
+// Owns the MCP servers of one job: started in the sandbox, or reached through the door, when they are first needed, asked for their tools, called, ended
+// with the job. A server that lies, hangs or dies is an error text for the model; the job goes on without it.
 import type { Client } from '@modelcontextprotocol/client'
 import type { EventOf, McpServer } from '@hearth/protocol'
 import { harmless } from '../observe.ts'
-import type { Place, SandboxTransport } from './transport.ts'
+import type { Line, Place } from './line.ts'
 
 type Told = EventOf<'opened'>['servers'][number]
 type Tool = { name: string; description: string; schema: unknown }
@@ -71,7 +71,7 @@ class Connection {
   readonly name: string
   readonly #server: McpServer
   readonly #place: Place
-  #transport: SandboxTransport | null = null
+  #transport: Line | null = null
   #client: Promise<Client> | null = null
   #tools: Promise<Tool[] | { problem: string }> | null = null
   #starts = 0
@@ -91,12 +91,15 @@ class Connection {
   }
 
   async call(name: string, args: Record<string, unknown>, timeoutMs: number, signal: AbortSignal): Promise<Answer> {
-    try {
-      const client = await this.#connect()
-      const result = await client.callTool({ name, arguments: args }, { timeout: timeoutMs, signal })
-      return { ok: result.isError !== true, text: textOf(result.content, result.structuredContent) }
-    } catch (error) {
-      return { ok: false, text: `${this.name}__${name} failed: ${this.#problem(error)}` }
+    for (let first = true; ; first = false) {
+      try {
+        const client = await this.#connect()
+        const result = await client.callTool({ name, arguments: args }, { timeout: timeoutMs, signal })
+        return { ok: result.isError !== true, text: textOf(result.content, result.structuredContent) }
+      } catch (error) {
+        if (first && this.#transport?.forgotten === true) continue
+        return { ok: false, text: `${this.name}__${name} failed: ${this.#problem(error)}` }
+      }
     }
   }
 
@@ -112,9 +115,10 @@ class Connection {
     try {
       const client = await this.#connect()
       const found: Tool[] = []
+      const signal = AbortSignal.timeout(startMs)
       let cursor: string | undefined
       for (let page = 0; page < pagesAtMost && found.length < toolsAtMost; page++) {
-        const { tools, nextCursor } = await client.listTools(cursor === undefined ? {} : { cursor }, { timeout: startMs })
+        const { tools, nextCursor } = await client.request({ method: 'tools/list', params: cursor === undefined ? {} : { cursor } }, { signal, timeout: startMs })
         for (const { name, description, inputSchema } of tools) {
           const wanted = this.#server.tools === null || this.#server.tools.includes(name)
           if (wanted && /^[\w.-]{1,64}$/.test(name) && !found.some((one) => one.name === name)) found.push({ name, description: description ?? '', schema: inputSchema })
@@ -139,10 +143,13 @@ class Connection {
 
   // The client is only loaded by a job that has a server.
   async #begin(): Promise<Client> {
-    const [{ Client }, { SandboxTransport }] = await Promise.all([import('@modelcontextprotocol/client'), import('./transport.ts')])
-    const transport = new SandboxTransport(this.#place, this.#server.command, this.#server.env)
+    const { Client } = await import('@modelcontextprotocol/client')
+    await this.#transport?.close()
+    const transport = await this.#line()
     this.#transport = transport
-    const client = new Client({ name: 'hearth', version: '1' })
+    // No schema of a server is compiled in this process: a pattern in it could hold up the whole daemon.
+    const client = new Client({ name: 'hearth', version: '1' }, { jsonSchemaValidator: { getValidator: () => (input) => ({ valid: true, data: input as never, errorMessage: undefined }) } })
+    client.setNotificationHandler('notifications/tools/list_changed', () => { this.#tools = null })
     try {
       await client.connect(transport, { timeout: startMs })
       return client
@@ -152,13 +159,27 @@ class Connection {
     }
   }
 
+  async #line(): Promise<Line> {
+    if ('command' in this.#server) return new (await import('./transport.ts')).SandboxTransport(this.#place, this.#server.command, this.#server.env)
+    if (this.#place.door === null) throw new Error('servers at an address cannot be reached from here')
+    return new (await import('./http.ts')).HttpTransport(this.name, this.#server.url, this.#place.door)
+  }
+
   /** What the process says of its own end tells more than the connection that it closed. */
   #problem(error: unknown): string {
     const own = this.#transport?.problem ?? null
     const said = complaint(harmless(this.#transport?.stderr ?? ''))
-    const text = own !== null && own !== 'it was closed' ? own : error instanceof Error ? error.message : String(error)
+    const text = own !== null && own !== 'it was closed' ? own : plain(error)
     return `${harmless(text).slice(0, 300)}${said === '' ? '' : ` (${said})`}`
   }
+}
+
+/** What the library throws, as a person would say it. */
+function plain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof SyntaxError) return 'its answer is no JSON'
+  if (error.name === 'ZodError' || error.name === '$ZodError') return 'its answer is no message of the protocol'
+  return 'status' in error && typeof error.status === 'number' ? `it answers HTTP ${error.status}` : error.message
 }
 
 /** The line of a program's last words that says most: one that names an error, else the last one. */

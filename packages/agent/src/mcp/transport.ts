@@ -1,17 +1,12 @@
 // Owns the line between the MCP client and a server program in the sandbox: JSON lines over its stdin and stdout, within bounds. Knows no tool.
-import { ReadBuffer, serializeMessage, type JSONRPCMessage, type Transport } from '@modelcontextprotocol/client'
-import type { Limits, RunResult, Sandbox } from '@hearth/protocol'
+import { ReadBuffer, serializeMessage, type JSONRPCMessage } from '@modelcontextprotocol/client'
+import type { RunResult } from '@hearth/protocol'
+import { messageBytes, messagesPerSecond, type Line, type Place } from './line.ts'
 
-/** A message larger than this is no message of an honest server. */
-const messageBytes = 8 * 2 ** 20
-/** Messages that nobody asked for in one second; more is a flood, and the server is ended. */
-const messagesPerSecond = 2000
 const stderrCharacters = 2000
 
-export type Place = { sandbox: Sandbox; workspace: string; limits: Limits }
-
 /** Starts the program with the first message and ends it, with all its descendants, when it is closed. */
-export class SandboxTransport implements Transport {
+export class SandboxTransport implements Line {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: (message: JSONRPCMessage) => void
@@ -25,9 +20,7 @@ export class SandboxTransport implements Transport {
   #second = 0
   #messages = 0
   #over = false
-  /** Why it ended, in words; null while it runs. */
   problem: string | null = null
-  /** Its last words. */
   stderr = ''
 
   constructor(place: Place, argv: readonly string[], env: Readonly<Record<string, string>>) {

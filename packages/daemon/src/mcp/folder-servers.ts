@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fault, FaultError, McpServer, type FolderServers } from '@hearth/protocol'
+import { fault, FaultError, McpServer, type FolderServers, type McpServerRow } from '@hearth/protocol'
 import { z } from 'zod'
 
 const fileName = '.mcp.json'
@@ -36,7 +36,7 @@ export class FolderServerStore {
     const approval = (await this.#read()).find((one) => one.folder === folder && one.sha256 === sha256)
     return {
       path: join(folder, fileName), sha256, approvedBy: approval?.by ?? null,
-      servers: Object.entries(servers).map(([name, { command, env }]) => ({ name, command, env: Object.keys(env) })), problems,
+      servers: Object.entries(servers).map(([name, server]) => rowOf(name, server)), problems,
     }
   }
 
@@ -93,6 +93,13 @@ export class FolderServerStore {
     this.#writing = change.catch(() => undefined)
     return change
   }
+}
+
+/** What people see of a server; a query may hold what is not theirs to see. */
+export function rowOf(name: string, server: McpServer): McpServerRow {
+  if ('command' in server) return { name, command: server.command, env: Object.keys(server.env) }
+  const { origin, pathname } = new URL(server.url)
+  return { name, command: [], env: [], url: `${origin}${pathname}` }
 }
 
 /** Null = there is no such file. A link, a pipe or a large file is refused: a tool of an earlier job may have made it. */
