@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { compaction, type CompactInput } from '@hearth/agent/context/compact'
+import { History } from '@hearth/agent/history'
+import { nativeMode } from '@hearth/agent/modes/native'
 import { receipt } from '@hearth/agent/context/receipt'
 import type { JobEventBody, Message } from '@hearth/protocol'
 
@@ -29,6 +31,19 @@ const asked = (made: ReturnType<typeof talk>, more: Partial<CompactInput> = {}):
 
 describe('a history', () => {
   it('stays as it is while the next prompt fits', () => { assert.equal(asked(talk(20, 400)), null) })
+
+  it('is not looked through while nothing calls for a shorter one', () => {
+    const made = talk(20, 400)
+    let oldest = made.events.length
+    const events = new Proxy(made.events, {
+      get(target, key, receiver): unknown {
+        if (typeof key === 'string' && /^\d+$/.test(key)) oldest = Math.min(oldest, Number(key))
+        return Reflect.get(target, key, receiver)
+      },
+    })
+    assert.equal(asked({ ...made, events }), null)
+    assert.ok(oldest >= made.events.length - 3, `event ${oldest} of ${made.events.length} was read`)
+  })
 
   it('is shortened by much when it does not, and tells its price', () => {
     const made = asked(talk(32, 800))
@@ -98,4 +113,17 @@ describe('a receipt', () => {
     assert.ok(Buffer.byteLength(text) < 400)
   })
   it('says nothing of a failure that was mended', () => { assert.doesNotMatch(receipt([...events, failed, { ...failed, passed: true }], 4000), /failing/) })
+})
+
+describe('checks after edits', () => {
+  const check = (output: string): JobEventBody => ({ type: 'check', step: 1, command: 'make test', when: 'after_edit', passed: false, exitCode: 2, cause: 'exited', output, durationMs: 1 })
+
+  it('are told in full once, and no event is copied for it', () => {
+    const history = new History(nativeMode({ tools: [], examples: [], callTokens: 100 }), 'task', ['make test'])
+    history.events.slice = () => assert.fail('the events were copied')
+    for (const output of ['E: one', 'E: one', 'E: two']) history.apply(check(output))
+    assert.deepEqual(history.messages.slice(-3).map(({ text }) => text), [
+      'After this change the check fails (exit 2).\nmake test\nE: one', 'The check fails as before (exit 2).', 'After this change the check fails (exit 2).\nmake test\nE: two',
+    ])
+  })
 })

@@ -165,6 +165,24 @@ describe('a job that is stuck', () => {
     assert.equal(end.type === 'ended' && end.outcome, 'resolved')
   })
 
+  it('tells the price of beginning anew by the bytes that a token has in this conversation', async () => {
+    const bench = await Workbench.open()
+    const model = thinking((request) => (anewIn(request) ? { name: 'finish', arguments: { answer: 'x' } } : bash('seq 20000')))
+    // Three bytes a token. The last result is long and stands in no prompt yet: it says nothing of that.
+    const counting: Model = {
+      info: model.info,
+      async *generate(request, signal) {
+        const bytes = request.messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
+        for await (const event of model.generate(request, signal)) yield event.type === 'done' ? { ...event, usage: { ...usage, promptTokens: Math.ceil(bytes / 3) } } : event
+      },
+    }
+    const { events } = await bench.run({ model: counting, script: { turns: [] }, maxSteps: 20 })
+    await bench.close()
+    const [anew] = ofType(events, 'rewritten')
+    const bytesPerToken = Buffer.byteLength(anew?.text ?? '') / (anew?.refillTokens ?? NaN)
+    assert.ok(Math.abs(bytesPerToken - 3) < 0.3, `${bytesPerToken} bytes a token`)
+  })
+
   it('tries several ways from one state when nothing else waits, and the check picks', async () => {
     const bench = await Workbench.open({ f: 'start\n' })
     const states = new Copies(join(bench.workspace, 'f'), 'start\n')

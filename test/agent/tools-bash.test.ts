@@ -122,10 +122,21 @@ describe('a background process', () => {
     const first = await bench.run({ ...job, abortAt: { when: (event) => event.type === 'tool_result', cause: { kind: 'suspend', reason: 'test' } } })
     const second = await bench.run({ ...job, past: JSON.parse(JSON.stringify(first.events)) as JobEventBody[] })
     assert.deepEqual(results(second.events), [
-      'next\n(the daemon was started again meanwhile: the background process p1 is gone)',
+      'next\n(the background process p1 is gone: the daemon was started again meanwhile)',
       'p1 is gone: the daemon was started again meanwhile. Start it anew with bash if it is needed', '(p2 runs in the background)',
     ])
     assert.deepEqual(ofType(second.events, 'tool_result').map((event) => event.processes), [[], undefined, ['p2']])
+  })
+  it('ended with its turn where a conversation only went on', async () => {
+    const job = script(bash('sleep 100', { background: true }), bash('echo next'), ['process', { handle: 'p1', action: 'output' }])
+    const first = await bench.run({ ...job, abortAt: { when: (event) => event.type === 'tool_result', cause: { kind: 'suspend', reason: 'test' } } })
+    const past = (end: JobEventBody): JobEventBody[] => [...JSON.parse(JSON.stringify(first.events)) as JobEventBody[], end]
+    const told = async (end: JobEventBody): Promise<string[]> => results((await bench.run({ ...job, past: past(end) })).events)
+    assert.deepEqual(await told({ type: 'suspended', reason: 'waiting for you', state: 'paused' }), [
+      'next\n(the background process p1 is gone: it ended with the turn that it was started in)',
+      'p1 is gone: it ended with the turn that it was started in. Start it anew with bash if it is needed',
+    ])
+    assert.match((await told({ type: 'suspended', reason: 'the daemon was stopped' }))[0] ?? '', /the daemon was started again meanwhile/)
   })
   it('keeps to its limits, and there are four at most', async () => {
     const { events } = await bench.run({ ...script(...Array.from({ length: 5 }, (_, index) => bash(`sleep 100${index}`, { background: true })), ['process', { handle: 'p9', action: 'output' }]) })

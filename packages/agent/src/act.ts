@@ -7,7 +7,7 @@ import { argumentsProblem, unknownTool } from './repair/fit.ts'
 import { put, type Run } from './run.ts'
 import { withNotes } from './tools/run.ts'
 import { refused, type Tool, type ToolContext, type ToolOutcome } from './tools/tool.ts'
-import { runningHandles } from './tools/traces.ts'
+import { runningHandles, whyGone } from './tools/traces.ts'
 import { answeredWrite } from './tools/write.ts'
 
 /** Output of one call that is sent on, and stored, while it runs: for those who watch. All of it is in the call's file. */
@@ -100,8 +100,7 @@ async function repeat(plan: EventOf<'tool_planned'>, tool: Tool, context: ToolCo
 
 function resultEvent(run: Run, call: ToolCall, step: number, outcome: ToolOutcome, durationMs: number): EventOf<'tool_result'> {
   const { outputFile, firstBytes, trouble } = outcome
-  const lost = run.background.takeLost()
-  const text = lost.length === 0 ? outcome.text : withNotes(outcome.text, [`the daemon was started again meanwhile: the background process${lost.length === 1 ? '' : 'es'} ${lost.join(', ')} ${lost.length === 1 ? 'is' : 'are'} gone`])
+  const text = withNotes(outcome.text, run.background.takeLost().map((handle) => `the background process ${handle} is gone: ${whyGone(run.history.events, handle)}`))
   const { handles } = run.background
   return {
     type: 'tool_result', step, callId: call.id, name: call.name, ok: outcome.ok, exitCode: outcome.exitCode, cause: outcome.cause,

@@ -1,6 +1,6 @@
 // Owns a fresh start in the middle of a job: which kept state the folder goes back to, and what the model is told of the time before.
 import type { EventOf, JobEventBody } from '@hearth/protocol'
-import { estimateTokens, refillMs } from './context/compact.ts'
+import { bytesPerToken, estimateTokens, refillMs } from './context/compact.ts'
 import { callLine, receipt } from './context/receipt.ts'
 import { put, type Run } from './run.ts'
 
@@ -34,7 +34,7 @@ export async function beginAnew(run: Run, evidence: string, commit: string | nul
     ...deadEnds(events),
     'Begin again and take another way than before. Look at the files first.',
   ].join('\n')
-  const scale = bytesPerToken(events, messages)
+  const scale = bytesPerToken(messages, events)
   const refillTokens = Math.ceil(Buffer.byteLength(text) / scale)
   await put(run, {
     type: 'rewritten', step, reason: 'replan', text, keptMessages: 0, droppedMessages: messages.length - opening.length,
@@ -54,10 +54,4 @@ function deadEnds(events: readonly JobEventBody[]): string[] {
   for (const event of events) if (event.type === 'tool_planned') counts.set(callLine(event), (counts.get(callLine(event)) ?? 0) + 1)
   const often = [...counts].filter(([, count]) => count >= 3).sort((a, b) => b[1] - a[1]).slice(0, 3)
   return often.length === 0 ? [] : [`Do not do again: ${often.map(([line]) => line).join('; ')}`]
-}
-
-function bytesPerToken(events: readonly JobEventBody[], messages: readonly { text: string }[]): number {
-  const last = events.findLast((event) => event.type === 'turn')
-  const bytes = messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
-  return last?.type !== 'turn' || last.usage.promptTokens === 0 ? 4 : Math.min(6, Math.max(1, bytes / last.usage.promptTokens))
 }

@@ -21,6 +21,8 @@ export class History {
   #planned: Planned | null = null
   #unanswered: string | null = null
   readonly #callIds = new Set<string>()
+  /** The last run of each check. */
+  readonly #checked = new Map<string, EventOf<'check'>>()
   #step = 0
   #stepOpen = false
   #heard: string[] = []
@@ -120,6 +122,7 @@ export class History {
         return
       case 'check':
         if (event.when === 'after_edit') this.#checkedAfterEdit(event)
+        this.#checked.set(event.command, event)
         return
       case 'opened':
         this.#opening = this.#mode.opening(this.#task, this.#checks, event)
@@ -146,7 +149,7 @@ export class History {
       case 'guard':
         if (event.action === 'stop') this.#closed = true
         return
-      case 'accepted': case 'queued': case 'started': case 'suspended': case 'loading': case 'text': case 'thought': case 'warned':
+      case 'accepted': case 'queued': case 'started': case 'suspended': case 'resumed': case 'loading': case 'text': case 'thought': case 'warned':
       case 'tool_output': case 'ended':
       case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given': case 'network_refused':
         return
@@ -156,8 +159,7 @@ export class History {
   }
 
   #checkedAfterEdit(event: EventOf<'check'>): void {
-    const before = this.events.slice(0, -1).findLast((one) => one.type === 'check' && one.command === event.command)
-    const text = afterEditText(event, before?.type === 'check' ? before : null)
+    const text = afterEditText(event, this.#checked.get(event.command) ?? null)
     if (text !== null) this.#push(this.#mode.told(text))
   }
 

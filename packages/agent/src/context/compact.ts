@@ -36,51 +36,60 @@ const surplus = 1.5
 
 /** The event that shortens the history before the next turn, or null. */
 export function compaction(input: CompactInput): EventOf<'rewritten'> | null {
+  const { messages, openingMessages, events, contextTokens, maxCallTokens } = input
   // After a rewriting nothing was sent yet: no figure of a turn says how long the new history is, and a job that was cut off there builds the same prompt.
-  const last = input.events.findLast((event) => event.type === 'turn' || event.type === 'rewritten')
-  if (last?.type !== 'turn') return null
-  const scale = bytesPerToken(input, last)
-  const now = estimateTokens(input.messages, scale)
+  if (lastMeasured(events)?.type !== 'turn') return null
+  const scale = bytesPerToken(messages, events)
+  const now = estimateTokens(messages, scale)
   // A call may ask for more tokens than any answer has; a quarter of the window is kept for it at most.
-  const limit = input.contextTokens - Math.min(input.maxCallTokens, Math.floor(input.contextTokens / 4)) - marginTokens
-  const made = rewritten(input, scale, now, limit)
-  if (made === null || made.afterTokens > now * worthShare) return null
-  if (input.asked === true) return { ...made, evidence: 'a person asked for it' }
-  if (now > limit) return { ...made, evidence: `the next prompt has about ${now} tokens, and ${limit} fit beside an answer` }
-  if (planStepDone(input.events) && now > Math.max(shortTokens, limit / 3) && made.afterTokens < now / 2) {
-    return { ...made, evidence: `a step of the plan is done; the next one begins with about ${made.afterTokens} tokens instead of ${now}` }
+  const limit = contextTokens - Math.min(maxCallTokens, Math.floor(contextTokens / 4)) - marginTokens
+  const why: Why = input.asked === true ? 'asked' : now > limit ? 'full' : now > Math.max(shortTokens, limit / 3) && planStepDone(events) ? 'plan' : 'pays'
+  const keptMessages = lastTurns(messages, openingMessages, limit * keptShare * scale)
+  const openingTokens = estimateTokens(messages.slice(0, openingMessages), scale)
+  const keptTokens = estimateTokens(messages.slice(messages.length - keptMessages), scale)
+  // What a receipt of no length would save is looked at first: making one reads every event.
+  const worth = (refillTokens: number): string | null => worthIt(why, input, { now, limit, afterTokens: openingTokens + refillTokens, refillTokens })
+  const droppedMessages = messages.length - openingMessages - keptMessages
+  if (droppedMessages <= 1 || worth(keptTokens) === null) return null
+  const text = `Your earlier steps were shortened to this:\n${receipt(events, Math.max(1000, Math.floor(limit * keptShare * scale)))}\nGo on from here; do not repeat what is done.`
+  const refillTokens = Math.ceil(Buffer.byteLength(text) / scale) + keptTokens
+  const evidence = worth(refillTokens)
+  if (evidence === null) return null
+  return {
+    type: 'rewritten', step: input.step, reason: 'compaction', text, keptMessages, droppedMessages, beforeTokens: now, afterTokens: openingTokens + refillTokens,
+    refillTokens, refillMs: refillMs(events, refillTokens), evidence,
   }
-  return paying(input, made, now)
 }
 
-/** What the harness puts in place of everything between the opening and the last turns. */
-function rewritten(input: CompactInput, scale: number, now: number, limit: number): EventOf<'rewritten'> | null {
-  const { messages, openingMessages, events } = input
-  const keptMessages = lastTurns(messages, openingMessages, limit * keptShare * scale)
-  const droppedMessages = messages.length - openingMessages - keptMessages
-  if (droppedMessages <= 1) return null
-  const bytes = Math.max(1000, Math.floor(limit * keptShare * scale))
-  const text = `Your earlier steps were shortened to this:\n${receipt(events, bytes)}\nGo on from here; do not repeat what is done.`
-  const opening = estimateTokens(messages.slice(0, openingMessages), scale)
-  const refillTokens = Math.ceil(Buffer.byteLength(text) / scale) + estimateTokens(messages.slice(messages.length - keptMessages), scale)
-  return {
-    type: 'rewritten', step: input.step, reason: 'compaction', text, keptMessages, droppedMessages, beforeTokens: now, afterTokens: opening + refillTokens,
-    refillTokens, refillMs: refillMs(events, refillTokens), evidence: '',
+/** Who wants it shortened: a person, the window, the plan, or the speeds of this box. */
+type Why = 'asked' | 'full' | 'plan' | 'pays'
+type Sizes = { now: number; limit: number; afterTokens: number; refillTokens: number }
+
+/** The evidence for a shortening to `afterTokens`; null = it is not worth it. */
+function worthIt(why: Why, input: CompactInput, sizes: Sizes): string | null {
+  const { now, limit, afterTokens } = sizes
+  if (afterTokens > now * worthShare) return null
+  switch (why) {
+    case 'asked': return 'a person asked for it'
+    case 'full': return `the next prompt has about ${now} tokens, and ${limit} fit beside an answer`
+    case 'plan': return afterTokens < now / 2 ? `a step of the plan is done; the next one begins with about ${afterTokens} tokens instead of ${now}` : null
+    case 'pays': return paying(input, sizes)
+    default: return why satisfies never
   }
 }
 
 /** A shorter prompt decodes and reads faster; is that worth reading it once more? Needs curves: without them only the window decides. */
-function paying({ speedAt, stepsLeft, events }: CompactInput, made: EventOf<'rewritten'>, now: number): EventOf<'rewritten'> | null {
-  const [deep, short] = [speedAt?.(now) ?? null, speedAt?.(made.afterTokens) ?? null]
-  if (deep === null || short === null || made.afterTokens > now / 2) return null
+function paying({ speedAt, stepsLeft, events }: CompactInput, { now, afterTokens, refillTokens }: Sizes): string | null {
+  const [deep, short] = [speedAt?.(now) ?? null, speedAt?.(afterTokens) ?? null]
+  if (deep === null || short === null || afterTokens > now / 2) return null
   const turns = events.filter((event) => event.type === 'turn')
   const mean = (of: (turn: EventOf<'turn'>) => number): number => turns.reduce((sum, turn) => sum + of(turn), 0) / turns.length
   const [read, written] = [mean(({ usage }) => usage.promptTokens - usage.reusedTokens), mean(({ usage }) => usage.completionTokens)]
   const seconds = (speed: { prefill: number; decode: number }): number => read / speed.prefill + written / speed.decode
   const saved = (seconds(deep) - seconds(short)) * Math.min(stepsLeft, horizonSteps)
-  const price = made.refillTokens / short.prefill
+  const price = refillTokens / short.prefill
   if (saved < price * surplus) return null
-  return { ...made, evidence: `a step takes ${seconds(deep).toFixed(1)} s at ${now} tokens and ${seconds(short).toFixed(1)} s at ${made.afterTokens}; reading them takes ${price.toFixed(1)} s` }
+  return `a step takes ${seconds(deep).toFixed(1)} s at ${now} tokens and ${seconds(short).toFixed(1)} s at ${afterTokens}; reading them takes ${price.toFixed(1)} s`
 }
 
 /** How many of the last messages stay: whole turns (an answer and all that followed it), two at most, within `bytes`. */
@@ -103,10 +112,10 @@ function lastTurns(messages: readonly Message[], openingMessages: number, bytes:
 
 /** Whether the newest call was a plan with one more step done than the plan before it. */
 export function planStepDone(events: readonly JobEventBody[]): boolean {
-  const results = events.filter((event) => event.type === 'tool_result')
-  if (results.at(-1)?.name !== 'plan') return false
-  const [now, before] = results.filter(({ name, ok }) => name === 'plan' && ok).toReversed()
-  return now !== undefined && before !== undefined && doneSteps(now.observation) > doneSteps(before.observation)
+  const now = events.findLast((event) => event.type === 'tool_result')
+  if (now?.name !== 'plan' || !now.ok) return false
+  const before = events.findLast((event) => event.type === 'tool_result' && event.name === 'plan' && event.ok && event !== now)
+  return before?.type === 'tool_result' && doneSteps(now.observation) > doneSteps(before.observation)
 }
 
 function doneSteps(text: string): number {
@@ -125,11 +134,21 @@ function bytesOf(message: Message): number {
   return Buffer.byteLength(message.text) + calls + messageBytes
 }
 
+/** The last turn, or what changed the history since. */
+function lastMeasured(events: readonly JobEventBody[]): EventOf<'turn'> | EventOf<'rewritten'> | undefined {
+  return events.findLast((event) => event.type === 'turn' || event.type === 'rewritten')
+}
+
+// Of English text and code, where no turn tells.
+const usualBytesPerToken = 4
+
 /** Bytes a token has in this very conversation: the model counted its last prompt. Tool schemas are in that count, so it errs to the safe side. */
-function bytesPerToken({ messages }: CompactInput, last: EventOf<'turn'>): number {
+export function bytesPerToken(messages: readonly Message[], events: readonly JobEventBody[]): number {
+  const last = lastMeasured(events)
+  if (last?.type !== 'turn' || last.usage.promptTokens === 0) return usualBytesPerToken
   const at = messages.findLastIndex((message) => message.role === 'assistant')
   const sent = messages.slice(0, at).reduce((sum, message) => sum + bytesOf(message), 0)
-  return Math.min(6, Math.max(1, sent / Math.max(1, last.usage.promptTokens)))
+  return Math.min(6, Math.max(1, sent / last.usage.promptTokens))
 }
 
 /** Milliseconds to read so many tokens at the speed of this job's own turns; null when none of them read enough to tell. */

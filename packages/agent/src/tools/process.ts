@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Running } from './background.ts'
 import { outputPath, endNote, withNotes } from './run.ts'
 import { defineTool, refused, type ToolContext, type ToolOutcome } from './tool.ts'
+import { whyGone } from './traces.ts'
 
 const defaultWaitSeconds = 30
 
@@ -46,8 +47,8 @@ function told(running: Running, context: ToolContext): ToolOutcome {
   }
 }
 
-function missing(handle: string, { background }: ToolContext): string {
+function missing(handle: string, { background, past }: ToolContext): string {
   const name = handle.slice(0, 40)
-  if (background.knew(name)) return `${name} is gone: the daemon was started again meanwhile. Start it anew with bash if it is needed`
+  if (background.knew(name)) return `${name} is gone: ${whyGone(past, name)}. Start it anew with bash if it is needed`
   return `there is no process ${name}; ${background.handles.length === 0 ? 'none runs' : `there are ${background.handles.join(', ')}`}`
 }

@@ -32,6 +32,13 @@ export function everyHandle(events: Events): string[] {
   return [...new Set(events.flatMap((event) => (event.type === 'tool_result' ? (event.processes ?? []) : [])))]
 }
 
+/** Why a background process that an earlier run of the job had is gone. A run that came to its own end, in a chat at each turn's end, ended it; else whatever ended the run did. */
+export function whyGone(events: Events, handle: string): string {
+  const last = events.findLastIndex((event) => event.type === 'tool_result' && event.processes?.includes(handle) === true)
+  const end = events.slice(last + 1).find((event) => event.type === 'suspended')
+  return end?.type === 'suspended' && end.state !== undefined ? 'it ended with the turn that it was started in' : 'the daemon was started again meanwhile'
+}
+
 /** The list that the plan tool answered last; null = there is none. */
 export function currentPlan(events: Events): string | null {
   return lastResult(events, (event) => (event.name === 'plan' && event.ok ? event.observation : undefined)) ?? null
