@@ -12,11 +12,11 @@ import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
 import type { NewJob } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
-import type { Workspaces } from '../workspace/workspaces.ts'
+import { resultOf, type Workspaces } from '../workspace/workspaces.ts'
 import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
-import { decide, emptyQueue, overlaps, type QueueEffect, type QueueEvent } from './scheduler.ts'
+import { decide, emptyQueue, overlaps, type Folder, type QueueEffect, type QueueEvent } from './scheduler.ts'
 
 export type RunnerOptions = {
   store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
@@ -77,9 +77,9 @@ export class Runner {
     return this.#queue.waiting.length
   }
 
-  /** The job that works in this folder now, in one inside it or in one around it. */
+  /** The job that works now in this folder itself or copies it; also one inside it or around it. */
   runningIn(folder: string): string | null {
-    return this.#queue.running.find(({ workspace }) => overlaps(workspace, folder))?.id ?? null
+    return this.#queue.running.find(({ workspace, hold }) => hold !== 'nothing' && overlaps(workspace, folder))?.id ?? null
   }
 
   /** Picks up every job that is not over, as the rows have it. The same path serves a clean start and a start after a crash. */
@@ -88,14 +88,14 @@ export class Runner {
       this.#journals.set(job.id, this.#journal(job.id, this.#o.store.read.lastSeq(job.id)))
       if (job.cancelledBy !== null) this.#inBackground(this.#end(job.id, [], 0, faultEnd(fault('cancelled', { by: job.cancelledBy }))))
       // Who waits for a person is not taken up by a start.
-      else if (!isWaiting(job.state)) this.#apply({ type: 'recovered', id: job.id, workspace: job.workspace })
+      else if (!isWaiting(job.state)) this.#apply({ type: 'recovered', id: job.id, ...this.#folderOf(job) })
     }
   }
 
   /** Stores the job with its `accepted` event and puts it in the line. Resolves when both are on disk; rejects with FaultError. */
   async accept(job: NewJob): Promise<void> {
     if (this.#stopping) throw new FaultError(fault('shutting_down', {}))
-    const refused = this.#apply({ type: 'ask', id: job.id, workspace: job.project.path }).find((effect) => effect.type === 'refuse')
+    const refused = this.#apply({ type: 'ask', id: job.id, ...this.#folderOf(job) }).find((effect) => effect.type === 'refuse')
     if (refused !== undefined) throw new FaultError(fault('queue_full', { queued: refused.queued, limit: refused.limit }))
     const first: JobEvent = { type: 'accepted', request: job.request, principal: job.principal, model: job.model, seq: 1, jobId: job.id, at: job.createdAt }
     try {
@@ -267,6 +267,7 @@ export class Runner {
     if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
     if ('fault' in place) return faultEnd(place.fault)
     for (const event of place.events) await this.#emit(job.id, event)
+    this.#apply({ type: 'copied', id: job.id })
 
     const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
     const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
@@ -348,7 +349,12 @@ export class Runner {
   #goOn(id: string): void {
     const job = this.#o.store.read.job(id)
     if (job === null || this.inLine(id) || this.#ending.has(id) || !this.#journals.has(id)) return
-    this.#apply({ type: 'recovered', id, workspace: job.project.path })
+    this.#apply({ type: 'recovered', id, ...this.#folderOf(job) })
+  }
+
+  #folderOf(job: Pick<Job, 'id' | 'request'>): Folder {
+    const hold = resultOf(job) === 'in_place' ? 'alone' : this.#past(job.id).some(({ type }) => type === 'workspace') ? 'nothing' : 'unchanged'
+    return { workspace: job.request.cwd, hold }
   }
 
   #emit(id: string, body: JobEventBody): Promise<void> {

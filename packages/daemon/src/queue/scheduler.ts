@@ -1,27 +1,34 @@
 // Decides which job runs when: a pure function (state, event) -> (state, effects). No timers, no I/O, no clock.
-// First come, first served, with two exceptions: a running limit, and never two jobs at once on one folder.
+// First come, first served, with two exceptions: a running limit, and nobody changes a folder while another works in it or copies it.
 import { sep } from 'node:path'
 
+/** What a job needs of its folder: it alone, to work in it; unchanged, until its copy is made; or nothing, because it has its copy. */
+export type Hold = 'alone' | 'unchanged' | 'nothing'
+/** `workspace`: real absolute path of the folder that it was asked for. */
+export type Folder = { workspace: string; hold: Hold }
+
 /** A job that waits. It holds its place from the moment it is asked for, and may start once it is on disk (`stored`). */
-export type Waiting = { id: string; workspace: string; stored: boolean }
+export type Waiting = Folder & { id: string; stored: boolean }
 
 export type QueueState = {
   readonly limit: number
   readonly maxQueued: number
   readonly stopping: boolean
   readonly waiting: readonly Waiting[]
-  readonly running: readonly { id: string; workspace: string }[]
+  readonly running: readonly (Folder & { id: string })[]
 }
 
 export type QueueEvent =
   /** A new job asks for a place. */
-  | { type: 'ask'; id: string; workspace: string }
+  | Folder & { type: 'ask'; id: string }
   /** It is on disk. */
   | { type: 'stored'; id: string }
   /** It could not be stored; its place is free again. */
   | { type: 'lost'; id: string }
   /** A job of an earlier run of the daemon; it is on disk and is never refused. */
-  | { type: 'recovered'; id: string; workspace: string }
+  | Folder & { type: 'recovered'; id: string }
+  /** A running job has its copy. */
+  | { type: 'copied'; id: string }
   | { type: 'ended'; id: string }
   | { type: 'cancel'; id: string }
   | { type: 'stop' }
@@ -47,10 +54,11 @@ export function decide(state: QueueState, event: QueueEvent): [QueueState, Queue
       if (state.stopping || state.waiting.length >= state.maxQueued) {
         return [state, [{ type: 'refuse', id: event.id, queued: state.waiting.length, limit: state.maxQueued }]]
       }
-      return [{ ...state, waiting: [...state.waiting, { id: event.id, workspace: event.workspace, stored: false }] }, [{ type: 'admit', id: event.id }]]
+      return [{ ...state, waiting: [...state.waiting, { id: event.id, workspace: event.workspace, hold: event.hold, stored: false }] }, [{ type: 'admit', id: event.id }]]
     }
     case 'stored': return settle({ ...state, waiting: state.waiting.map((job) => (job.id === event.id ? { ...job, stored: true } : job)) }, event.id)
-    case 'recovered': return settle({ ...state, waiting: [...state.waiting, { id: event.id, workspace: event.workspace, stored: true }] }, event.id)
+    case 'recovered': return settle({ ...state, waiting: [...state.waiting, { id: event.id, workspace: event.workspace, hold: event.hold, stored: true }] }, event.id)
+    case 'copied': return settle({ ...state, running: state.running.map((job) => (job.id === event.id && job.hold === 'unchanged' ? { ...job, hold: 'nothing' } : job)) }, null)
     case 'lost': return settle({ ...state, waiting: state.waiting.filter((job) => job.id !== event.id) }, null)
     case 'ended': return settle({ ...state, running: state.running.filter((job) => job.id !== event.id) }, null)
     case 'cancel': {
@@ -71,10 +79,9 @@ function settle(state: QueueState, asked: string | null): [QueueState, QueueEffe
   const effects: QueueEffect[] = []
   for (const job of state.waiting) {
     const free = !state.stopping && job.stored && running.length < state.limit
-    // An earlier job on the same folder goes first, also when it waits itself.
-    const blocked = [...running, ...waiting].some((other) => overlaps(other.workspace, job.workspace))
+    const blocked = inTheWay([...running, ...waiting], job) !== undefined
     if (free && !blocked) {
-      running.push({ id: job.id, workspace: job.workspace })
+      running.push({ id: job.id, workspace: job.workspace, hold: job.hold })
       effects.push({ type: 'start', id: job.id })
     } else {
       waiting.push(job)
@@ -89,10 +96,15 @@ function settle(state: QueueState, asked: string | null): [QueueState, QueueEffe
 
 function whyWaiting(state: QueueState, job: Waiting, position: number): string {
   if (state.stopping) return 'the daemon is shutting down'
-  const other = [...state.running, ...state.waiting.slice(0, position)].find((earlier) => overlaps(earlier.workspace, job.workspace))
-  if (other !== undefined) return `job ${other.id} works in the same folder`
+  const other = inTheWay([...state.running, ...state.waiting.slice(0, position)], job)
+  if (other !== undefined) return `job ${other.id} ${other.hold === 'alone' ? 'works in' : 'makes a copy of'} the same folder`
   const jobs = state.running.length === 1 ? '1 job is' : `${state.running.length} jobs are`
   return `${jobs} running, the limit is ${state.limit}`
+}
+
+/** An earlier job that needs this one's folder in another way; it goes first, also when it waits itself. */
+function inTheWay<T extends Folder>(earlier: readonly T[], { workspace, hold }: Folder): T | undefined {
+  return earlier.find((other) => overlaps(other.workspace, workspace) && (other.hold === 'alone' ? hold !== 'nothing' : other.hold === 'unchanged' && hold === 'alone'))
 }
 
 /** Same folder, or one inside the other. Both are real absolute paths. */

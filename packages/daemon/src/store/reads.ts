@@ -1,5 +1,5 @@
 // Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
-import type { ApiKey, Job, JobEvent, JobState, LiveState, UsageReply } from '@hearth/protocol'
+import type { ApiKey, Job, JobEvent, JobRequest, JobState, LiveState, UsageReply } from '@hearth/protocol'
 import { keyOf, type StoredKey } from './key-rows.ts'
 import { openDb, type Db } from './db.ts'
 import { unusualCalls } from './migrations.ts'

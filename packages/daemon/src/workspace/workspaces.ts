@@ -161,7 +161,7 @@ export class Workspaces {
 
 }
 
-export function resultOf(job: Job): JobResult {
+export function resultOf(job: Pick<Job, 'request'>): JobResult {
   // Rows of an older Hearth have no such field.
   return (job.request.result as JobResult | null | undefined) ?? 'in_place'
 }
