@@ -102,7 +102,7 @@ class LiveView implements View {
       case 'suspended': this.#phase = 'suspended'; break
       case 'approval_asked': this.#phase = 'waiting for an approval'; break
       case 'rewritten': this.#phase = 'reading the shortened history'; break
-      case 'accepted': case 'warned': case 'turn_failed': case 'call_rejected': case 'tool_planned': case 'nudge': case 'guard': case 'ended':
+      case 'accepted': case 'resumed': case 'warned': case 'turn_failed': case 'call_rejected': case 'tool_planned': case 'nudge': case 'guard': case 'ended':
       case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'said': case 'approval_given': case 'network_refused': break
       default: event satisfies never
     }

@@ -30,6 +30,7 @@ export function eventLines(event: JobEvent, look: Look): string[] {
     case 'queued': return [ink.dim(cut(`waiting, position ${event.position}: ${oneLine(event.reason)}`, look.width))]
     case 'started': return event.attempt > 1 ? [ink.yellow(`resumed (attempt ${event.attempt})`)] : []
     case 'suspended': return [ink.yellow(`suspended: ${oneLine(event.reason)}`)]
+    case 'resumed': return [ink.yellow(`${oneLine(event.by)} let it go on${event.budgetUsdMicros === null ? '' : `, with ${usd(event.budgetUsdMicros)} for the whole job`}`)]
     case 'loading': return [ink.dim(cut(`loading ${oneLine(event.model)}: ${oneLine(event.detail)}`, look.width))]
     case 'step': return ['', ink.bold(`step ${event.step}`)]
     case 'text': case 'thought': return []

@@ -59,11 +59,11 @@ export type AbortCause = { kind: 'interrupt'; by: string } | { kind: 'cancel'; b
 export type AgentEnd =
   | { type: 'ended'; outcome: Outcome; verified: boolean | null; summary: string | null; fault: Fault | null }
   /** `state`: it waits for a person; absent = for the next start of the daemon. */
-  | { type: 'suspended'; reason: string; state?: WaitingState }
+  | { type: 'suspended'; reason: string; state?: WaitingState; /** It cannot go on without buying, and a limit in money forbids it. */ lacks?: 'money' }
 
 // The exit code of a cause (fault.ts) -> the outcome of the job that met it.
 const outcomeOfExit: Readonly<Record<number, Outcome>> = {
-  64: 'bad_input', 65: 'bad_input', 69: 'engine_down', 75: 'engine_down', 77: 'denied', 124: 'timed_out', 130: 'cancelled',
+  12: 'over_budget', 14: 'blocked_by_policy', 64: 'bad_input', 65: 'bad_input', 69: 'engine_down', 75: 'engine_down', 77: 'denied', 124: 'timed_out', 130: 'cancelled',
 }
 
 /** The end that a fault means; its exit code says whose it is. */

@@ -4,6 +4,7 @@ import { Budget, escalationModes } from './escalation.ts'
 import { jobResults } from './workspace.ts'
 import { McpServer } from './mcp.ts'
 import { AgentProfile } from './model.ts'
+import { Earmark, Package } from './money.ts'
 import { OwnerPattern } from './network.ts'
 import { consents, dataClasses } from './principal.ts'
 import { ProviderConfig } from './provider.ts'
@@ -114,13 +115,22 @@ export const Config = z.strictObject({
     modes: z.array(z.enum(escalationModes)).default(['advise']).describe('what may be bought; docs/escalation.md tells what each sends'),
     dataClass: z.enum(dataClasses).default('redact').describe('of folders that `hearth project` says nothing else of'),
     budget: Budget.prefault({}).describe('of this box; without a limit in money nothing is bought'),
+    reserved: z.array(Earmark).default([]).describe('money of this box that is kept for some'),
+    assumedChance: z.number().min(0).max(1).default(0.5).describe('chance that a job which buys is resolved, until 20 such jobs of this box were counted; bounds what a job with a worth may spend'),
+    pauseSeconds: z.int().min(0).default(7 * 86_400).describe('a job that waits for money ends as over_budget after so long'),
     providers: z.array(ProviderConfig).default([]).describe('who sells tokens'),
+    packages: z.array(Package).default([]).describe('tokens and money bought ahead'),
     packet: z.enum(['packet', 'digest', 'full']).default('packet').describe('what is sent: the state of the work; only its head; or the whole transcript'),
     packetTokens: z.int().min(512).max(200_000).default(8192).describe('longest packet'),
     stepTurns: z.int().min(1).max(50).default(6).describe('turns of a step that is taken over'),
     denyFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with texts that never leave, one a line: names, numbers, words; they are looked for in many spellings'),
     neverPaths: z.array(z.string().min(1)).default([]).describe('files that are never in a packet, as globs (*, **, ?), beside those of docs/escalation.md'),
     bodyDays: z.number().min(0).max(3650).default(30).describe('what was sent is kept so long, encrypted; its row stays'),
+  }).superRefine(({ packages, providers }, context) => {
+    for (const [index, { id, provider }] of packages.entries()) {
+      if (packages.findIndex((one) => one.id === id) < index) context.addIssue({ code: 'custom', path: ['packages', index, 'id'], message: `another package is called '${id}'` })
+      if (!providers.some((one) => one.id === provider)) context.addIssue({ code: 'custom', path: ['packages', index, 'provider'], message: `there is no provider '${provider}'` })
+    }
   }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),

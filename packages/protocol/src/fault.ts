@@ -65,8 +65,8 @@ export const faultTable = {
   body_too_large: row<{ limitBytes: number }>('client', 65, 413, (d) => [`The body is larger than ${gib(d.limitBytes)}.`, 'Send less at once.']),
   cancelled: row<{ by: string }>('client', 130, 499, (d) => [`Cancelled by ${d.by}.`, 'Run it again when you want it.']),
   // The prompt and the model
-  context_overflow: row<{ promptTokens: number; contextTokens: number }>('engine', 65, 413, (d) => [
-    `The prompt has ${d.promptTokens} tokens and the context window holds ${d.contextTokens}.`,
+  context_overflow: row<{ promptTokens: number | null; contextTokens: number }>('engine', 65, 413, (d) => [
+    d.promptTokens === null ? `The prompt does not fit into the context window of ${d.contextTokens} tokens.` : `The prompt has ${d.promptTokens} tokens and the context window holds ${d.contextTokens}.`,
     'Shorten the prompt or the files it names, or use a model with a longer context.']),
   window_too_small: row<{ model: string; contextTokens: number; neededTokens: number; ofProfile: boolean }>('engine', 65, 422, (d) => [
     `The model '${d.model}' has a window of ${d.contextTokens} tokens here, and an agent job with it needs ${d.neededTokens}.`,
@@ -103,6 +103,23 @@ export const faultTable = {
   endpoint_refused: row<{ endpoint: string; how: string }>('provider', 65, 422, (d) => [`The endpoint '${d.endpoint}' refused the request: ${d.how}.`, 'Change the request, or the entry in engine.endpoints.']),
   endpoint_auth: row<{ endpoint: string; how: string }>('provider', 77, 502, (d) => [`The endpoint '${d.endpoint}' does not let us in: ${d.how}.`, 'Put its key into the file that engine.endpoints names, with chmod 600.']),
   endpoint_busy: row<{ endpoint: string; how: string }>('provider', 75, 503, (d) => [`The endpoint '${d.endpoint}' is busy: ${d.how}.`, 'Try again later.']),
+  // Sellers of tokens. None is 500: that one is ours.
+  provider_auth: row<{ provider: string; how: string }>('provider', 77, 424, (d) => [`The provider '${d.provider}' does not let us in: ${d.how}.`, 'Put its key into the file that keyFile names, with chmod 600.']),
+  provider_billing: row<{ provider: string; how: string }>('provider', 69, 424, (d) => [`The provider '${d.provider}' sells nothing more to this account: ${d.how}.`, "Look at the account's balance and limits there."]),
+  provider_model: row<{ provider: string; model: string; how: string }>('provider', 65, 424, (d) => [
+    `The provider '${d.provider}' has no model '${d.model}' for this key: ${d.how}.`, "Correct 'model' in its entry of the configuration."]),
+  provider_rate_limited: row<{ provider: string; how: string; waitSeconds: number | null }>('provider', 75, 503, (d) => [
+    `The provider '${d.provider}' is asked too often: ${d.how}.`, d.waitSeconds === null ? 'Ask again later; it does not say when.' : `Ask again in ${d.waitSeconds} s.`]),
+  provider_overloaded: row<{ provider: string; how: string; waitSeconds: number | null }>('provider', 75, 503, (d) => [
+    `The provider '${d.provider}' is overloaded: ${d.how}.`, d.waitSeconds === null ? 'Ask again later; it does not say when.' : `Ask again in ${d.waitSeconds} s.`]),
+  provider_refused: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The model at '${d.provider}' declined to answer: ${d.how}.`, 'Ask in other words, or do this step here. What it read was billed.']),
+  provider_rejected: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The provider '${d.provider}' rejected the request: ${d.how}.`, "Change the request, or the model's entry in the configuration."]),
+  provider_redirect: row<{ provider: string; to: string }>('provider', 69, 424, (d) => [
+    `The provider '${d.provider}' redirects to ${d.to}, and a key is sent to one address only.`, 'Correct the url of its entry if it has moved.']),
+  provider_cut: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The answer of '${d.provider}' broke off: ${d.how}.`, 'What arrived was billed. Ask once more.']),
+  provider_silent: row<{ provider: string; how: string }>('provider', 69, 504, (d) => [`The provider '${d.provider}' was given up: ${d.how}.`, 'What arrived was billed. Ask again later.']),
+  provider_garbled: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' gave a senseless answer: ${d.how}.`, 'Check that the url and the kind of its entry fit together.']),
+  provider_failed: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' failed: ${d.how}.`, 'Ask again later; its status page may say more.']),
   engine_unavailable: row<{ why: string; remedy?: string }>('engine', 69, 503, (d) => [`No engine can serve this: ${d.why}.`, d.remedy ?? "Run 'hearth doctor'."]),
   // Builds of the engine
   build_tools: row<{ backend: string; missing: readonly string[]; install: string }>('engine', 69, 424, (d) => [
@@ -138,6 +155,10 @@ export const faultTable = {
   workspace_failed: row<{ path: string; why: string; remedy?: string }>('daemon', 73, 500, (d) => [
     `The job cannot have a copy of ${d.path} to work in: ${d.why}.`, d.remedy ?? "Run it with '--result in-place', or make the folder smaller."]),
   delivery_failed: row<{ what: string; why: string }>('daemon', 73, 500, (d) => [`The ${d.what} could not be made: ${d.why}.`, "'hearth diff' shows the work as a patch."]),
+  // Money
+  over_budget: row<{ why: string; remedy: string }>('daemon', 12, 402, (d) => [`${d.why}.`, d.remedy]),
+  unpriced: row<{ model: string }>('daemon', 14, 422, (d) => [
+    `No price of '${d.model}' is known for today, so nothing is bought from it.`, 'Put its prices into escalation.providers of the configuration.']),
   // The daemon
   daemon_unreachable: row<{ socket: string; why: string }>('daemon', 69, 503, (d) => [`The daemon cannot be reached at ${d.socket}: ${d.why}.`, "Start it with 'hearth up'."]),
   daemon_running: row<{ pid: number; dir: string }>('daemon', 73, 409, (d) => [`Another daemon (pid ${d.pid}) already owns ${d.dir}.`, "Use it, stop it with 'hearth down', or set HEARTH_HOME to another folder."]),

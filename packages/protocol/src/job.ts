@@ -29,6 +29,8 @@ export const JobRequest = z.strictObject({
   approve: z.enum(['none', 'writes']).optional().describe('writes: each call that may change something waits until somebody allows it; absent = none'),
   network: z.array(HostPattern).max(64).optional().describe('hosts that its tools may reach, each with an optional :PORT (else 80 and 443), within sandbox.network.allow; absent or empty = none'),
   result: z.enum(jobResults).nullable().default(null).describe('where it works and what becomes of it: in_place, branch, diff; null = the configured default'),
+  budgetUsdMicros: z.int().min(0).nullable().optional().describe('money it may spend at most, micro-dollars; null or absent = as the box, its project and who asks allow'),
+  worthUsdMicros: z.int().min(0).nullable().optional().describe('what a resolved outcome is worth: it never spends more than this times its chance to be resolved; null or absent = no such limit'),
   tags: z.record(z.string(), z.string()).default({}),
   idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),
 })
@@ -68,7 +70,8 @@ export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('accepted'), request: JobRequest, principal: Principal, model: z.string() }),
   z.strictObject({ type: z.literal('queued'), position: z.int(), reason: z.string() }),
   z.strictObject({ type: z.literal('started'), attempt: z.int().describe('1, then one more for each resume'), seed: z.int(), sandbox: z.string() }),
-  z.strictObject({ type: z.literal('suspended'), reason: z.string(), state: z.enum(waitingStates).optional().describe('it waits for a person: words (paused) or an approval; absent = it goes on with the next start') }),
+  z.strictObject({ type: z.literal('suspended'), reason: z.string(), state: z.enum(waitingStates).optional().describe('it waits for a person: words (paused) or an approval; absent = it goes on with the next start'), lacks: z.literal('money').optional().describe('what it waits for: a budget (`hearth resume`); an attached client leaves with exit code 12') }),
+  z.strictObject({ type: z.literal('resumed'), by: z.string().describe('principal'), budgetUsdMicros: z.int().nullable().describe('limit of the whole job from here on; null = as before') }),
   z.strictObject({ type: z.literal('loading'), model: z.string(), detail: z.string() }),
   z.strictObject({ type: z.literal('step'), step: z.int().min(1) }),
   z.strictObject({ type: z.literal('text'), step: z.int(), text: z.string().describe('a piece of the completion, batched') }),

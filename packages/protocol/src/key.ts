@@ -1,5 +1,6 @@
 // Owns the words for API keys: what a key may do, and how one is made and listed. The secret is in one reply only and nowhere else.
 import { z } from 'zod'
+import { Budget } from './escalation.ts'
 import { jobClasses, scopes } from './principal.ts'
 
 /** What may be known of a key after it was made. */
@@ -10,6 +11,7 @@ export const ApiKey = z.strictObject({
   origin: z.enum(['human', 'automation']),
   class: z.enum(jobClasses).describe('the highest priority class it may ask for'),
   models: z.array(z.string()).nullable().describe('the only models it may use; null = all'),
+  budget: Budget.nullable().optional().describe('what it may spend; null or absent = as the box allows'),
   createdAt: z.int(),
   expiresAt: z.int().nullable(),
   lastUsedAt: z.int().nullable().describe('to the minute'),
@@ -23,6 +25,7 @@ export const KeyRequest = z.strictObject({
   origin: z.enum(['human', 'automation']).default('automation').describe('a person or a program'),
   class: z.enum(jobClasses).default('interactive').describe('the highest priority class it may ask for'),
   models: z.array(z.string().min(1)).min(1).nullable().default(null).describe('the only models it may use; null = all but scripts'),
+  budget: Budget.nullable().optional().describe('what it may spend; null or absent = as the box allows'),
   expiresInSeconds: z.number().positive().max(10 * 365 * 86_400).nullable().default(null).describe('null = never'),
 })
 export type KeyRequest = z.infer<typeof KeyRequest>

@@ -18,7 +18,9 @@ export const LedgerEntry = z.strictObject({
   joules: z.int().nullable(),
   /** Price in micro-dollars; 0 for a local call. */
   usdMicros: z.int(),
-  ended: z.string().describe('stop reason, or the fault code'),
+  prepaidUsdMicros: z.int().min(0).optional().describe('what more it would have cost at the dated price, had a package or paid throughput not covered it; absent = nothing'),
+  escalation: z.string().optional().describe('escalation of the job that it was bought for; absent = none'),
+  ended: z.string().describe("stop reason, the fault code, or 'charged': a crash left its reservation open, and it counts at its worst price"),
 })
 export type LedgerEntry = z.infer<typeof LedgerEntry>
 

@@ -33,7 +33,10 @@ export const ProviderConfig = z.strictObject({
   keyFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) that holds the key'),
   models: z.array(RemoteModelConfig).default([]),
   tokensPerMinute: z.int().min(1).nullable().default(null).describe('throughput that is paid for anyway (provisioned); null = every token is bought'),
+  reservedTokensPerMinute: z.record(z.string(), z.int().min(1)).default({}).describe('of that throughput, by principal: tokens a minute that nobody else may use'),
 }).refine(({ kind, url }) => kind !== 'compatible' || url !== null, { path: ['url'], error: 'a compatible provider needs its address' })
+  .refine(({ tokensPerMinute, reservedTokensPerMinute }) => Object.values(reservedTokensPerMinute).reduce((sum, part) => sum + part, 0) <= (tokensPerMinute ?? 0),
+    { path: ['reservedTokensPerMinute'], error: 'more is reserved than tokensPerMinute holds' })
 export type ProviderConfig = z.infer<typeof ProviderConfig>
 
 /** The price that holds at this moment (milliseconds since 1970); null = none is known. */
