@@ -145,6 +145,12 @@ export const faultTable = {
   limits_unavailable: row<{ why: string }>('sandbox', 69, 503, (d) => [
     `Memory and process limits cannot be enforced here: ${d.why}.`,
     'Give the daemon a delegated cgroup (systemd: Delegate=memory pids), run it as root on cgroup v1, or accept weaker limits with "sandbox": {"limits": "weak"}.']),
+  // What leaves the box
+  egress_unrecorded: row<{ host: string; problem: string }>('daemon', 73, 507, (d) => [
+    `Nothing was sent to ${d.host}: what would leave could not be written down first (${d.problem}).`, "Free some space, or run 'hearth doctor'; then ask again."]),
+  packet_held_back: row<{ host: string; kinds: readonly string[] }>('daemon', 77, 403, (d) => [
+    `Nothing was sent to ${d.host}: a secret stands in it (${d.kinds.join(', ')}).`, 'Take it out of what is sent, or do this step here.']),
+  packet_body: row<{ id: string; why: string }>('daemon', 65, 410, (d) => [`The body of packet ${d.id} cannot be shown: ${d.why}.`, 'Its row stays: host, size, sha256 and what was replaced.']),
   // The folder of a job
   nothing_kept: row<{ id: string; why: string }>('client', 65, 409, (d) => [`No states of the folder are kept for job ${d.id}: ${d.why}.`, 'Nothing was changed.']),
   job_not_over: row<{ id: string }>('client', 65, 409, (d) => [`Job ${d.id} is not over yet.`, `Wait for it, or stop it with 'hearth cancel ${d.id}'.`]),
