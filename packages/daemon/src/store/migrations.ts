@@ -108,6 +108,44 @@ export const migrations: readonly string[] = [
   `
   CREATE INDEX events_calls ON events (at) WHERE ${unusualCalls};
   `,
+  // 4: what a connection sent is known when it ends; nothing else of a row may ever change
+  `
+  ALTER TABLE egress ADD COLUMN connection TEXT;
+  CREATE UNIQUE INDEX egress_connection ON egress (connection) WHERE connection IS NOT NULL;
+  DROP TRIGGER egress_keep;
+  CREATE TRIGGER egress_keep BEFORE UPDATE ON egress
+    WHEN NOT (OLD.connection IS NOT NULL AND OLD.bytes IS NULL AND NEW.bytes IS NOT NULL AND NEW.connection = OLD.connection AND NEW.id = OLD.id
+      AND NEW.at = OLD.at AND NEW.job_id IS OLD.job_id AND NEW.purpose = OLD.purpose AND NEW.host = OLD.host)
+    BEGIN SELECT raise(ABORT, 'the egress table is append-only'); END;
+  `,
+  // 5: what was sent to whom, for good; the bodies are sealed, and go when they are old
+  `
+  CREATE TABLE packets (
+    id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    job_id TEXT,
+    escalation TEXT,
+    principal TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    host TEXT NOT NULL,
+    model TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    redactions TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX packets_job ON packets (job_id);
+  CREATE INDEX packets_at ON packets (at);
+  CREATE TABLE packet_bodies (
+    packet_id TEXT PRIMARY KEY REFERENCES packets (id),
+    at INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    sealed BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX packet_bodies_at ON packet_bodies (at);
+  CREATE TRIGGER packets_keep BEFORE UPDATE ON packets BEGIN SELECT raise(ABORT, 'the record of what was sent is append-only'); END;
+  CREATE TRIGGER packets_stay BEFORE DELETE ON packets BEGIN SELECT raise(ABORT, 'the record of what was sent is append-only'); END;
+  CREATE TRIGGER packet_bodies_keep BEFORE UPDATE ON packet_bodies BEGIN SELECT raise(ABORT, 'what was sent does not change'); END;
+  `,
 ]
 
 /** Brings the schema up to date, one transaction a migration. Throws FaultError `database` for a database of a newer Hearth. */

@@ -15,10 +15,16 @@ export const statements = {
   revokeKey: 'UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?',
   useKey: 'UPDATE keys SET last_used_at = ? WHERE id = ?',
   insertEgress: 'INSERT INTO egress (at, job_id, purpose, host, bytes) VALUES (?, ?, ?, ?, ?)',
+  openEgress: 'INSERT INTO egress (at, job_id, purpose, host, connection) VALUES (?, ?, ?, ?, ?)',
+  settleEgress: 'UPDATE egress SET bytes = ? WHERE connection = ?',
+  insertPacket: `INSERT INTO packets (id, at, job_id, escalation, principal, purpose, host, model, bytes, sha256, redactions)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertPacketBody: 'INSERT INTO packet_bodies (packet_id, at, key_id, sealed) VALUES (?, ?, ?, ?)',
+  dropPacketBodies: 'DELETE FROM packet_bodies WHERE at < ?',
 } as const
 
 export type StatementName = keyof typeof statements
-export type Value = string | number | null
+export type Value = string | number | null | Uint8Array
 /** One statement with its values, in the order of its question marks. */
 export type Write = readonly [StatementName, readonly Value[]]
 

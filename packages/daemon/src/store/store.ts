@@ -2,9 +2,10 @@
 // Never runs SQL that writes, never invents a number.
 import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
-import type { ApiKey, EgressEntry, JobEvent, LedgerEntry } from '@hearth/protocol'
+import type { ApiKey, EgressEntry, JobEvent, LedgerEntry, PacketEntry } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import { keyWrite } from './key-rows.ts'
+import { packetWrites, type SealedBody } from './packet-rows.ts'
 import { Reads } from './reads.ts'
 import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
 import type { Write, WriterIn, WriterOut } from './statements.ts'
@@ -77,6 +78,25 @@ export class Store {
 
   egress(entry: Omit<EgressEntry, 'id'>): Promise<void> {
     return this.#write([egressWrite(entry)])
+  }
+
+  /** The row of a connection whose bytes are counted while it is open; null until `settleEgress` tells them. `connection` names it. */
+  openEgress(entry: Omit<EgressEntry, 'id' | 'bytes'>, connection: string): Promise<void> {
+    return this.#write([['openEgress', [entry.at, entry.jobId, entry.purpose, entry.host, connection]]])
+  }
+
+  settleEgress(connection: string, bytes: number): Promise<void> {
+    return this.#write([['settleEgress', [bytes, connection]]])
+  }
+
+  /** The row of a body that is about to leave, and the body, sealed. Both or neither. */
+  packet(entry: PacketEntry, body: SealedBody): Promise<void> {
+    return this.#write(packetWrites(entry, body))
+  }
+
+  /** Removes bodies of before this moment (milliseconds since 1970); their rows stay. */
+  dropPacketBodies(before: number): Promise<void> {
+    return this.#write([['dropPacketBodies', [before]]])
   }
 
   /** `hash` is the hex SHA-256 of the whole key. */
