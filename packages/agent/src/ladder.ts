@@ -47,7 +47,7 @@ export function longCandidate(events: readonly JobEventBody[]): Evidence | null 
 }
 
 /** A rung that was decided and not yet done: a crash came in between. A nudge is stored together with its reason. */
-export function unfinishedRung(events: readonly JobEventBody[]): { action: 'replan' | 'sample' | 'stop'; guard: GuardName; evidence: string } | null {
+export function unfinishedRung(events: readonly JobEventBody[]): { action: Exclude<Rung['action'], 'nudge'>; guard: GuardName; evidence: string } | null {
   const last = events.findLast((event) => event.type === 'guard' || event.type === 'rewritten' || event.type === 'turn' || event.type === 'said')
   if (last?.type !== 'guard' || last.action === 'nudge') return null
   return { action: last.action, guard: last.guard as GuardName, evidence: last.evidence }

@@ -9,7 +9,7 @@ import { openingOf } from './context/opening.ts'
 import { checkAfterEdit, checkPlace, claimedDone, finish, modelFailed, stopped } from './done.ts'
 import { aborted } from './ends.ts'
 import { type Evidence, malformedTurns, spentTokens, watch } from './guards.ts'
-import { longCandidate, rungFor, unfinishedRung } from './ladder.ts'
+import { longCandidate, type Rung, rungFor, unfinishedRung } from './ladder.ts'
 import { McpServers } from './mcp/servers.ts'
 import { beginRun, put, type Run } from './run.ts'
 import { closeTurn, hear, isChat, permission, stepsOfTurn, turnOver } from './talk.ts'
@@ -140,7 +140,7 @@ async function climb(run: Run, evidence: Evidence): Promise<AgentEnd | null> {
 }
 
 /** Does what a stored guard event says; also after a crash that came between the two. */
-async function perform(run: Run, action: 'replan' | 'sample' | 'stop', evidence: Pick<Evidence, 'guard' | 'evidence'>): Promise<AgentEnd | null> {
+async function perform(run: Run, action: Exclude<Rung['action'], 'nudge'>, evidence: Pick<Evidence, 'guard' | 'evidence'>): Promise<AgentEnd | null> {
   switch (action) {
     case 'replan':
       if (!(await beginAnew(run, evidence.evidence, goodState(run.history.events)))) await beginAnew(run, evidence.evidence, null)
@@ -148,6 +148,7 @@ async function perform(run: Run, action: 'replan' | 'sample' | 'stop', evidence:
     case 'sample':
       if (await beginAnew(run, evidence.evidence, stateToBeginFrom(run))) return null
       return stopped(run, 'stuck', evidence.guard, evidence.evidence)
+    case 'escalate':
     case 'stop': return stopped(run, 'stuck', evidence.guard, evidence.evidence)
     default: return action satisfies never
   }

@@ -103,7 +103,9 @@ class LiveView implements View {
       case 'approval_asked': this.#phase = 'waiting for an approval'; break
       case 'rewritten': this.#phase = 'reading the shortened history'; break
       case 'accepted': case 'resumed': case 'warned': case 'turn_failed': case 'call_rejected': case 'tool_planned': case 'nudge': case 'guard': case 'ended':
-      case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'said': case 'approval_given': case 'network_refused': break
+      case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'said': case 'approval_given': case 'network_refused':
+      case 'signals': case 'escalation_denied': case 'handed_back': case 'effect': break
+      case 'escalation_offered': case 'remote': this.#phase = 'with the expert'; break
       default: event satisfies never
     }
     this.#preview = ''

@@ -2,6 +2,7 @@
 import type { Fault } from '@hearth/protocol/fault'
 import type { Job, JobEvent, Receipt, ToolCall } from '@hearth/protocol'
 import type { Outcome } from '@hearth/protocol/outcome'
+import { escalationLines } from './escalation-text.ts'
 import { bytes, count, counted, duration, usd, type Ink } from './print.ts'
 import { cut, oneLine, visible, wrap } from './text.ts'
 
@@ -53,12 +54,13 @@ export function eventLines(event: JobEvent, look: Look): string[] {
     case 'workspace': case 'opened': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'rewritten': case 'sub_step': case 'sampled':
     case 'said': case 'approval_asked': case 'approval_given': return sideLines(event, look)
     case 'network_refused': return wrapped(visible(`${event.fault.message} ${event.fault.remedy}`), '! ', ink.yellow, look)
+    case 'signals': case 'escalation_offered': case 'escalation_denied': case 'remote': case 'handed_back': case 'effect': return escalationLines(event, look)
     case 'ended': return endLines(event, look)
     default: return unknownLines(event satisfies never)
   }
 }
 
-const guardDoes = { nudge: '', replan: ' begins anew', sample: ' tries several answers', stop: ' stops the job' } as const
+const guardDoes = { nudge: '', replan: ' begins anew', sample: ' tries several answers', escalate: ' asks for help', stop: ' stops the job' } as const
 
 type Side = 'workspace' | 'opened' | 'call_repaired' | 'committed' | 'reverted' | 'delivered' | 'rewritten' | 'sub_step' | 'sampled' | 'said' | 'approval_asked' | 'approval_given'
 

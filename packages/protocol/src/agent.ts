@@ -1,4 +1,5 @@
 // Owns the port between the daemon and the agent loop: what a run is given, what it may do, how it ends.
+import type { EscalationMode, Expert } from './escalation.ts'
 import { exitOf, fault, type Fault } from './fault.ts'
 import type { EventOf, JobEventBody, JobRequest } from './job.ts'
 import type { McpDoor, McpServer } from './mcp.ts'
@@ -24,6 +25,8 @@ export type AgentInput = {
   past: readonly JobEventBody[]
   /** Only shorten the history, if that is worth it, and wait again. */
   compact?: boolean
+  /** How the agent asks for help outside; only read where there is an expert. */
+  escalation?: EscalationSettings
   /** Existing folder for full outputs; not visible to the tools. */
   outputDir: string
   /** The owner's skill folders, outside of every workspace. */
@@ -32,6 +35,20 @@ export type AgentInput = {
   mcpServers?: Readonly<Record<string, McpServer>>
   /** Servers that the folder names and that are not started, with why; people are told. */
   mcpProblems?: readonly { name: string; problem: string }[]
+}
+
+export type EscalationSettings = {
+  /** What may be tried, cheapest first; the expert refuses what policy forbids. */
+  modes: readonly EscalationMode[]
+  /** Buy a plan before the first step, where `modes` has plan. */
+  planFirst: boolean
+  /** The state of the work, only its head, or the whole transcript. */
+  packet: 'packet' | 'digest' | 'full'
+  packetTokens: number
+  /** Turns of a step that is taken over. */
+  stepTurns: number
+  /** What jobs of this class usually take; null = not known. */
+  medianSeconds: number | null
 }
 
 export type AgentPorts = {
@@ -45,6 +62,8 @@ export type AgentPorts = {
   now(): number
   /** Absent or null: no state of the folder is kept. */
   workspace?: Workspace | null
+  /** Who may be asked when the local model is stuck. Absent or null = nobody, and nothing of escalation happens. */
+  expert?: Expert | null
   /** Whether nothing else waits for the model now: only then is time spent on several tries. Absent = never. */
   idle?: () => boolean
   /** What was said to the job since this was asked last, in the order in which it is stored: before whatever is emitted after this call. Absent = nothing. */

@@ -1,7 +1,7 @@
 // Owns the words of escalation: what says that a job is stuck (Signal), what is sent (Packet), who may allow it (Policy), and the port through which
 // the agent asks (Expert). The agent decides that and what to ask; the daemon decides whether it leaves the house, and counts it.
 import { z } from 'zod'
-import type { Model, Place } from './model.ts'
+import type { Model } from './model.ts'
 import { consents, dataClasses } from './principal.ts'
 
 /**
@@ -68,22 +68,28 @@ export type Consultation = {
   maxTurns: number
 }
 
-/** Why it may not be bought. `ends`: the job cannot go on without it by the owner's policy (exit 14 or 12). */
-export type Denial = { rule: 'consent' | 'mode' | 'data_class' | 'secret' | 'budget' | 'price' | 'provider' | 'limit' | 'untrusted'; why: string; remedy: string }
+/** Why it may not be bought. `budget` and `limit` are the owner's limits in money and count, `provider` is a technical fault, the others are policy. */
+export const denialRules = ['consent', 'mode', 'data_class', 'secret', 'budget', 'price', 'provider', 'limit', 'untrusted'] as const
+export const Denial = z.strictObject({ rule: z.enum(denialRules), why: z.string(), remedy: z.string() })
+export type Denial = z.infer<typeof Denial>
 
 /** What would be sent where at which worst price. Nothing was sent or reserved yet. */
-export type Offer = {
-  model: string
-  place: Place
-  host: string
-  consent: 'ask' | 'auto'
-  /** The packet as it would leave, placeholders in place of secrets. */
-  preview: string
-  /** sha256 of `preview`: what a person approves is exactly this text. */
-  sha256: string
-  bytes: number
-  redactions: { kind: string; count: number }[]
-  worstUsdMicros: number
+export const Offer = z.strictObject({
+  model: z.string(),
+  place: z.enum(['local', 'lan', 'remote']),
+  host: z.string(),
+  consent: z.enum(['ask', 'auto']).describe('ask: a person approves exactly this text first'),
+  preview: z.string().describe('the packet as it would leave, placeholders in place of secrets'),
+  sha256: z.string().describe('of the preview: what a person approves is exactly this text'),
+  bytes: z.int().min(0),
+  redactions: z.array(z.strictObject({ kind: z.string(), count: z.int() })),
+  worstUsdMicros: z.int().min(0).describe('price at worst, micro-dollars'),
+})
+export type Offer = z.infer<typeof Offer>
+
+/** The packet as one text: what an offer previews, and the first words that the expert reads. */
+export function packetText({ prefix, body }: Pick<Packet, 'prefix' | 'body'>): string {
+  return prefix === '' ? body : `${prefix}\n\n${body}`
 }
 
 /** The port of the agent. Never throws for anything a provider, a policy or a person does. */

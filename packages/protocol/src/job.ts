@@ -2,6 +2,7 @@
 // The stream is also the journal: history, resume, logs, page and tests are all read from it.
 import { z } from 'zod'
 import type { Fault } from './fault.ts'
+import { escalationEvents } from './escalation-events.ts'
 import { Receipt } from './ledger.ts'
 import type { Outcome } from './outcome.ts'
 import { liveStates, outcomes, waitingStates } from './outcome.ts'
@@ -106,7 +107,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('warned'), text: z.string().describe('for people; the model is not told') }),
   z.strictObject({ type: z.literal('nudge'), step: z.int(), text: z.string().describe('appended to the history by the harness') }),
-  z.strictObject({ type: z.literal('guard'), step: z.int(), guard: z.string(), action: z.enum(['nudge', 'replan', 'sample', 'stop']), evidence: z.string() }),
+  z.strictObject({ type: z.literal('guard'), step: z.int(), guard: z.string(), action: z.enum(['nudge', 'replan', 'sample', 'escalate', 'stop']), evidence: z.string() }),
   z.strictObject({
     type: z.literal('workspace'), kind: z.enum(['in_place', 'worktree', 'copy']), path: z.string().describe('folder that the tools see as /work'),
     base: z.string().nullable().describe('commit on the shadow ref that holds the folder as it was; null = nothing is kept'), detail: z.string().describe('what was left out of it, or why nothing is kept'),
@@ -140,8 +141,16 @@ export const JobEventBody = z.discriminatedUnion('type', [
     candidates: z.array(z.strictObject({ seed: z.int(), passed: z.boolean(), files: z.int(), commit: z.string().nullable() })),
   }),
   z.strictObject({ type: z.literal('said'), text: z.string(), by: z.string().describe('principal') }),
-  z.strictObject({ type: z.literal('approval_asked'), step: z.int(), callId: z.string(), question: z.string() }),
-  z.strictObject({ type: z.literal('approval_given'), callId: z.string(), approved: z.boolean(), by: z.string(), note: z.string() }),
+  z.strictObject({
+    type: z.literal('approval_asked'), step: z.int(), callId: z.string().describe('of a tool call; escalation:ID for what would leave the box'), question: z.string(),
+    sha256: z.string().optional().describe('of the text that would leave, which stands in escalation_offered; absent for a tool call'),
+  }),
+  z.strictObject({
+    type: z.literal('approval_given'), callId: z.string(), approved: z.boolean(), by: z.string(), note: z.string(),
+    sha256: z.string().optional().describe('of the text that is approved; for what would leave the box it must be that of the offer'),
+    text: z.string().optional().describe('what shall be sent instead; it is offered again'),
+  }),
+  ...escalationEvents,
   z.strictObject({ type: z.literal('network_refused'), fault: FaultShape }),
   z.strictObject({
     type: z.literal('ended'), outcome: z.enum(outcomes as [Outcome, ...Outcome[]]), verified: z.boolean().nullable(),

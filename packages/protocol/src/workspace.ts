@@ -22,6 +22,11 @@ export interface Workspace {
   readonly base: string | null
   /** Keeps the folder as it is after a step that may have written; null when nothing changed or it could not be kept (which is logged). */
   keep(step: number, what: string): Promise<EventOf<'committed'> | null>
+  /**
+   * What the job changed so far, as the patches of its files in their order (`diff --git` first), within about so many bytes: a binary file is its name, and what
+   * does not fit is left out whole. Null = it cannot be told. Absent = the same.
+   */
+  diff?(limitBytes: number): Promise<{ path: string; patch: string }[] | null>
   /** Puts a kept state back, exactly: content, modes, links, deletions. Null = done. */
   restore(commit: string): Promise<Fault | null>
 }
