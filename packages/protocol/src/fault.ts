@@ -102,6 +102,7 @@ export const faultTable = {
   endpoint_failed: row<{ endpoint: string; how: string }>('provider', 69, 502, (d) => [`The endpoint '${d.endpoint}' failed: ${d.how}.`, 'Look at that machine; the address is in engine.endpoints.']),
   endpoint_refused: row<{ endpoint: string; how: string }>('provider', 65, 422, (d) => [`The endpoint '${d.endpoint}' refused the request: ${d.how}.`, 'Change the request, or the entry in engine.endpoints.']),
   endpoint_auth: row<{ endpoint: string; how: string }>('provider', 77, 502, (d) => [`The endpoint '${d.endpoint}' does not let us in: ${d.how}.`, 'Put its key into the file that engine.endpoints names, with chmod 600.']),
+  mcp_login_failed: row<{ server: string; how: string }>('provider', 77, 502, (d) => [`Logging in at the MCP server '${d.server}' failed: ${d.how}.`, "Run 'hearth mcp login' again; docs/mcp.md says what the server has to offer."]),
   endpoint_busy: row<{ endpoint: string; how: string }>('provider', 75, 503, (d) => [`The endpoint '${d.endpoint}' is busy: ${d.how}.`, 'Try again later.']),
   // Sellers of tokens. None is 500: that one is ours.
   provider_auth: row<{ provider: string; how: string }>('provider', 77, 424, (d) => [`The provider '${d.provider}' does not let us in: ${d.how}.`, 'Put its key into the file that keyFile names, with chmod 600.']),
