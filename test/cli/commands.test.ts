@@ -94,7 +94,7 @@ test('run --detach: the id on stdout, and the command is gone while the job runs
   const { home, daemon } = await withDaemon(t, { events: [{ type: 'started', attempt: 1, seed: 1, sandbox: 's' }, 'hold'] })
   assert.deepEqual(await home.hearth('run', '--detach', 'x'), { code: 0, signal: null, stdout: 'job1\n', stderr: 'job1\n' })
   const listed = await home.hearth('ps')
-  assert.match(listed.stdout, /^JOB +STATE +CREATED +TIME +MODEL +PROMPT\njob1 +running +\d+ s ago .* tiny +x\n$/)
+  assert.match(listed.stdout, /^JOB +STATE +CREATED +TIME +MODEL +PROMPT\njob1 +running +\d+ s ago .* tiny +x\n\nMODEL /)
   const json = await home.hearth('run', '-d', '--json', 'y')
   assert.equal((JSON.parse(json.stdout) as { job: { id: string } }).job.id, 'job2')
   assert.ok(!daemon.requests.some((request) => request.path.endsWith('/cancel')))
@@ -197,7 +197,7 @@ test('show, ps, models, usage, status, doctor: one JSON object each', async (t) 
     return Object.keys(values[0] as object)
   }
   assert.ok((await keys('show', 'j1')).includes('receipt'))
-  assert.deepEqual(await keys('ps', '--all'), ['jobs'])
+  assert.deepEqual(await keys('ps', '--all'), ['jobs', 'models'])
   assert.deepEqual(await keys('models', 'ls'), ['models', 'default'])
   assert.deepEqual(await keys('usage', '--job', 'j1', '--since', '7d'), ['since', 'totals', 'byModel', 'entries'])
   assert.ok(daemon.requests.some((request) => /^\/api\/usage\?since=\d{13}&job=j1$/.test(request.path)))
@@ -207,6 +207,20 @@ test('show, ps, models, usage, status, doctor: one JSON object each', async (t) 
   assert.deepEqual(daemon.requests.at(-1)?.body, { path: join(home.dir, 'x.gguf'), id: null, copy: false })
   assert.ok((await keys('cancel', 'j1')).includes('state'))
   assert.ok((await keys('help')).includes('commands'))
+})
+
+test('ps: the jobs, and the models in memory with who uses them', async (t) => {
+  const now = Date.now()
+  const worker = { pid: 4711, restarts: 0, lastFault: null, backend: 'cpu', contextTokens: 8192, sequences: 4, busy: 0, waiting: 0 }
+  const { home, daemon } = await withDaemon(t, { events: [], status: { workers: [
+    { ...worker, model: 'tiny', state: 'ready', busy: 1, waiting: 2, memoryBytes: 98_362_432, pinned: false, loadedAt: now - 300_500, idleSince: null, unloadsAt: null },
+    { ...worker, model: 'large', state: 'ready', memoryBytes: 2 ** 30, pinned: false, loadedAt: now - 7_200_500, idleSince: now - 65_000, unloadsAt: now + 600_000 },
+    { ...worker, model: 'gone', state: 'stopped', memoryBytes: null, pinned: true, loadedAt: null, idleSince: null, unloadsAt: null },
+  ] } })
+  daemon.add('j1', {}, [{ type: 'started', attempt: 1, seed: 1, sandbox: 's' }, 'hold'])
+  const { stdout } = await home.hearth('ps')
+  assert.match(stdout, /^JOB  STATE    CREATED  .*\nj1   running  \d s ago  .*\n\nMODEL  STATE    MEMORY  LOADED     BUSY  WAITING  KEPT +USED BY\ntiny   ready  93.8 MiB  5 m ago  1 of 4        2  - +job j1\nlarge  ready   1.0 GiB  2 h ago  0 of 4        0  idle 1 m \d\d s, (9 m 5\d|10 m 00) s left  -\n$/)
+  assert.deepEqual((JSON.parse((await home.hearth('ps', '--json')).stdout) as { models: { model: string; jobs: string[] }[] }).models.map(({ model, jobs }) => [model, jobs]), [['tiny', ['j1']], ['large', []]])
 })
 
 test('show: one page', async (t) => {

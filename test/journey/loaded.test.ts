@@ -30,6 +30,7 @@ describe('models in memory', () => {
     const shown = (await box.hearth(['status'])).stdout
     assert.match(shown, /\nsmollm2-135m +ready .* \d+\.\d MiB +0 of 2 +0 +idle \d+ (ms|s), pinned +0/)
     assert.match(shown, /\nsmall +ready .* \d+\.\d MiB +0 of 2 +0 +idle \d+ (ms|s), (29|30) m \d\d s left +0/)
+    assert.match((await box.hearth(['ps'])).stdout, /^nothing runs .*\n\nMODEL .*\n(.*\n)?small +ready +\d+\.\d MiB +\d+ [sm] ago +0 of 2 +0 +idle .* left +-\n/)
   })
 
   it('unloading gives the memory back and ends no pin; unknown models and a second unload are told', async () => {

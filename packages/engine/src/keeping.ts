@@ -22,7 +22,7 @@ export type KeepingOptions = {
 /** One model's worker and the order it is loaded with, which the plan may make smaller. */
 export type Kept = { installed: InstalledModel; supervisor: Supervisor; load: Load }
 /** What a status says of its place. */
-export type Place = Required<Pick<WorkerStatus, 'memoryBytes' | 'pinned' | 'idleSince' | 'unloadsAt'>>
+export type Place = Required<Pick<WorkerStatus, 'memoryBytes' | 'pinned' | 'loadedAt' | 'idleSince' | 'unloadsAt'>>
 
 type Model = Resident & { readonly installed: InstalledModel }
 
@@ -104,12 +104,12 @@ export class Keeping {
     const kept = this.#kept.get(path)
     const place = this.#residency.placeOf(path)
     const pinned = kept !== undefined && this.#pinned(kept.installed.id)
-    if (kept === undefined || place === null) return { memoryBytes: null, pinned, idleSince: null, unloadsAt: null }
+    if (kept === undefined || place === null) return { memoryBytes: null, pinned, loadedAt: null, idleSince: null, unloadsAt: null }
     const { pid, state } = kept.supervisor.status
     const resident = pid === null || !onCpu(kept.supervisor) ? null : footprint(pid)?.residentBytes ?? null
     const idleMs = this.#idleMs(kept.installed.id)
     return {
-      memoryBytes: state === 'ready' || state === 'draining' || state === 'starting' ? resident ?? place.promisedBytes : null, pinned, idleSince: place.idleSince,
+      memoryBytes: state === 'ready' || state === 'draining' || state === 'starting' ? resident ?? place.promisedBytes : null, pinned, loadedAt: place.loadedAt, idleSince: place.idleSince,
       unloadsAt: place.idleSince === null || idleMs === 0 || state !== 'ready' ? null : place.idleSince + idleMs,
     }
   }

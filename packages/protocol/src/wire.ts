@@ -31,6 +31,7 @@ export const WorkerStatus = z.strictObject({
   memoryBytes: z.int().nullable().optional().describe('resident memory of its process on a CPU, else what the plan of its load counted; null = not in memory'),
   pinned: z.boolean().optional().describe('never unloaded by itself'),
   idleSince: z.int().nullable().optional().describe('end of its last request, milliseconds since 1970; null while one is answered, and when it is not in memory'),
+  loadedAt: z.int().nullable().optional().describe('since when it has its place in memory, milliseconds since 1970; null = it has none'),
   unloadsAt: z.int().nullable().optional().describe('when it is unloaded if nobody asks, milliseconds since 1970; null = not by itself'),
 })
 export type WorkerStatus = z.infer<typeof WorkerStatus>

@@ -1,10 +1,11 @@
 // Owns `hearth status`.
 import { Client } from '@hearth/protocol/client'
-import type { StatusReply, WorkerStatus } from '@hearth/protocol'
+import type { StatusReply } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { bytes, count, duration, fields, table } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
+import { keptText, memoryText } from '../workers.ts'
 
 export const status: Command = {
   spec: {
@@ -38,10 +39,11 @@ export const status: Command = {
       ctx.out.line(ink.dim('no model is loaded'))
       return 0
     }
+    const now = Date.now()
     const rows = reply.workers.map((worker) => [
       oneLine(worker.model), { text: worker.state, ink: worker.state === 'ready' ? ink.green : worker.state === 'failed' || worker.state === 'broken' ? ink.red : ink.yellow },
       String(worker.pid ?? '-'), oneLine(`${worker.backend ?? '-'}${worker.build == null ? '' : `, ${worker.build}`}`), worker.contextTokens === null ? '-' : count(worker.contextTokens),
-      worker.memoryBytes === undefined || worker.memoryBytes === null ? '-' : bytes(worker.memoryBytes), `${worker.busy} of ${worker.sequences ?? '?'}`, String(worker.waiting), keptText(worker), String(worker.restarts), oneLine(worker.lastFault ?? ''),
+      memoryText(worker), `${worker.busy} of ${worker.sequences ?? '?'}`, String(worker.waiting), keptText(worker, now), String(worker.restarts), oneLine(worker.lastFault ?? ''),
     ])
     const right = { side: 'right' as const }
     const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'PID', ...right }, { title: 'BACKEND' }, { title: 'CONTEXT', ...right }, { title: 'MEMORY', ...right }, { title: 'BUSY', ...right }, { title: 'WAITING', ...right }, { title: 'KEPT' }, { title: 'RESTARTS', ...right }, { title: 'LAST FAULT' }]
@@ -49,12 +51,4 @@ export const status: Command = {
     for (const { model, distrusted } of reply.workers) if (distrusted !== undefined) ctx.out.line(ink.yellow(oneLine(`${model}: ${distrusted}`)))
     return 0
   },
-}
-
-/** How long it stays in memory. */
-function keptText({ memoryBytes, pinned, busy, idleSince, unloadsAt }: WorkerStatus): string {
-  if (memoryBytes === undefined || memoryBytes === null) return pinned === true ? 'pinned' : '-'
-  const idle = idleSince === undefined || idleSince === null || busy > 0 ? '' : `idle ${duration(Date.now() - idleSince).replace(/\.\d s/, ' s')}`
-  const until = pinned === true ? 'pinned' : unloadsAt === undefined || unloadsAt === null ? '' : `${duration(Math.max(0, unloadsAt - Date.now())).replace(/\.\d s/, ' s')} left`
-  return [idle, until].filter((text) => text !== '').join(', ') || '-'
 }

@@ -35,7 +35,7 @@ export type ResidencyOptions<R extends Resident> = {
   now?: () => number
 }
 
-type Entry<R> = { resident: R; promisedBytes: number; reloadBytes: number; users: number; heat: number; heatAt: number; usedAt: number; leaving: boolean; idleAt: number }
+type Entry<R> = { resident: R; promisedBytes: number; reloadBytes: number; users: number; heat: number; heatAt: number; usedAt: number; leaving: boolean; loadedAt: number; idleAt: number }
 type Waiter<R> = {
   kind: 'use' | 'unload'
   resident: R
@@ -82,11 +82,11 @@ export class Residency<R extends Resident = Resident> {
     return this.#entries.get(key)?.users ?? 0
   }
 
-  /** What its place was planned with, and since when nobody uses it (milliseconds since 1970); null when it has no place. */
-  placeOf(key: string): { promisedBytes: number; idleSince: number | null } | null {
+  /** What its place was planned with, since when it has it, and since when nobody uses it (milliseconds since 1970); null when it has no place. */
+  placeOf(key: string): { promisedBytes: number; loadedAt: number; idleSince: number | null } | null {
     this.#tidy()
     const entry = this.#entries.get(key)
-    return entry === undefined ? null : { promisedBytes: entry.promisedBytes, idleSince: entry.users > 0 ? null : entry.idleAt }
+    return entry === undefined ? null : { promisedBytes: entry.promisedBytes, loadedAt: entry.loadedAt, idleSince: entry.users > 0 ? null : entry.idleAt }
   }
 
   /** What loading it now would mean for the others; changes nothing. */
@@ -236,7 +236,7 @@ export class Residency<R extends Resident = Resident> {
         resident.resize(plan)
         const now = this.#now()
         const promisedBytes = plan === null ? weighed?.need.fullBytes ?? 0 : plan.neededBytes - (weighed?.sharedBytes ?? 0)
-        const entry: Entry<R> = { resident, promisedBytes: Math.max(0, promisedBytes), reloadBytes: weighed?.reloadBytes ?? 0, users: 0, heat: 0, heatAt: now, usedAt: now, leaving: false, idleAt: now }
+        const entry: Entry<R> = { resident, promisedBytes: Math.max(0, promisedBytes), reloadBytes: weighed?.reloadBytes ?? 0, users: 0, heat: 0, heatAt: now, usedAt: now, leaving: false, loadedAt: now, idleAt: now }
         this.#entries.set(resident.key, entry)
         this.#grant(waiter, entry)
         return null
