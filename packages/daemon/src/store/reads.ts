@@ -1,8 +1,9 @@
 // Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
-import type { ApiKey, Job, JobEvent, JobRequest, JobState, LiveState, UsageReply } from '@hearth/protocol'
+import type { ApiKey, EgressReply, Job, JobEvent, JobRequest, JobState, LiveState, UsageReply } from '@hearth/protocol'
 import { keyOf, type StoredKey } from './key-rows.ts'
 import { openDb, type Db } from './db.ts'
 import { unusualCalls } from './migrations.ts'
+import { egressReply, packetWithBody } from './packet-rows.ts'
 import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type Row } from './rows.ts'
 
 /** Sums of one job over ledger, events and egress. */
@@ -125,6 +126,14 @@ export class Reads {
       })),
       entries: this.#all(`SELECT * FROM ledger WHERE ${where} ORDER BY id DESC LIMIT ?3`, since, jobId, limit).map(ledgerOf),
     }
+  }
+
+  egress(since: number | null, jobId: string | null, limit: number): EgressReply {
+    return egressReply((sql, ...values) => this.#all(sql, ...values), since, jobId, limit)
+  }
+
+  packet(id: string): ReturnType<typeof packetWithBody> {
+    return packetWithBody((sql, ...values) => this.#all(sql, ...values), id)
   }
 
   #prepare(sql: string): ReturnType<Db['prepare']> {
