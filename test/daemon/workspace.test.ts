@@ -591,6 +591,17 @@ describe('a hostile folder', () => {
     }
   })
 
+  it('pipes under the names that git reads keep no step waiting', async () => {
+    const folder = bench.repository({ 'a': 'a', 'deep/b': 'b', '.gitattributes': '* text\n' })
+    const place = await bench.open(bench.job(folder))
+    sh(folder, 'rm .gitattributes; mkfifo .gitattributes .gitignore deep/.gitignore deep/.gitattributes; echo c > deep/b; echo new > deep/c')
+    assert.equal((await keep(place, 1)).files, 3)
+    sh(folder, 'rm deep/b')
+    assert.equal((await keep(place, 2)).files, 1)
+    assert.equal(await place.port?.restore(place.port.base ?? ''), null)
+    assert.equal(readFileSync(join(folder, '.gitattributes'), 'utf8'), '* text\n')
+  })
+
   it('a .git that leads elsewhere is not followed', async () => {
     const secret = bench.repository({ 'secret.txt': 'the secret\n' })
     for (const prepare of [

@@ -81,11 +81,17 @@ function stoppedWords(cause: RunCause, limits: Limits): string {
   }
 }
 
-/** Locks of a run that was killed are nobody's: runs over one job's states come one after the other. umask: what git writes is the owner's. */
+/**
+ * Locks of a run that was killed are nobody's: runs over one job's states come one after the other. umask: what git writes is the owner's.
+ * git opens .gitignore and .gitattributes whatever they are, and waits at a pipe until somebody writes to it: where a run takes long, a writer with nothing to say comes by.
+ */
 const prelude = `set -eu
 umask 022
 command -v git >/dev/null || { echo 'git is not installed' >&2; exit 127; }
-rm -f /shadow/*.lock "$GIT_DIR"/*.lock "$GIT_DIR"/refs/heads/*.lock`
+rm -f /shadow/*.lock "$GIT_DIR"/*.lock "$GIT_DIR"/refs/heads/*.lock
+( sleep 0.5
+find /work -xdev -name .git -prune -o -type p '(' -name .gitignore -o -name .gitattributes ')' -print0 > /tmp/pipes
+[ ! -s /tmp/pipes ] || while sleep 0.05; do xargs -0 sh -c 'for f; do true <> "$f"; done' sh < /tmp/pipes; done ) > /dev/null 2>&1 &`
 
 const environment: Readonly<Record<string, string>> = {
   GIT_DIR: '/shadow/git', GIT_WORK_TREE: '/work', GIT_INDEX_FILE: '/shadow/index',

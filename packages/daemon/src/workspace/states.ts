@@ -1,6 +1,6 @@
 // Owns the kept states of one job's folder: takes them, compares them, puts them back. One operation after the other.
 // Knows no job, no event and no HTTP; a failure is a sentence, never an exception.
-import { constants, lstatSync } from 'node:fs'
+import { constants, lstatSync, type Stats } from 'node:fs'
 import { copyFile, lstat, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
@@ -129,16 +129,12 @@ export class States {
     this.#large = leave
     let bytes = 0
     let looked = 0
-    const size = (path: Path): number => {
-      const info = lstatSync(Buffer.concat([Buffer.from(`${this.folder}/`), Buffer.from(path, 'latin1')]), { throwIfNoEntry: false })
-      return info?.isFile() === true ? info.size : 0
-    }
-    const sized = (path: Path): number => {
+    const infoOf = (path: Path): Stats | undefined => {
       // A part of the path may have become a file or a link in a circle.
       try {
-        return size(path)
+        return lstatSync(Buffer.concat([Buffer.from(`${this.folder}/`), Buffer.from(path, 'latin1')]), { throwIfNoEntry: false })
       } catch {
-        return 0
+        return undefined
       }
     }
     const gone: Path[] = [...found.gone]
@@ -146,7 +142,13 @@ export class States {
       for (const path of list) {
         if (++looked % 1000 === 0) await breathe()
         if (leave.has(path)) continue
-        const here = sized(path)
+        const info = infoOf(path)
+        // What is no file any more (a pipe, a socket) has no state that could be kept, and git refuses all the others with it.
+        if (info !== undefined && !info.isFile() && !info.isSymbolicLink() && !info.isDirectory()) {
+          gone.push(path)
+          continue
+        }
+        const here = info?.isFile() === true ? info.size : 0
         if (here > this.#bounds.fileBytes) {
           large.push(path)
           if (tracked && first) leave.add(path)
