@@ -1,6 +1,8 @@
-// Owns the OpenAI chat dialect towards an endpoint: the request body, and one streamed chunk read with suspicion. Pure; opens no connection.
-import { fault, type Fault, type Message, type ModelRequest, type TokenProbability } from '@hearth/protocol'
+// Owns the OpenAI chat dialect: the request body, one streamed chunk read with suspicion, and what an answer that is none says. Pure; opens no connection.
+import { fault, type Fault, type Message, type ModelRequest } from '@hearth/protocol'
 import { isObject, objects, saidError, shown, tokenProbabilities } from '../foreign.ts'
+import { checkRequest } from '../request.ts'
+import { nothing, type CallPart, type Chunk, type SaidUsage } from './answer.ts'
 
 /** `plain`: only what the dialect itself has; else what llama.cpp and vLLM understand beside it. */
 export function chatBody(request: ModelRequest, model: string, plain: boolean): Record<string, unknown> {
@@ -9,16 +11,21 @@ export function chatBody(request: ModelRequest, model: string, plain: boolean): 
     model, stream: true, stream_options: { include_usage: true, ...(plain ? {} : { continuous_usage_stats: true }) },
     messages: request.messages.map(messageOf), temperature, top_p: topP, max_tokens: request.maxTokens, ...(seed === null ? {} : { seed }),
     ...(request.probabilities > 0 ? { logprobs: true, top_logprobs: request.probabilities } : {}),
-    ...(request.tools.length === 0 ? {} : {
-      tools: request.tools.map(({ name, description, parameters }) => ({ type: 'function', function: { name, description, parameters } })),
-      tool_choice: typeof request.toolChoice === 'object' ? { type: 'function', function: { name: request.toolChoice.name } } : request.toolChoice,
-    }),
+    ...toolsOf(request),
     ...(request.responseFormat.type === 'json_schema' ? { response_format: { type: 'json_schema', json_schema: { name: 'answer', strict: true, schema: request.responseFormat.schema } } } : {}),
     ...(plain ? {} : { top_k: topK, min_p: minP, repeat_penalty: repeatPenalty, repetition_penalty: repeatPenalty, return_progress: true, cache_prompt: true }),
   }
 }
 
-function messageOf(message: Message): Record<string, unknown> {
+export function toolsOf(request: ModelRequest): { tools?: object[]; tool_choice?: unknown } {
+  if (request.tools.length === 0) return {}
+  return {
+    tools: request.tools.map(({ name, description, parameters }) => ({ type: 'function', function: { name, description, parameters } })),
+    tool_choice: typeof request.toolChoice === 'object' ? { type: 'function', function: { name: request.toolChoice.name } } : request.toolChoice,
+  }
+}
+
+export function messageOf(message: Message): Record<string, unknown> {
   switch (message.role) {
     case 'system':
     case 'user': return { role: message.role, content: message.text }
@@ -33,59 +40,49 @@ function messageOf(message: Message): Record<string, unknown> {
   }
 }
 
-/** What the dialect cannot say. Null when the request can be sent. */
-export function unsendable(request: ModelRequest): Fault | null {
-  const named = typeof request.toolChoice === 'object' ? request.toolChoice.name : null
-  if (named !== null && !request.tools.some((tool) => tool.name === named)) return fault('bad_request', { where: 'toolChoice', problem: `there is no tool '${named}' among the tools` })
-  if (request.toolChoice === 'required' && request.tools.length === 0) return fault('bad_request', { where: 'toolChoice', problem: 'a call is required but there are no tools' })
-  if (request.responseFormat.type === 'json_schema' && request.tools.length > 0) return fault('unsupported', { what: 'A JSON schema together with tools' })
-  return null
-}
-
-export type CallPart = { index: number; id: string | null; name: string; arguments: string }
-export type SaidUsage = { prompt: number; cached: number; completion: number }
-export type Chunk = {
-  text: string
-  /** Something was thought that is not part of the text. */
-  reasoning: string
-  calls: CallPart[]
-  finish: string | null
-  usage: SaidUsage | null
-  progress: { total: number; cache: number; processed: number } | null
-  probabilities: TokenProbability[]
-  error: string | null
+/** The request with its defaults, when it is valid and these dialects can say it. */
+export function sendable(input: unknown): ReturnType<typeof checkRequest> {
+  const checked = checkRequest(input)
+  if (!checked.ok) return checked
+  const { toolChoice, tools, responseFormat } = checked.request
+  const problem = (where: string, what: string): { ok: false; fault: Fault } => ({ ok: false, fault: fault('bad_request', { where, problem: what }) })
+  if (typeof toolChoice === 'object' && !tools.some((tool) => tool.name === toolChoice.name)) return problem('toolChoice', `there is no tool '${toolChoice.name}' among the tools`)
+  if (toolChoice === 'required' && tools.length === 0) return problem('toolChoice', 'a call is required but there are no tools')
+  if (responseFormat.type === 'json_schema' && tools.length > 0) return { ok: false, fault: fault('unsupported', { what: 'A JSON schema together with tools' }) }
+  return checked
 }
 
 /** One event of the stream, or what is wrong with it. */
 export function readChunk(data: string, probabilities: number): Chunk | string {
-  let value: unknown
   try {
-    value = JSON.parse(data)
+    return chunkOf(JSON.parse(data), probabilities)
   } catch {
     return `it sent '${shown(data)}', which is no JSON`
   }
-  if (!isObject(value)) return `it sent '${shown(data)}', which is no chunk`
+}
+
+/** The same, of the event as a value. */
+export function chunkOf(value: unknown, probabilities: number): Chunk | string {
+  if (!isObject(value)) return `it sent '${shown(JSON.stringify(value))}', which is no chunk`
   if (value['error'] !== undefined) return { ...nothing, error: messageOfError(value) }
   const choice = Array.isArray(value['choices']) && isObject(value['choices'][0]) ? value['choices'][0] : null
-  if (choice === null && !isObject(value['usage']) && !Array.isArray(value['choices'])) return `it sent '${shown(data)}', which is no chunk`
+  if (choice === null && !isObject(value['usage']) && !Array.isArray(value['choices'])) return `it sent '${shown(JSON.stringify(value))}', which is no chunk`
   const delta = choice !== null && isObject(choice['delta']) ? choice['delta'] : {}
-  const content = delta['content']
   const progress = value['prompt_progress']
+  const finish = choice === null ? null : choice['finish_reason']
   return {
-    text: typeof content === 'string' ? content : '',
-    reasoning: reasoningOf(delta['reasoning_content'] ?? delta['reasoning']),
-    calls: objects(delta['tool_calls']).map(callOf), finish: choice !== null && typeof choice['finish_reason'] === 'string' ? choice['finish_reason'] : null,
+    text: textOf(delta['content']), reasoning: textOf(delta['reasoning_content'] ?? delta['reasoning']),
+    calls: objects(delta['tool_calls']).map(callOf), finish: typeof finish === 'string' ? finish : null,
     usage: usageOf(value['usage']), error: null,
+    refused: textOf(delta['refusal']) || (finish === 'content_filter' ? 'its content filter stepped in' : null),
     progress: isObject(progress) ? { total: whole(progress['total']), cache: whole(progress['cache']), processed: whole(progress['processed']) } : null,
     probabilities: probabilities === 0 || choice === null || !isObject(choice['logprobs']) ? [] : tokenProbabilities(choice['logprobs']['content'], probabilities),
   }
 }
 
-function reasoningOf(value: unknown): string {
+function textOf(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
-
-const nothing: Chunk = { text: '', reasoning: '', calls: [], finish: null, usage: null, progress: null, probabilities: [], error: null }
 
 function callOf(call: Record<string, unknown>): CallPart {
   const made = isObject(call['function']) ? call['function'] : {}
@@ -95,23 +92,19 @@ function callOf(call: Record<string, unknown>): CallPart {
   }
 }
 
+/** Cached tokens stand in the details, with DeepSeek beside them. */
 function usageOf(value: unknown): SaidUsage | null {
   if (!isObject(value)) return null
   const details = isObject(value['prompt_tokens_details']) ? value['prompt_tokens_details'] : {}
-  const number = (one: unknown): number => (typeof one === 'number' ? one : Number.NaN)
-  return { prompt: number(value['prompt_tokens']), cached: details['cached_tokens'] === undefined || details['cached_tokens'] === null ? 0 : number(details['cached_tokens']), completion: number(value['completion_tokens']) }
+  return {
+    prompt: countOf(value['prompt_tokens']), cached: countOf(details['cached_tokens'] ?? value['prompt_cache_hit_tokens'] ?? 0),
+    written: countOf(details['cache_write_tokens'] ?? 0), completion: countOf(value['completion_tokens']),
+  }
 }
 
-/** Why a usage cannot be true for what was heard, or null. `pieces`: parts of the stream that carried something. */
-export function implausible(said: SaidUsage, heard: { pieces: number; chars: number; maxTokens: number; contextTokens: number }): string | null {
-  for (const [name, count] of Object.entries(said)) if (!Number.isInteger(count) || count < 0) return `${name} is ${count}`
-  if (said.cached > said.prompt) return `${said.cached} of ${said.prompt} prompt tokens reused`
-  if (said.prompt === 0) return 'a prompt of 0 tokens'
-  if (said.prompt > heard.contextTokens) return `a prompt of ${said.prompt} tokens in a window of ${heard.contextTokens}`
-  if (said.completion > heard.maxTokens) return `${said.completion} completion tokens where ${heard.maxTokens} were allowed`
-  // The longest tokens of known vocabularies hold 128 blanks.
-  if (said.completion * 128 < heard.chars) return `${said.completion} completion tokens for ${heard.chars} characters`
-  return null
+/** NaN for what is no number: it is refused with the others. */
+export function countOf(value: unknown): number {
+  return typeof value === 'number' ? value : Number.NaN
 }
 
 export type Refusal = { status: number; text: string; location: string | null }
@@ -132,7 +125,7 @@ export function faultOfAnswer(endpoint: string, answer: Refusal, contextTokens: 
 }
 
 /** Counts of a prompt over the window: llama.cpp gives them as fields, vLLM and SGLang in a sentence. */
-function overflowOf(text: string): { prompt: number; context: number | null } | null {
+export function overflowOf(text: string): { prompt: number; context: number | null } | null {
   const fields = /"n_prompt_tokens"\s*:\s*(\d+)/.exec(text)
   if (fields !== null) return { prompt: Number(fields[1]), context: Number(/"n_ctx"\s*:\s*(\d+)/.exec(text)?.[1] ?? 0) || null }
   if (!/context (length|window|size)|maximum context|exceeds? the (available|model)/i.test(text)) return null
@@ -143,7 +136,7 @@ function overflowOf(text: string): { prompt: number; context: number | null } | 
   return count === undefined ? null : { prompt: Number(count), context: window === null ? null : Number(window[1]) }
 }
 
-function bodyMessage(text: string): string {
+export function bodyMessage(text: string): string {
   try {
     const value: unknown = JSON.parse(text)
     if (isObject(value)) return messageOfError(value)

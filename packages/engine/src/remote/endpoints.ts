@@ -1,5 +1,5 @@
 // Owns the endpoints of the local network as a person sees them, and asking one whether it answers. Generates nothing.
-import type { Door, EndpointConfig, EndpointRow } from '@hearth/protocol'
+import { fault, type Door, type EndpointConfig, type EndpointRow } from '@hearth/protocol'
 import { isObject, shown } from '../foreign.ts'
 import { CompatibleModel } from './compatible.ts'
 import { readKey } from './key-file.ts'
@@ -19,14 +19,14 @@ export async function endpointRows(endpoints: readonly EndpointConfig[], door: D
 }
 
 async function asked(endpoint: EndpointConfig, door: Door, withinMs: number): Promise<NonNullable<EndpointRow['check']>> {
-  const key = await readKey(endpoint)
-  if (typeof key === 'object' && key !== null) return { ok: false, detail: key.fault.message, ms: 0 }
+  const read = await readKey(endpoint.keyFile)
+  if ('how' in read) return { ok: false, detail: fault('endpoint_auth', { endpoint: endpoint.id, how: read.how }).message, ms: 0 }
   const startedAt = performance.now()
   const said = (ok: boolean, detail: string): NonNullable<EndpointRow['check']> => ({ ok, detail, ms: Math.round(performance.now() - startedAt) })
   try {
     const signal = AbortSignal.timeout(withinMs)
     const answer = await door.fetch(`${endpoint.url.replace(/\/+$/, '')}/models`, {
-      purpose: 'lan-endpoint', jobId: null, signal, headers: { accept: 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }) },
+      purpose: 'lan-endpoint', jobId: null, signal, headers: { accept: 'application/json', ...(read.key === null ? {} : { authorization: `Bearer ${read.key}` }) },
     })
     if (answer.status === 401 || answer.status === 403) return said(false, `it does not let us in (status ${answer.status})`)
     if (answer.status !== 200) return said(false, `it answers with status ${answer.status}`)
