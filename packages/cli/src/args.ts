@@ -68,6 +68,15 @@ export class Args {
     return value
   }
 
+  /** Micro-dollars from an amount in dollars such as '2' or '0.50'; null when the flag is absent. */
+  usdMicros(name: string): number | null {
+    const text = this.text(name)
+    if (text === null) return null
+    const amount = /^\d+(\.\d{1,6})?$/.test(text) ? Math.round(Number(text) * 1e6) : NaN
+    if (!Number.isSafeInteger(amount)) throw usageFault(`--${name} takes an amount in dollars such as 2 or 0.50, not '${text}'.`)
+    return amount
+  }
+
   /** Seconds from '90', '90s', '10m', '1h30m', '7d'; null when the flag is absent. */
   seconds(name: string): number | null {
     const text = this.text(name)

@@ -15,6 +15,7 @@ import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
 import { Feed } from './queue/feed.ts'
 import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
+import { Projects } from './projects.ts'
 import { Runner } from './queue/runner.ts'
 import { claim, databasePath, makeFolders } from './state-dir.ts'
 import { Store } from './store/store.ts'
@@ -60,6 +61,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const folderServers = new FolderServerStore(paths.state)
     const runner = new Runner({ workspaces, folderServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
+    const projects = new Projects({ store, config })
     const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
     const uid = process.getuid?.() ?? 0
@@ -79,7 +81,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     }
     const api: Api = {
       keys, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
-      store, runner, intake, feed, parts, workspaces, folderServers, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
+      store, runner, intake, feed, parts, workspaces, projects, folderServers, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }

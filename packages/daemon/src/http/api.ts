@@ -6,6 +6,7 @@ import type { Keys } from '../auth/keys.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
 import type { Feed } from '../queue/feed.ts'
+import type { Projects } from '../projects.ts'
 import type { Intake } from '../queue/intake.ts'
 import type { Runner } from '../queue/runner.ts'
 import type { Store } from '../store/store.ts'
@@ -25,6 +26,7 @@ export type Api = {
   parts: Parts
   workspaces: Workspaces
   folderServers: FolderServerStore
+  projects: Projects
   transfers: Transfers
   keys: Keys
   chats: Chats

@@ -146,6 +146,66 @@ export const migrations: readonly string[] = [
   CREATE TRIGGER packets_stay BEFORE DELETE ON packets BEGIN SELECT raise(ABORT, 'the record of what was sent is append-only'); END;
   CREATE TRIGGER packet_bodies_keep BEFORE UPDATE ON packet_bodies BEGIN SELECT raise(ABORT, 'what was sent does not change'); END;
   `,
+  // 6: money: reserved before it is spent, settled once; what a key may spend
+  `
+  CREATE TABLE reservations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    day TEXT NOT NULL,
+    job_id TEXT REFERENCES jobs (id),
+    step INTEGER,
+    escalation TEXT NOT NULL,
+    project TEXT,
+    principal TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    place TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    usd_micros INTEGER NOT NULL,
+    list_usd_micros INTEGER NOT NULL,
+    cover TEXT,
+    covered INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX reservations_at ON reservations (at);
+  CREATE INDEX reservations_day ON reservations (day);
+  CREATE INDEX reservations_job ON reservations (job_id);
+  CREATE INDEX reservations_cover ON reservations (cover) WHERE cover IS NOT NULL;
+  CREATE TABLE settlements (
+    reservation INTEGER PRIMARY KEY REFERENCES reservations (id),
+    at INTEGER NOT NULL,
+    how TEXT NOT NULL,
+    usd_micros INTEGER NOT NULL,
+    list_usd_micros INTEGER NOT NULL,
+    covered INTEGER NOT NULL
+  ) STRICT;
+  CREATE TRIGGER reservations_keep BEFORE UPDATE ON reservations BEGIN SELECT raise(ABORT, 'reservations are append-only'); END;
+  CREATE TRIGGER reservations_stay BEFORE DELETE ON reservations BEGIN SELECT raise(ABORT, 'reservations are append-only'); END;
+  CREATE TRIGGER settlements_keep BEFORE UPDATE ON settlements BEGIN SELECT raise(ABORT, 'settlements are append-only'); END;
+  CREATE TRIGGER settlements_stay BEFORE DELETE ON settlements BEGIN SELECT raise(ABORT, 'settlements are append-only'); END;
+  ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ledger ADD COLUMN prepaid_usd_micros INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ledger ADD COLUMN escalation TEXT;
+  ALTER TABLE keys ADD COLUMN budget TEXT;
+  `,
+  // 7: projects; each row is a version of one's rules, so what held at any time can be looked up
+  `
+  CREATE TABLE projects (
+    version INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    rules TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    removed INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX projects_id ON projects (id);
+  CREATE TRIGGER projects_keep BEFORE UPDATE ON projects BEGIN SELECT raise(ABORT, 'versions of projects are append-only'); END;
+  CREATE TRIGGER projects_stay BEFORE DELETE ON projects BEGIN SELECT raise(ABORT, 'versions of projects are append-only'); END;
+  `,
 ]
 
 /** Brings the schema up to date, one transaction a migration. Throws FaultError `database` for a database of a newer Hearth. */

@@ -1,9 +1,10 @@
 // Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
-import type { ApiKey, EgressReply, Job, JobEvent, JobRequest, JobState, LiveState, UsageReply } from '@hearth/protocol'
+import type { ApiKey, EgressReply, Job, JobEvent, JobRequest, JobState, LiveState, ProjectEntry, UsageReply } from '@hearth/protocol'
 import { keyOf, type StoredKey } from './key-rows.ts'
 import { openDb, type Db } from './db.ts'
 import { unusualCalls } from './migrations.ts'
 import { egressReply, packetWithBody } from './packet-rows.ts'
+import { projectRow, projectsNow } from './project-rows.ts'
 import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type Row } from './rows.ts'
 
 /** Sums of one job over ledger, events and egress. */
@@ -75,6 +76,11 @@ export class Reads {
   journal(jobId: string): JobEvent[] {
     const body = "CASE WHEN type IN ('text', 'thought', 'tool_output') THEN json_set(body, '$.text', '') ELSE body END AS body"
     return this.#all(`SELECT job_id, seq, at, ${body} FROM events WHERE job_id = ? ORDER BY seq`, jobId).map(eventOf)
+  }
+
+  /** Projects that hold now. */
+  projects(): ProjectEntry[] {
+    return this.#all(projectsNow).map(projectRow)
   }
 
   key(id: string): StoredKey | null {

@@ -12,6 +12,7 @@ export const statements = {
   insertLedger: `INSERT INTO ledger (at, job_id, step, principal, origin, model, place, purpose, prompt_tokens, reused_tokens, completion_tokens,
     queued_ms, prefill_ms, decode_ms, ttft_ms, total_ms, joules, usd_micros, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   insertKey: 'INSERT INTO keys (id, name, hash, scopes, origin, class, models, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  insertProject: 'INSERT INTO projects (id, path, rules, created_at, at, by, removed) VALUES (?, ?, ?, ?, ?, ?, ?)',
   revokeKey: 'UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?',
   useKey: 'UPDATE keys SET last_used_at = ? WHERE id = ?',
   insertEgress: 'INSERT INTO egress (at, job_id, purpose, host, bytes) VALUES (?, ?, ?, ?, ?)',

@@ -2,10 +2,11 @@
 // Never runs SQL that writes, never invents a number.
 import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
-import type { ApiKey, EgressEntry, JobEvent, LedgerEntry, PacketEntry } from '@hearth/protocol'
+import type { ApiKey, EgressEntry, JobEvent, LedgerEntry, PacketEntry, ProjectEntry } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import { keyWrite } from './key-rows.ts'
 import { packetWrites, type SealedBody } from './packet-rows.ts'
+import { projectWrite } from './project-rows.ts'
 import { Reads } from './reads.ts'
 import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
 import type { Write, WriterIn, WriterOut } from './statements.ts'
@@ -97,6 +98,11 @@ export class Store {
   /** Removes bodies of before this moment (milliseconds since 1970); their rows stay. */
   dropPacketBodies(before: number): Promise<void> {
     return this.#write([['dropPacketBodies', [before]]])
+  }
+
+  /** A version of a project's rules; `removed`: it holds no more. */
+  project(entry: ProjectEntry, by: string, removed: boolean): Promise<void> {
+    return this.#write([projectWrite(entry, by, removed)])
   }
 
   /** `hash` is the hex SHA-256 of the whole key. */
