@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, homedir, release, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { agent } from './benches/agent.ts'
 import { decode } from './benches/decode.ts'
 import { growth } from './benches/growth.ts'
@@ -20,6 +19,7 @@ import { startup } from './benches/startup.ts'
 import { trust } from './benches/trust.ts'
 import { turns } from './benches/turns.ts'
 import { workspace } from './benches/workspace.ts'
+import { wordsOf, wrongWords } from './words.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
 const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, agent]
@@ -29,7 +29,7 @@ const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode
 
 const root = join(import.meta.dirname, '..')
 const record = join(root, 'docs/bench.jsonl')
-const { values, positionals } = parseArgs({
+const { values, positionals } = wordsOf('bench', {
   options: {
     json: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
@@ -55,10 +55,8 @@ const context: Context = {
 
 const asked = positionals.flatMap((name) => groups[name]?.map((one) => one.name) ?? [name])
 const unknown = asked.filter((name) => !all.some((one) => one.name === name))
-if (unknown.length > 0 || !Number.isInteger(context.rounds) || context.rounds < 1) {
-  console.error(unknown.length > 0 ? `bench: there is no benchmark '${unknown.join("', '")}'; there are: ${[...Object.keys(groups), ...all.map((one) => one.name)].join(', ')}` : 'bench: --rounds takes a number from 1')
-  process.exit(64)
-}
+if (unknown.length > 0) wrongWords('bench', `there is no benchmark '${unknown.join("', '")}'; there are: ${[...Object.keys(groups), ...all.map((one) => one.name)].join(', ')}`)
+if (!Number.isInteger(context.rounds) || context.rounds < 1) wrongWords('bench', '--rounds takes a number from 1')
 if (values.list) {
   for (const [name, members] of Object.entries(groups)) console.log(`${name}  one table of ${members.map((one) => one.name).join(', ')}`)
   for (const one of all) console.log(`${one.name}  ${one.title}`)

@@ -1,15 +1,16 @@
 // Runs every rule over the tree and prints one line a rule, with each violation below it. Exit 1 when any rule is broken.
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import { documentsDrift } from './docs.ts'
 import { fileLengths, fileNames, foreignPlaces, headerComments, reExports } from './rules/files.ts'
 import { dependenciesAgree, importArrows, importEndings, librariesExplained, libraryOwners, processUses, syntaxOf } from './rules/imports.ts'
 import { folderBytes, installSize, megabytes, withProductionInstall } from './rules/size.ts'
 import { readTree, type Violation } from './rules/tree.ts'
+import { wordsOf } from './words.ts'
 
 const root = join(import.meta.dirname, '..')
-const { values } = parseArgs({ options: { size: { type: 'boolean', default: false } } })
+const { values } = wordsOf('check', { options: { size: { type: 'boolean', default: false } } })
 const tree = readTree(root)
 let broken = 0
 

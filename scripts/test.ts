@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process'
 import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { leftBy, marker, orphans, ownStart, processes, type Process } from './leftovers.ts'
 import type { Ended } from './report.ts'
+import { wordsOf } from './words.ts'
 
 const root = join(import.meta.dirname, '..')
 const atOnce = 2
@@ -14,7 +14,7 @@ const atOnce = 2
 type Task = { name: string; argv: string[]; kind: 'tests' | 'command'; seconds: number }
 type Outcome = { passed: number; failures: { name: string; problem: string }[]; output: string; ms: number }
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = wordsOf('test', {
   options: {
     full: { type: 'boolean', default: false },
     // A file that takes longer hangs; the long ones of --full have an hour.

@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { resolvePaths } from '@hearth/protocol/paths'
 import type { ModelList, StatusReply } from '@hearth/protocol'
 import { demoJob } from './demo.ts'
+import { wordsOf, wrongWords } from './words.ts'
 
 const root = join(import.meta.dirname, '..')
 const hearth = join(root, 'node_modules/.bin/hearth')
@@ -150,23 +150,11 @@ function alive(pid: number): boolean {
 }
 
 function parsed(): { prompt: string | null; cwd: string | null; checks: string[]; seed: number | null } {
-  try {
-    const { values, positionals } = parseArgs({
-      options: { cwd: { type: 'string' }, check: { type: 'string', multiple: true }, seed: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-      allowPositionals: true,
-    })
-    if (values.help === true) {
-      console.log('scripts/try ["PROMPT"] [--cwd DIR] [--check CMD] [--seed N]\nWithout a prompt: a small built-in job. HEARTH_MODEL=ID takes another model than the starter.')
-      process.exit(0)
-    }
-    const seed = values.seed === undefined ? null : Number(values.seed)
-    if (seed !== null && !(Number.isInteger(seed) && seed >= 0)) throw new Error(`--seed takes a whole number, not '${values.seed}'`)
-    if (positionals.length === 0 && (values.cwd !== undefined || values.check !== undefined)) throw new Error('--cwd and --check belong to a prompt; give one')
-    return { prompt: positionals.length === 0 ? null : positionals.join(' '), cwd: values.cwd === undefined ? null : resolve(values.cwd), checks: values.check ?? [], seed }
-  } catch (error) {
-    console.error(`try: ${error instanceof Error ? error.message : String(error)}; scripts/try --help says more`)
-    process.exit(64)
-  }
+  const { values, positionals } = wordsOf('try', { options: { cwd: { type: 'string' }, check: { type: 'string', multiple: true }, seed: { type: 'string' } }, allowPositionals: true })
+  const seed = values.seed === undefined ? null : Number(values.seed)
+  if (seed !== null && !(Number.isInteger(seed) && seed >= 0)) wrongWords('try', `--seed takes a whole number, not '${values.seed}'`)
+  if (positionals.length === 0 && (values.cwd !== undefined || values.check !== undefined)) wrongWords('try', '--cwd and --check belong to a prompt; give one')
+  return { prompt: positionals.length === 0 ? null : positionals.join(' '), cwd: values.cwd === undefined ? null : resolve(values.cwd), checks: values.check ?? [], seed }
 }
 
 function say(text: string): void {

@@ -14,7 +14,7 @@ function runs(t: TestContext, files: Record<string, string>, names: string[] = [
   t.after(() => rmSync(copy, { recursive: true, force: true }))
   mkdirSync(join(copy, 'scripts'))
   mkdirSync(join(copy, 'test/one'), { recursive: true })
-  for (const script of ['test.ts', 'report.ts', 'leftovers.ts']) cpSync(join(root, 'scripts', script), join(copy, 'scripts', script))
+  for (const script of ['test.ts', 'words.ts', 'report.ts', 'leftovers.ts']) cpSync(join(root, 'scripts', script), join(copy, 'scripts', script))
   writeFileSync(join(copy, 'package.json'), '{"type":"module"}')
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
   for (const [name, text] of Object.entries(files)) writeFileSync(join(copy, 'test/one', name), `import { test } from 'node:test'\nimport assert from 'node:assert/strict'\n${text}`)

@@ -61,5 +61,5 @@ test('with everything there it says nothing and does nothing', (t) => {
 test('an unknown argument', (t) => {
   const { code, err } = setup(t, { programs: basics, modules: false, argv: ['--tests'] })
   assert.equal(err, "setup: unknown argument '--tests'; usage: scripts/setup [--test | --full]\n")
-  assert.equal(code, 64)
+  assert.equal(code, 2)
 })

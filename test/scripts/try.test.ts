@@ -95,6 +95,6 @@ for (const [moment, text] of [['before the job', 'try: the built-in job'], ['whi
 test('a wrong option is refused before anything starts', async (t) => {
   const { code, err, temp } = await tries(t, [{ text: 'never asked' }], ['--cwd', '/tmp'])
   assert.equal(err, 'try: --cwd and --check belong to a prompt; give one; scripts/try --help says more\n')
-  assert.equal(code, 64)
+  assert.equal(code, 2)
   nothingStays(temp)
 })
