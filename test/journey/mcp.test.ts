@@ -27,7 +27,7 @@ describe('the MCP servers of a folder', () => {
     folder = join(box.home, 'work')
     mkdirSync(folder)
     writeFileSync(join(folder, 'server.sh'), server)
-    write({ greeter: { command: 'sh', args: ['/work/server.sh'], env: { LANG: 'C' } }, far: { url: 'https://example.com/mcp' } })
+    write({ greeter: { command: 'sh', args: ['/work/server.sh'], env: { LANG: 'C' } }, far: { url: 'http://127.0.0.1:9/mcp?key=x' } })
     script = join(box.home, 'script.json')
     writeFileSync(script, JSON.stringify({ version: 1, contextTokens: 32_768, turns: [{ calls: [{ name: 'mcp', arguments: { name: 'greeter__hello', arguments: {} } }] }, { calls: [{ name: 'finish', arguments: { answer: 'done' } }] }] }))
   })
@@ -48,13 +48,16 @@ describe('the MCP servers of a folder', () => {
 
   it('are shown with what they start, approved by their sha256, and then serve', async () => {
     const shown = await box.hearth(['mcp', 'show', folder])
-    assert.match(shown.stdout, /\.mcp\.json {2}sha256 [0-9a-f]{12} {2}not approved\n {2}greeter {2}sh \/work\/server\.sh {2}sets LANG\n {2}far {2}not used: a server at an address is not used\n$/)
+    assert.match(shown.stdout, /\.mcp\.json {2}sha256 [0-9a-f]{12} {2}not approved\n {2}greeter {2}sh \/work\/server\.sh {2}sets LANG\n {2}far {2}at 127\.0\.0\.1:9 \(http:\/\/127\.0\.0\.1:9\/mcp\)\n$/)
     const sha256 = /sha256 ([0-9a-f]{12})/.exec(shown.stdout)?.[1] ?? ''
     assert.match((await box.hearth(['mcp', 'approve', folder])).stdout, new RegExp(`Nothing was approved\\. If this is what you want: hearth mcp approve --sha256 ${sha256}\n$`))
     assert.equal((await box.hearth(['mcp', 'approve', folder, '--sha256', '000000000000'])).code, 65)
     assert.match((await box.hearth(['mcp', 'approve', folder, '--sha256', sha256])).stdout, /approved by socket:/)
     const all = await events()
     assert.equal(called(all), 'hello from the folder')
+    assert.deepEqual(told(all), [
+      { name: 'greeter', problem: null }, { name: 'far', problem: '127.0.0.1 is on this box or in its network, and the configuration does not name it as a server there' },
+    ])
   })
 
   it('have to be approved again when a byte changes, also over a restart', async () => {

@@ -4,6 +4,7 @@ import { fault, scopes, type Config, type Paths, type Principal, type SandboxRep
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
+import { createDoor } from './egress/door.ts'
 import type { Api } from './http/api.ts'
 import { makeApp, type Who } from './http/app.ts'
 import { listen } from './http/listen.ts'
@@ -19,7 +20,10 @@ import { Projects } from './projects.ts'
 import { Runner } from './queue/runner.ts'
 import { claim, databasePath, makeFolders } from './state-dir.ts'
 import { Store } from './store/store.ts'
+import { LoginDesk } from './mcp/desk.ts'
 import { FolderServerStore } from './mcp/folder-servers.ts'
+import { Logins } from './mcp/logins.ts'
+import { RemoteServers } from './mcp/remote.ts'
 import { Workspaces } from './workspace/workspaces.ts'
 
 export type ServeOptions = {
@@ -59,7 +63,9 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const guarded = guardedPlaces(paths, root)
     const workspaces = new Workspaces({ config, stateDir: paths.state, sandbox: () => parts.sandbox(), log })
     const folderServers = new FolderServerStore(paths.state)
-    const runner = new Runner({ workspaces, folderServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
+    const mcpLogins = new Logins(paths.state)
+    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door: createDoor((entry) => store.egress(entry)) })
+    const runner = new Runner({ workspaces, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
     const projects = new Projects({ store, config })
     const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
@@ -81,7 +87,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     }
     const api: Api = {
       keys, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
-      store, runner, intake, feed, parts, workspaces, projects, folderServers, transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
+      store, runner, intake, feed, parts, workspaces, projects, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }

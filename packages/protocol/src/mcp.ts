@@ -1,5 +1,6 @@
 // Owns the words of MCP servers: a program in the sandbox or an address, what people see of them, and the port to those at an address. Opens nothing.
 import { z } from 'zod'
+import type { Fault } from './fault.ts'
 
 const tools = z.array(z.string()).nullable().default(null).describe('the only tools of it that are offered; null = all, 64 at most')
 
@@ -63,3 +64,10 @@ export interface McpDoor {
    */
   send(server: string, request: { method: 'GET' | 'POST' | 'DELETE'; headers: Readonly<Record<string, string>>; body: string | null; signal: AbortSignal }): Promise<Response>
 }
+
+/** One line of the stream of a login: `open` first, then exactly one of the others. */
+export type McpLoginEvent =
+  /** `page`: where the person agrees, in any browser. `port`: of this box, to which the browser is sent back; what it brings may also be handed in by hand. */
+  | { type: 'open'; id: string; page: string; port: number }
+  | { type: 'done'; server: McpServerRow }
+  | { type: 'failed'; fault: Fault }

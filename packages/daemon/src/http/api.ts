@@ -3,6 +3,7 @@ import type { Config, DoctorReport, Paths, Principal, scopes, SandboxReport } fr
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import type { Keys } from '../auth/keys.ts'
+import type { LoginDesk } from '../mcp/desk.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
 import type { Feed } from '../queue/feed.ts'
@@ -27,6 +28,8 @@ export type Api = {
   workspaces: Workspaces
   folderServers: FolderServerStore
   projects: Projects
+  /** At MCP servers. */
+  logins: LoginDesk
   transfers: Transfers
   keys: Keys
   chats: Chats

@@ -1,30 +1,30 @@
 // Owns which MCP servers a folder's own .mcp.json may start: those of the very bytes that its owner approved, and no other. Starts none itself.
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, readFile, rename, writeFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fault, FaultError, McpServer, type FolderServers, type McpServerRow } from '@hearth/protocol'
 import { z } from 'zod'
+import { PrivateFile } from './private-file.ts'
 
 const fileName = '.mcp.json'
 const fileBytes = 64 * 1024
 
 const Approval = z.strictObject({ folder: z.string(), sha256: z.string(), by: z.string(), at: z.int() })
 const Approvals = z.strictObject({ version: z.literal(1), approvals: z.array(Approval) })
-type Approval = z.infer<typeof Approval>
 
-// The ecosystem's shape. A server with an address instead of a program is listed with why it is not used.
-const Entry = z.object({ command: z.string().min(1), args: z.array(z.string()).default([]), env: z.record(z.string(), z.string()).default({}) })
+// The ecosystem's shape: a program, or an address.
+const Program = z.object({ command: z.string().min(1), args: z.array(z.string()).default([]), env: z.record(z.string(), z.string()).default({}) })
+const Address = z.object({ url: z.string(), type: z.string().default('http'), headers: z.record(z.string(), z.unknown()).default({}) })
 const Listed = z.object({ mcpServers: z.record(z.string(), z.unknown()) })
 
 export type FromFolder = { servers: Record<string, McpServer>; problems: { name: string; problem: string }[] }
 
 export class FolderServerStore {
-  readonly #path: string
-  #writing: Promise<void> = Promise.resolve()
+  readonly #file: PrivateFile<z.infer<typeof Approvals>>
 
   constructor(stateDir: string) {
-    this.#path = join(stateDir, 'mcp-approvals.json')
+    this.#file = new PrivateFile(join(stateDir, 'mcp-approvals.json'), Approvals, { version: 1, approvals: [] })
   }
 
   /** What the folder's file says and whether that is approved; null = it has none. Throws FaultError for a file that cannot be one. */
@@ -33,7 +33,7 @@ export class FolderServerStore {
     if (bytes === null) return null
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     const { servers, problems } = parsed(bytes)
-    const approval = (await this.#read()).find((one) => one.folder === folder && one.sha256 === sha256)
+    const approval = (await this.#file.read()).approvals.find((one) => one.folder === folder && one.sha256 === sha256)
     return {
       path: join(folder, fileName), sha256, approvedBy: approval?.by ?? null,
       servers: Object.entries(servers).map(([name, server]) => rowOf(name, server)), problems,
@@ -44,13 +44,13 @@ export class FolderServerStore {
   async approve(folder: string, sha256: string, by: string, at: number): Promise<FolderServers> {
     const seen = await this.look(folder)
     if (seen === null || seen.sha256 !== sha256) throw new FaultError(fault('conflict', { problem: `${join(folder, fileName)} is not the file that was shown.` }))
-    await this.#change((all) => [...all.filter((one) => one.folder !== folder), { folder, sha256, by, at }])
+    await this.#file.change(({ approvals }) => ({ version: 1, approvals: [...approvals.filter((one) => one.folder !== folder), { folder, sha256, by, at }] }))
     return { ...seen, approvedBy: by }
   }
 
   /** Nothing of this folder is approved any more; jobs that run keep what they have. */
   revoke(folder: string): Promise<void> {
-    return this.#change((all) => all.filter((one) => one.folder !== folder))
+    return this.#file.change(({ approvals }) => ({ version: 1, approvals: approvals.filter((one) => one.folder !== folder) }))
   }
 
   /** What a job in this folder gets. The bytes that are hashed are the bytes that are used. */
@@ -63,35 +63,9 @@ export class FolderServerStore {
     }
     if (bytes === null) return { servers: {}, problems: [] }
     const sha256 = createHash('sha256').update(bytes).digest('hex')
-    const approved = (await this.#read()).some((one) => one.folder === folder && one.sha256 === sha256)
+    const approved = (await this.#file.read()).approvals.some((one) => one.folder === folder && one.sha256 === sha256)
     if (!approved) return { servers: {}, problems: [{ name: fileName, problem: "not approved; look at it with 'hearth mcp show'" }] }
     return parsed(bytes)
-  }
-
-  async #read(): Promise<Approval[]> {
-    let text: string
-    try {
-      text = await readFile(this.#path, 'utf8')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-      throw error
-    }
-    try {
-      return Approvals.parse(JSON.parse(text)).approvals
-    } catch {
-      // A broken file approves nothing.
-      return []
-    }
-  }
-
-  #change(to: (all: Approval[]) => Approval[]): Promise<void> {
-    const change = this.#writing.then(async () => {
-      const part = `${this.#path}.${randomBytes(6).toString('hex')}.part`
-      await writeFile(part, JSON.stringify({ version: 1, approvals: to(await this.#read()) }), { mode: 0o600, flush: true })
-      await rename(part, this.#path)
-    })
-    this.#writing = change.catch(() => undefined)
-    return change
   }
 }
 
@@ -132,10 +106,22 @@ function parsed(bytes: Buffer): FromFolder {
   const found: FromFolder = { servers: {}, problems: [] }
   for (const [key, raw] of Object.entries(listed.data.mcpServers)) {
     const name = key.toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 31)
-    const entry = Entry.safeParse(raw)
-    const server = entry.success ? McpServer.safeParse({ command: [entry.data.command, ...entry.data.args], env: entry.data.env }) : null
-    if (name !== '' && server?.success === true) found.servers[name] = server.data
-    else found.problems.push({ name: key.slice(0, 80), problem: typeof raw === 'object' && raw !== null && 'url' in raw ? 'a server at an address is not used' : 'it names no program' })
+    const server = name === '' ? 'it has no usable name' : serverOf(raw)
+    if (typeof server === 'string') found.problems.push({ name: key.slice(0, 80), problem: server })
+    else found.servers[name] = server
   }
   return found
+}
+
+/** The server that an entry names, or why it is not used. */
+function serverOf(raw: unknown): McpServer | string {
+  const program = Program.safeParse(raw)
+  if (program.success) return McpServer.safeParse({ command: [program.data.command, ...program.data.args], env: program.data.env }).data ?? 'its program or its environment is not usable'
+  const address = Address.safeParse(raw)
+  if (!address.success) return 'it names no program'
+  const { url, type, headers } = address.data
+  if (type === 'sse') return 'it speaks the old dialect of two connections (sse)'
+  // What stands in a folder is no secret, and a variable of the daemon is not the folder's to send.
+  if (Object.keys(headers).length > 0) return 'headers of a folder are not sent; put the server into agent.mcpServers with headerFiles'
+  return McpServer.safeParse({ url }).data ?? 'its url is not usable'
 }

@@ -9,6 +9,7 @@ import {
 import type { Log } from '../log.ts'
 import { metered } from '../meter/meter.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
+import type { RemoteServers } from '../mcp/remote.ts'
 import type { Parts } from '../parts.ts'
 import type { NewJob } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
@@ -24,6 +25,7 @@ export type RunnerOptions = {
   usable(path: string): Promise<string>
   workspaces: Workspaces
   folderServers: FolderServerStore
+  remoteServers: RemoteServers
   now?: () => number
 }
 
@@ -287,7 +289,7 @@ export class Runner {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox: place.sandbox, emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0) }, abort.signal))
+      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0) }, abort.signal))
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {

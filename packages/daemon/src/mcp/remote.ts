@@ -1,0 +1,130 @@
+// Owns what leaves for MCP servers at an address: each request to the server's own address alone, with its secrets, through the door. No secret comes back from here.
+import { isSecure, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
+import type { Login } from '@hearth/agent/mcp/oauth'
+import type { Logins, Place } from './logins.ts'
+import { readSecret } from './secret-file.ts'
+
+export type RemoteOptions = {
+  /** Of the configuration; they go before those of a folder. */
+  servers: Readonly<Record<string, McpServer>>
+  logins: Logins
+  door: PinnedDoor
+}
+
+/** A secret shorter than this would be found in any text. */
+const redactFrom = 8
+
+export class RemoteServers {
+  readonly #o: RemoteOptions
+
+  constructor(options: RemoteOptions) {
+    this.#o = options
+  }
+
+  /** The way of one job to its servers. `fromFolder`: those that the folder names and its owner approved. */
+  forJob(jobId: string, folder: string, fromFolder: Readonly<Record<string, McpServer>>): McpDoor {
+    return {
+      send: async (name, request) => {
+        const own = this.#o.servers[name]
+        const server = own ?? fromFolder[name]
+        if (server === undefined || !('url' in server)) throw new Error(`there is no server ${name} at an address`)
+        const place = { folder: own === undefined ? folder : null, url: server.url }
+        return this.#send(jobId, name, server, place, request)
+      },
+    }
+  }
+
+  /** Requests that a login needs, for the server at this place; they may go to whom the server names as its login server. */
+  loginFetch({ url, folder }: Place, jobId: string | null, signal?: AbortSignal): (url: string | URL, init?: RequestInit) => Promise<Response> {
+    return async (to, init = {}) => {
+      if (!isSecure(to)) throw new Error(`a login goes over https only, and ${new URL(to).host} is not asked so`)
+      return this.#o.door.request(String(to), {
+        method: init.method === 'POST' ? 'POST' : 'GET', purpose: 'mcp', jobId, headers: Object.fromEntries(new Headers(init.headers)),
+        body: init.body === undefined || init.body === null ? null : String(init.body as string | URLSearchParams), nearHosts: nearHosts(url, folder),
+        signal: AbortSignal.any([AbortSignal.timeout(20_000), ...(signal === undefined ? [] : [signal])]),
+      })
+    }
+  }
+
+  async #send(jobId: string, name: string, server: McpAddress, place: Place, request: Parameters<McpDoor['send']>[1]): Promise<Response> {
+    const extra = Object.fromEntries(await Promise.all(Object.entries(server.headerFiles).map(async ([header, file]) => [header.toLowerCase(), await readSecret(file)] as const)))
+    const renew = async (login: Login): Promise<Login | null> => (await import('@hearth/agent/mcp/oauth')).renewLogin(login, this.loginFetch(place, jobId), Date.now)
+    const fixed = server.tokenFile === null ? null : await readSecret(server.tokenFile)
+    const login = fixed !== null || !isSecure(server.url) ? null : await this.#o.logins.usable(place, renew)
+    const ask = async (token: string | null): Promise<Response> => {
+      const secrets = { ...extra, ...(token === null ? {} : { authorization: `Bearer ${token}` }) }
+      const answer = await this.#o.door.request(server.url, {
+        method: request.method, purpose: 'mcp', jobId, headers: { ...request.headers, ...secrets }, body: request.body, nearHosts: nearHosts(server.url, place.folder), signal: request.signal,
+      }).catch((error: unknown) => { throw request.signal.aborted ? error : new Error(unreached(error)) })
+      return without([...Object.values(extra), ...(token === null ? [] : [token])], answer)
+    }
+    let answer = await ask(fixed ?? login?.token ?? null)
+    if (answer.status === 401 && login !== null) {
+      const fresh = await this.#o.logins.usable(place, renew, login.token)
+      if (fresh !== null) {
+        await answer.body?.cancel()
+        answer = await ask(fresh.token)
+      }
+    }
+    const refusal = answer.status === 401 ? await this.#unauthorized(name, server, place) : elsewhere(server.url, answer)
+    if (refusal === null) return answer
+    await answer.body?.cancel()
+    throw new Error(refusal)
+  }
+
+  async #unauthorized(name: string, server: McpAddress, place: Place): Promise<string> {
+    if (server.tokenFile !== null) return 'it does not take the token of its tokenFile'
+    const command = `'hearth mcp login ${name}${place.folder === null ? '' : ' FOLDER'}'`
+    switch (await this.#o.logins.state(place)) {
+      case 'none': return `it wants a login: run ${command}`
+      case 'expired': return `its login is over: run ${command}`
+      case 'logged_in': return `it does not take its login, though that is fresh: run ${command} again`
+    }
+  }
+}
+
+/** Only the owner's configuration may name a host of this network. */
+function nearHosts(url: string, folder: string | null): string[] {
+  return folder === null ? [new URL(url).hostname] : []
+}
+
+function elsewhere(url: string, answer: Response): string | null {
+  if (answer.status < 300 || answer.status > 399) return null
+  const to = answer.headers.get('location')
+  const host = to !== null && URL.canParse(to, url) ? new URL(to, url).host : 'nowhere'
+  return `it sends us on to ${host}, which is not followed; if it moved there, change its url`
+}
+
+function unreached(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return code === undefined ? message : `it cannot be reached (${code})`
+}
+
+/** The same answer without what was sent in secret: a server may say again what it was told. */
+function without(secrets: readonly string[], answer: Response): Response {
+  const sought = secrets.filter((secret) => secret.length >= redactFrom)
+  if (answer.body === null || sought.length === 0) return answer
+  // Bytes as characters, so that nothing is decoded here.
+  let held = ''
+  const put = (text: string, controller: TransformStreamDefaultController<Uint8Array>): void => {
+    if (text !== '') controller.enqueue(Buffer.from(text, 'latin1'))
+  }
+  const clean = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      let text = held + Buffer.from(chunk).toString('latin1')
+      for (const secret of sought) text = text.replaceAll(secret, '[secret]')
+      // A secret may go on in the next piece; nothing else is held back, or the end of a message would wait for the next one.
+      const keep = Math.max(...sought.map((secret) => begunIn(text, secret)))
+      held = text.slice(text.length - keep)
+      put(text.slice(0, text.length - keep), controller)
+    },
+    flush: (controller) => put(held, controller),
+  })
+  return new Response(answer.body.pipeThrough(clean), { status: answer.status, headers: answer.headers })
+}
+
+/** How many of the last characters are the first of the secret. */
+function begunIn(text: string, secret: string): number {
+  for (let length = Math.min(secret.length - 1, text.length); length > 0; length--) if (text.endsWith(secret.slice(0, length))) return length
+  return 0
+}
