@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { consents, dataClasses, escalationModes, ProjectRules, type KeyReply, type ProjectEntry, type ProjectList, type ProjectView } from '@hearth/protocol'
-import { projectOf, saysPrincipal, strictest, type Says } from '../../packages/daemon/src/egress/policy.ts'
+import { consents, dataClasses, escalationModes, ProjectRules, type Consent, type DataClass, type KeyReply, type ProjectEntry, type ProjectList, type ProjectView } from '@hearth/protocol'
+import { projectOf, saysPrincipal, strictest } from '../../packages/daemon/src/egress/policy.ts'
 import { launcher } from '../cli/cli.ts'
 import { DaemonProcess, makePlace } from './process.ts'
 
@@ -112,8 +112,8 @@ describe('the strictest holds', () => {
   })
 
   it('and nobody can loosen what another one says, whatever the order', () => {
-    const words: (Says['consent'])[] = [...consents, null]
-    const classes: (Says['dataClass'])[] = [...dataClasses, null]
+    const words: (Consent | null)[] = [...consents, null]
+    const classes: (DataClass | null)[] = [...dataClasses, null]
     for (const a of words) for (const b of words) for (const data of classes) {
       const consent = strictest({ ...box, consent: 'ask' }, [['project', { consent: a, dataClass: data }], ['job', { consent: b, dataClass: 'open' }]]).consent
       const expected = [a ?? 'auto', b ?? 'auto', 'ask' as const].reduce((x, y) => (consents.indexOf(x) <= consents.indexOf(y) ? x : y))
