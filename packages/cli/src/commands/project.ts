@@ -1,6 +1,6 @@
 // Owns `hearth project add|ls|set|rm`: folders with rules of their own for what may leave the house. Decides nothing; the daemon says what holds.
 import { resolve } from 'node:path'
-import { Client } from '@hearth/protocol/client'
+import type { Client } from '@hearth/protocol/client'
 import type { Budget, ProjectChange, ProjectList, ProjectRequestInput, ProjectView } from '@hearth/protocol'
 import { usageFault, type Args, type Flag } from '../args.ts'
 import { ask } from '../ask.ts'
@@ -35,7 +35,7 @@ export const add: Command = {
     examples: [['hearth project add --data-class local-only', 'nothing of the current folder ever leaves'], ['hearth project add ~/shop --consent ask --day-usd 2 --local-only "data/**"', 'each packet is approved, for 2 dollars a day at most']],
   },
   async run(ctx, args) {
-    const request: ProjectRequestInput = { id: args.text('name'), path: resolve(ctx.cwd, args.operands[0] ?? '.'), rules: changeOf(args) as ProjectRequestInput['rules'] }
+    const request: ProjectRequestInput = { id: args.text('name'), path: resolve(ctx.cwd, args.operands[0] ?? '.'), rules: changeOf(args) }
     return say(ctx, args, await (await daemon(ctx)).call<ProjectView>('POST', '/api/projects', request))
   },
 }
