@@ -163,7 +163,7 @@ export const faultTable = {
     `The job cannot have a copy of ${d.path} to work in: ${d.why}.`, d.remedy ?? "Run it with '--result in-place', or make the folder smaller."]),
   delivery_failed: row<{ what: string; why: string }>('daemon', 73, 500, (d) => [`The ${d.what} could not be made: ${d.why}.`, "'hearth diff' shows the work as a patch."]),
   // Money
-  over_budget: row<{ why: string; remedy: string }>('daemon', 12, 402, (d) => [`${d.why}.`, d.remedy]),
+  over_budget: row<{ why: string; remedy: string }>('daemon', 12, 402, (d) => [d.why, d.remedy]),
   unpriced: row<{ model: string }>('daemon', 14, 422, (d) => [
     `No price of '${d.model}' is known for today, so nothing is bought from it.`, 'Put its prices into escalation.providers of the configuration.']),
   // The daemon
