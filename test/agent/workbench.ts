@@ -27,6 +27,7 @@ export type Options = {
   model?: Model
   skillFolders?: string[]
   mcpServers?: Record<string, McpServer>
+  mcp?: AgentPorts['mcp']
   workspace?: Workspace
   idle?: () => boolean
   speedAt?: AgentPorts['speedAt']
@@ -68,7 +69,7 @@ export class Workbench {
       past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [], mcpServers: options.mcpServers ?? {},
     }, {
       ...(options.workspace === undefined ? {} : { workspace: options.workspace }), ...(options.idle === undefined ? {} : { idle: options.idle }),
-      ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }),
+      ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }), ...(options.mcp === undefined ? {} : { mcp: options.mcp }),
       model: remembering(options.model ?? scripted(options), requests), sandbox: this.#sandbox, now: Date.now,
       emit: (event) => {
         // What the daemon would store must be what the schema says.
