@@ -14,29 +14,29 @@ after(() => bench.close())
 const names = ['ask_expert', 'bash', 'edit', 'finish', 'glob', 'grep', 'plan', 'process', 'read', 'write']
 
 it('all tools are offered without a list, sorted; a list restricts them', () => {
-  assert.deepEqual(toolsOf(null).map((tool) => tool.name), names)
-  assert.deepEqual(toolsOf(['write', 'bash', 'nope']).map((tool) => tool.name), ['bash', 'finish', 'write'])
+  assert.deepEqual(toolsOf({ tools: null }).map((tool) => tool.name), names)
+  assert.deepEqual(toolsOf({ tools: ['write', 'bash', 'nope'] }).map((tool) => tool.name), ['bash', 'finish', 'write'])
 })
 
 it('their schemas are short, in native mode under 1,200 tokens', () => {
-  const text = JSON.stringify(specsOf(toolsOf(null)).map((spec) => ({ type: 'function', function: spec })))
+  const text = JSON.stringify(specsOf(toolsOf({ tools: null })).map((spec) => ({ type: 'function', function: spec })))
   // The starter's tokenizer makes 1,049 tokens of 4,056 bytes (measured), 3.87 bytes a token; this bound keeps 1,200 of them far away.
   assert.ok(Buffer.byteLength(text) < 4400, `${Buffer.byteLength(text)} bytes`)
-  for (const tool of toolsOf(null)) assert.ok(tool.description.length <= 160, `${tool.name}: ${tool.description.length}`)
+  for (const tool of toolsOf({ tools: null })) assert.ok(tool.description.length <= 160, `${tool.name}: ${tool.description.length}`)
 })
 
 it('every schema becomes a grammar, whole and simple', () => {
-  for (const tool of toolsOf(null)) {
+  for (const tool of toolsOf({ tools: null })) {
     for (const schema of [parametersOf(tool), specsOf([tool])[0]?.parameters ?? {}]) {
       const made = schemaGrammar(schema)
       assert.ok('gbnf' in made, `${tool.name}: ${'fault' in made ? made.fault.message : ''}`)
     }
   }
-  for (const bound of [400, null]) assert.ok('gbnf' in schemaGrammar(callSchema(toolsOf(null), bound)))
+  for (const bound of [400, null]) assert.ok('gbnf' in schemaGrammar(callSchema(toolsOf({ tools: null }), bound)))
 })
 
 it('a small model is offered the simple form of a call', () => {
-  const forms = (callSchema(toolsOf(null), null)['oneOf'] as { required: string[] }[]).map((form) => form.required.join(' '))
+  const forms = (callSchema(toolsOf({ tools: null }), null)['oneOf'] as { required: string[] }[]).map((form) => form.required.join(' '))
   assert.deepEqual(forms, ['tool question tried', 'tool command', 'tool path old new', 'tool answer', 'tool pattern', 'tool pattern', 'tool list', 'tool handle action', 'tool path', 'tool path content'])
 })
 

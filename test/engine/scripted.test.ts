@@ -233,7 +233,7 @@ test('a good file becomes a model named after it', async () => {
   assert.ok(loaded.ok)
   assert.deepEqual(loaded.model.info, {
     id: `scripted:${path}`, place: 'local', contextTokens: 4096,
-    profile: { toolMode: 'json', tools: null, fewShot: null, sampling: {}, maxCallTokens: 4096 },
+    profile: { toolMode: 'json', tools: null, fewShot: null, sampling: {}, maxCallTokens: 4096, minContextTokens: 64 },
   })
   assert.equal(textOf(await collect(loaded.model)), 'hi')
 })

@@ -33,7 +33,8 @@ async function explore(question: string, { input, ports, runLoop, signal, tell }
   const outputDir = join(context.outputDir, `${context.callId}.explore`)
   await mkdir(outputDir, { recursive: true, mode: 0o700 })
   const { model } = ports
-  const { profile } = model.info
+  // Its few tools are all needed, and it changes no file.
+  const { maxTools: _max, editFormat: _format, ...profile } = model.info.profile
   const step = context.past.findLast((event) => event.type === 'step')?.step ?? 0
   const teller = new Teller(step, context.callId, tell)
   const end = await runLoop({

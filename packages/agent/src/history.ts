@@ -97,7 +97,7 @@ export class History {
         for (const words of this.#heard.splice(0)) this.#push(this.#mode.heard(words))
         return
       case 'turn':
-        this.#push(this.#mode.said(event.text, event.toolCalls))
+        this.#push(this.#mode.said(event.text, event.toolCalls, event.reasoning ?? null))
         this.#pending = [...event.toolCalls]
         for (const call of event.toolCalls) this.#callIds.add(call.id)
         this.#unanswered = event.toolCalls.length === 0 ? event.text : null

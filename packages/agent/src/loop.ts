@@ -14,9 +14,15 @@ import { McpServers } from './mcp/servers.ts'
 import { beginRun, put, type Run } from './run.ts'
 import { closeTurn, hear, isChat, permission, stepsOfTurn, turnOver } from './talk.ts'
 import { think } from './think.ts'
+import { windowProblem, windowWarning } from './window.ts'
 
 /** Runs a job to its end or to a suspension. Never throws for anything a model, a tool or a person does. */
 export async function runAgent(input: AgentInput, ports: AgentPorts, signal: AbortSignal): Promise<AgentEnd> {
+  const { info } = ports.model
+  // A model that has answered in this job goes on, whatever window it has after a restart.
+  const met = input.past.some((event) => event.type === 'turn' && event.model === info.id)
+  const problem = met ? null : windowProblem(info)
+  if (problem !== null) return aborted(signal) ?? faultEnd(problem)
   const report = input.past.some((event) => event.type === 'step') ? null : await ports.sandbox.report()
   if (report !== null && report.fault !== null) return aborted(signal) ?? faultEnd(report.fault)
   const servers = new McpServers(input.mcpServers ?? {}, { sandbox: ports.sandbox, workspace: input.request.cwd, limits: { ...input.limits, wallMs: input.timeoutSeconds * 1000 }, door: ports.mcp ?? null })
@@ -25,6 +31,8 @@ export async function runAgent(input: AgentInput, ports: AgentPorts, signal: Abo
     if ('fault' in opening) return aborted(signal) ?? faultEnd(opening.fault)
     const run = beginRun(input, ports, signal, opening.opened, servers, runAgent)
     if (opening.fresh && opening.opened !== null && !signal.aborted) await put(run, opening.opened)
+    const warning = met ? null : windowWarning(info)
+    if (warning !== null && !signal.aborted && !input.past.some((event) => event.type === 'warned' && event.text === warning)) await put(run, { type: 'warned', text: warning })
     const end = await runToEnd(run)
     if (stoppedTurn(run)) await closeTurn(run)
     return end

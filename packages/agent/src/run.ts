@@ -31,11 +31,10 @@ export type Run = {
 
 /** `opened` decides which tools there are, so it is known before the first prompt is made; a stored one is also among the past events. */
 export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSignal, opened: EventOf<'opened'> | null, servers: McpServers, runLoop: RunLoop): Run {
-  const { tools: named } = ports.model.info.profile
   const skills = opened === null || opened.skills.length === 0 ? [] : [skillTool(opened.skills)]
-  const explore = named === null || named.includes('explore') ? [exploreTool(input, ports, runLoop, signal, (event) => put(run, event))] : []
+  const explore = exploreTool(input, ports, runLoop, signal, (event) => put(run, event))
   const mcp = opened?.servers.some((server) => server.tools.length > 0) === true ? [mcpTool(servers)] : []
-  const tools = [...toolsOf(named), ...explore, ...mcp, ...skills].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const tools = toolsOf(ports.model.info.profile, [explore, ...mcp, ...skills])
   const mode = modeOf(ports.model, tools, input.request.prompt)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)
@@ -52,6 +51,6 @@ export async function put(run: Run, event: JobEventBody): Promise<void> {
 
 function modeOf(model: Model, tools: readonly Tool[], task: string): Mode {
   const { profile } = model.info
-  const options = { tools, examples: exampleMessagesFor(profile, task), callTokens: profile.maxCallTokens }
+  const options = { tools, examples: exampleMessagesFor(profile, task), callTokens: profile.maxCallTokens, prompt: profile.prompt ?? null, keepsThoughts: profile.reasoning?.keep === true }
   return profile.toolMode === 'json' ? jsonMode(options) : nativeMode(options)
 }

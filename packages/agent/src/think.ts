@@ -12,6 +12,9 @@ const engineRetries = 3
 
 const triesTemperature = 0.7
 
+/** Of one turn; more of it tells nobody anything. */
+const thoughtCharacters = 200_000
+
 const retried = new Set(['worker_exited', 'worker_stuck', 'worker_out_of_memory', 'gpu_lost'])
 
 export type Thought =
@@ -45,13 +48,15 @@ async function askOnce(run: Run): Promise<Asked> {
     ({ type: 'failed', fault: problem, event: { type: 'turn_failed', step, model: model.info.id, fault: problem, usage, timings, retry: false } })
   const request = ModelRequest.safeParse({
     messages: [...history.messages], ...mode.asked(), sampling: { ...profile.sampling, ...variety(run), seed: (seed + step) % 2 ** 32 },
+    ...(profile.stop === undefined ? {} : { stop: profile.stop }), ...(profile.reasoning?.ask === undefined ? {} : { reasoning: profile.reasoning.ask }),
     maxTokens: profile.maxCallTokens, sessionKey: jobId, class: 'job', purpose: 'agent',
   })
   if (!request.success) return failed(fault('internal', { problem: `the request of step ${step} is not valid: ${request.error.issues[0]?.message ?? ''}` }))
 
-  let text = ''
+  let [text, thoughts] = ['', '']
+  const thought = (): { reasoning?: string } => (thoughts === '' ? {} : { reasoning: thoughts })
   const stopped = ({ usage, timings }: Pick<EventOf<'turn'>, 'usage' | 'timings'>): Asked =>
-    ({ type: 'aborted', turn: { type: 'turn', step, model: model.info.id, text, toolCalls: [], stop: 'cancelled', usage, timings } })
+    ({ type: 'aborted', turn: { type: 'turn', step, model: model.info.id, text, toolCalls: [], stop: 'cancelled', usage, timings, ...thought() } })
   const calls: ToolCall[] = []
   const malformed: Malformed[] = []
   for await (const event of model.generate(request.data, signal)) {
@@ -66,7 +71,13 @@ async function askOnce(run: Run): Promise<Asked> {
       case 'malformed_call':
         malformed.push({ text: event.text, problem: event.problem })
         break
-      case 'queued': case 'started': case 'prefill': case 'reasoning':
+      case 'reasoning': {
+        const piece = event.text.slice(0, Math.max(0, thoughtCharacters - thoughts.length))
+        thoughts += piece
+        if (piece !== '') await run.ports.emit({ type: 'thought', step, text: piece })
+        break
+      }
+      case 'queued': case 'started': case 'prefill':
         break
       case 'done': {
         if (event.stop === 'cancelled') {
@@ -80,7 +91,7 @@ async function askOnce(run: Run): Promise<Asked> {
         const whole = words ?? text + malformed.map((one) => one.text).join('')
         return {
           type: 'turn', understood, repairs: repairs.map((repair) => ({ type: 'call_repaired', step, ...repair })),
-          turn: { type: 'turn', step, model: model.info.id, text: whole, toolCalls: understood.type === 'calls' ? understood.calls : [], stop: event.stop, usage: event.usage, timings: event.timings },
+          turn: { type: 'turn', step, model: model.info.id, text: whole, toolCalls: understood.type === 'calls' ? understood.calls : [], stop: event.stop, usage: event.usage, timings: event.timings, ...thought() },
         }
       }
       case 'failed':

@@ -144,7 +144,7 @@ export const AgentProfile = z.strictObject({
   sampling: Sampling.partial().default({}).describe('values that differ from the defaults'),
   maxCallTokens: z.int().min(16).default(1024).describe('completion tokens at most for one step'),
   checkAfterEdit: z.boolean().optional().describe("run the job's fast checks after each edit and tell the model; absent = true"),
-  minContextTokens: z.int().min(256).optional().describe('the smallest window it was set up for; agent jobs are refused below it, and not warned from it on; absent = refused below 8,192 tokens, warned below 32,768'),
+  minContextTokens: z.int().min(64).optional().describe('the smallest window it was set up for; agent jobs are refused below it, and not warned from it on; absent = refused below 8,192 tokens, warned below 32,768'),
 }).superRefine(({ tools, editFormat }, context) => {
   const lacking = (editFormat === 'both' ? ['edit', 'write'] as const : editFormat === undefined ? [] : [editFormat]).find((name) => tools !== null && !tools.includes(name))
   if (lacking !== undefined) context.addIssue({ code: 'custom', path: ['editFormat'], message: `it asks for the tool ${lacking}, which is not among the profile's tools` })

@@ -130,8 +130,9 @@ export function estimateTokens(messages: readonly Message[], scale: number): num
 const messageBytes = 16
 
 function bytesOf(message: Message): number {
-  const calls = message.role === 'assistant' && message.toolCalls !== undefined ? JSON.stringify(message.toolCalls).length : 0
-  return Buffer.byteLength(message.text) + calls + messageBytes
+  if (message.role !== 'assistant') return Buffer.byteLength(message.text) + messageBytes
+  const calls = message.toolCalls === undefined ? 0 : JSON.stringify(message.toolCalls).length
+  return Buffer.byteLength(message.text) + Buffer.byteLength(message.reasoning ?? '') + calls + messageBytes
 }
 
 /** The last turn, or what changed the history since. */

@@ -1,7 +1,8 @@
 // Owns the first event of a job's history: what the folder and the owner bring, read once. A resumed job takes it from its events and reads nothing again.
-import type { AgentProfile, AgentInput, AgentPorts, EventOf, Fault } from '@hearth/protocol'
+import type { AgentInput, AgentPorts, EventOf, Fault } from '@hearth/protocol'
 import type { McpServers } from '../mcp/servers.ts'
 import { ownerSkills } from '../skills/owner.ts'
+import { builtIn, offeredNames } from '../tools/registry.ts'
 import { instructionBytes, readFolder } from './folder.ts'
 
 /** The `opened` event of this job: the stored one, a new one (`fresh`), or null for a job that began before there was such an event. */
@@ -13,11 +14,11 @@ export async function openingOf(input: AgentInput, ports: AgentPorts, servers: M
   const found = await readFolder({ sandbox: ports.sandbox, workspace: input.request.cwd, limits: input.limits, signal }, contextTokens)
   if ('fault' in found) return found
   // The owner's come first: a folder cannot put another skill under a name of theirs.
-  const skills = mayUse(profile, 'skill') ? [...await ownerSkills(input.skillFolders ?? []), ...found.skills] : []
+  const skills = offeredNames(profile, [...builtIn, 'skill']).includes('skill') ? [...await ownerSkills(input.skillFolders ?? []), ...found.skills] : []
   const named = skills.filter((skill, index) => skills.findIndex(({ name }) => name === skill.name) === index)
   const room = instructionBytes(contextTokens) / 2
   const fitting = within(named, room, ({ name, description }) => name + description)
-  const told = servers.size > 0 && mayUse(profile, 'mcp') ? await servers.list() : []
+  const told = servers.size > 0 && offeredNames(profile, [...builtIn, ...(fitting.length === 0 ? [] : ['skill']), 'mcp']).includes('mcp') ? await servers.list() : []
   const tools = new Set(within(told.flatMap((server) => server.tools), room, ({ name, line }) => name + line).map(({ name }) => name))
   const listed = told.map((server) => ({ ...server, tools: server.tools.filter(({ name }) => tools.has(name)) }))
   const untold = (input.mcpProblems ?? []).map((one) => ({ ...one, tools: [] }))
@@ -31,8 +32,4 @@ function within<T>(all: readonly T[], room: number, text: (one: T) => string): T
     left -= Buffer.byteLength(text(one)) + 8
     return left >= 0
   })
-}
-
-function mayUse(profile: AgentProfile, tool: string): boolean {
-  return profile.tools === null || profile.tools.includes(tool)
 }

@@ -1,5 +1,5 @@
 // Owns the list of tools in its frozen order, and the schemas a model sees of them. The order is part of the prompt: it never changes within a job.
-import type { JsonSchema, ToolSpec } from '@hearth/protocol'
+import type { AgentProfile, JsonSchema, ToolSpec } from '@hearth/protocol'
 import { z } from 'zod'
 import { askExpert } from './ask-expert.ts'
 import { bash } from './bash.ts'
@@ -15,9 +15,29 @@ import { write } from './write.ts'
 
 const all: readonly Tool[] = [askExpert, bash, edit, finish, glob, grep, plan, processTool, read, write]
 
-/** The tools of a profile (null = all), sorted by name. `finish` is always there: without it a job could not end. */
-export function toolsOf(names: readonly string[] | null): Tool[] {
-  return all.filter((tool) => names === null || tool.name === 'finish' || names.includes(tool.name))
+/** Where whole files cannot be written, a new one has to come from somewhere. */
+const onlyEdit: Tool = { ...edit, description: `${edit.description} An empty old makes a new file.` }
+
+/** From the most needed to the least: what `maxTools` leaves out comes from the end, and what has no place here goes before that. docs/tools.md has the same list. */
+export const needed: readonly string[] = ['finish', 'bash', 'read', 'edit', 'write', 'grep', 'glob', 'skill', 'mcp', 'fetch', 'explore', 'plan', 'process', 'ask_expert']
+
+/** Names of the tools that are always there, before a profile chooses. */
+export const builtIn: readonly string[] = [...all.map(({ name }) => name), 'explore']
+
+type Choice = Pick<AgentProfile, 'tools' | 'editFormat' | 'maxTools'>
+
+/** The names of `there` that a profile offers. `finish` is always among them: without it a job could not end. */
+export function offeredNames({ tools, editFormat, maxTools }: Choice, there: readonly string[]): string[] {
+  const other = editFormat === 'edit' ? 'write' : editFormat === 'write' ? 'edit' : null
+  const place = (name: string): number => (needed.includes(name) ? needed.indexOf(name) : needed.length)
+  return there.filter((name) => name === 'finish' || (name !== other && (tools === null || tools.includes(name)))).toSorted((a, b) => place(a) - place(b)).slice(0, maxTools)
+}
+
+/** The tools that a profile offers of the built-in ones and `further` ones, sorted by name. */
+export function toolsOf(profile: Choice, further: readonly Tool[] = []): Tool[] {
+  const there = [...all, ...further]
+  const names = new Set(offeredNames(profile, there.map(({ name }) => name)))
+  return there.filter(({ name }) => names.has(name)).map((tool) => (tool === edit && profile.editFormat === 'edit' ? onlyEdit : tool)).toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 export function parametersOf(tool: Tool): JsonSchema {

@@ -1,5 +1,6 @@
 // Owns the OpenAI chat dialect: the request body, one streamed chunk read with suspicion, and what an answer that is none says. Pure; opens no connection.
 import { fault, type Fault, type Message, type ModelRequest } from '@hearth/protocol'
+import { thinkingWords } from '../local/template/reasoning.ts'
 import { isObject, objects, saidError, shown, tokenProbabilities } from '../foreign.ts'
 import { checkRequest } from '../request.ts'
 import { nothing, type CallPart, type Chunk, type SaidUsage } from './answer.ts'
@@ -9,10 +10,11 @@ export function chatBody(request: ModelRequest, model: string, plain: boolean): 
   const { temperature, topK, topP, minP, repeatPenalty, seed } = request.sampling
   return {
     model, stream: true, stream_options: { include_usage: true, ...(plain ? {} : { continuous_usage_stats: true }) },
-    messages: request.messages.map(messageOf), temperature, top_p: topP, max_tokens: request.maxTokens, ...(seed === null ? {} : { seed }),
+    messages: request.messages.map((message) => messageOf(message, plain)), temperature, top_p: topP, max_tokens: request.maxTokens, ...(seed === null ? {} : { seed }),
     ...(request.probabilities > 0 ? { logprobs: true, top_logprobs: request.probabilities } : {}),
     ...toolsOf(request),
     ...(request.responseFormat.type === 'json_schema' ? { response_format: { type: 'json_schema', json_schema: { name: 'answer', strict: true, schema: request.responseFormat.schema } } } : {}),
+    ...(plain || request.reasoning === undefined ? {} : { chat_template_kwargs: thinkingWords(request.reasoning, true) }),
     ...(plain ? {} : { top_k: topK, min_p: minP, repeat_penalty: repeatPenalty, repetition_penalty: repeatPenalty, return_progress: true, cache_prompt: true }),
   }
 }
@@ -25,12 +27,12 @@ export function toolsOf(request: ModelRequest): { tools?: object[]; tool_choice?
   }
 }
 
-export function messageOf(message: Message): Record<string, unknown> {
+export function messageOf(message: Message, plain: boolean): Record<string, unknown> {
   switch (message.role) {
     case 'system':
     case 'user': return { role: message.role, content: message.text }
     case 'assistant': return {
-      role: 'assistant', content: message.text,
+      role: 'assistant', content: message.text, ...(plain || message.reasoning === undefined ? {} : { reasoning_content: message.reasoning }),
       ...(message.toolCalls === undefined || message.toolCalls.length === 0 ? {} : {
         tool_calls: message.toolCalls.map((call) => ({ id: call.id, type: 'function', function: { name: call.name, arguments: JSON.stringify(call.arguments) } })),
       }),

@@ -25,7 +25,7 @@ function messageText(message: Message): string {
   switch (message.role) {
     case 'system': case 'user': return `<${message.role}>${message.text}\n`
     case 'tool': return `<tool ${message.name}>${message.text}\n`
-    case 'assistant': return `<assistant>${completionText(message.text, message.toolCalls ?? [])}\n`
+    case 'assistant': return `<assistant>${message.reasoning === undefined ? '' : `<think>${message.reasoning}</think>`}${completionText(message.text, message.toolCalls ?? [])}\n`
   }
   message satisfies never
 }

@@ -22,6 +22,8 @@ export function scriptedModel(script: ScriptInput, id = 'scripted'): Model {
 const burstTokens = 64
 const burstEvents = 16
 const sessionsWithAttempts = 10_000
+// What a script says fits the window that it names.
+const leastWindow = 64
 
 class ScriptedModel implements Model {
   readonly info: ModelInfo
@@ -35,7 +37,7 @@ class ScriptedModel implements Model {
     this.#path = path
     this.info = {
       id, place: 'local', contextTokens: script.contextTokens,
-      profile: { toolMode: script.toolMode, tools: null, fewShot: null, sampling: {}, maxCallTokens: Math.min(script.contextTokens, 1_000_000) },
+      profile: { toolMode: script.toolMode, tools: null, fewShot: null, sampling: {}, maxCallTokens: Math.min(script.contextTokens, 1_000_000), minContextTokens: leastWindow },
     }
   }
 
@@ -116,8 +118,8 @@ class ScriptedModel implements Model {
     const dueOf = (token: number): number => rate === null || run.decodeFrom === null ? 0 : run.decodeFrom + token * 1000 / rate
     let events = 0
     for (const piece of spoken.pieces) {
-      if (piece.type === 'text') {
-        const { text, stopped } = cutAtStop(piece.text, stops)
+      if (piece.type === 'text' || piece.type === 'reasoning') {
+        const { text, stopped } = cutAtStop(piece.text, piece.type === 'text' ? stops : [])
         for (let from = 0; from < text.length;) {
           await waitUntilDue(dueOf(run.completionTokens), rate === null && ++events % burstEvents === 0, signal)
           if (signal.aborted) return 'cancelled'
@@ -129,8 +131,8 @@ class ScriptedModel implements Model {
             run.count(1)
           }
           if (to === from) return 'max_tokens'
-          said.text += text.slice(from, to)
-          yield { type: 'text', text: text.slice(from, to) }
+          if (piece.type === 'text') said.text += text.slice(from, to)
+          yield { type: piece.type, text: text.slice(from, to) }
           from = to
         }
         if (stopped) return 'stop_sequence'
@@ -213,7 +215,7 @@ class FailingModel implements Model {
   readonly #fault: Fault
 
   constructor(id: string, cause: Fault) {
-    this.info = { id, place: 'local', contextTokens: 1, profile: { toolMode: 'native', tools: null, fewShot: null, sampling: {}, maxCallTokens: 16 } }
+    this.info = { id, place: 'local', contextTokens: 1, profile: { toolMode: 'native', tools: null, fewShot: null, sampling: {}, maxCallTokens: 16, minContextTokens: 1 } }
     this.#fault = cause
   }
 

@@ -22,6 +22,7 @@ export const Expectation = z.strictObject({
 })
 
 const answerKeys = {
+  reasoning: z.string().min(1).optional().describe('what the model thinks before it says that'),
   text: z.string().optional().describe('what the model says'),
   calls: z.array(ScriptCall).min(1).max(64).optional().describe('tool calls, after the text'),
   malformed: z.string().optional().describe('a broken tool call, word for word; it stands in place of `calls`'),

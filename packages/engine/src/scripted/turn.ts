@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Script, ScriptAnswer, ScriptTurn } from './script.ts'
 
 /** What is said: pieces in order. Text is streamed; a call is one piece. */
-export type Piece = { type: 'text'; text: string } | { type: 'tool_call'; call: ToolCall } | { type: 'malformed_call'; text: string; problem: string }
+export type Piece = { type: 'text' | 'reasoning'; text: string } | { type: 'tool_call'; call: ToolCall } | { type: 'malformed_call'; text: string; problem: string }
 export type Spoken = { pieces: Piece[]; stop: StopReason }
 
 /** The turn for a request: as many assistant messages as it holds have been answered before. A counter in memory would not survive a restart. */
@@ -39,6 +39,12 @@ function quoted(text: string): string {
 
 /** What the answer says to this request, or why it cannot: a JSON schema is obeyed or refused, and so is a tool choice. */
 export function speak(answer: ScriptAnswer, number: number, request: ModelRequest, path: string): Spoken | Fault {
+  const said = speech(answer, number, request, path)
+  if ('code' in said || answer.reasoning === undefined) return said
+  return { ...said, pieces: [{ type: 'reasoning', text: answer.reasoning }, ...said.pieces] }
+}
+
+function speech(answer: ScriptAnswer, number: number, request: ModelRequest, path: string): Spoken | Fault {
   const refuse = (problem: string): Fault => fault('script_mismatch', { path, problem: `turn ${number} ${problem}` })
   const calls = answer.calls ?? []
   if (request.responseFormat.type === 'json_schema') {

@@ -34,7 +34,7 @@ export function planRequest(request: ModelRequest, format: ToolFormat, template:
   const structured = request.responseFormat.type === 'json_schema' ? request.responseFormat.schema : null
   if (structured !== null && tools.length > 0) return { fault: fault('unsupported', { what: 'A JSON schema together with tools' }) }
 
-  const prompt = template.render(request.messages, tools)
+  const prompt = template.render(request.messages, tools, request.reasoning)
   if ('fault' in prompt) return prompt
   if (structured !== null) {
     const grammar = schemaGrammar(structured)

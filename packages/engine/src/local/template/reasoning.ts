@@ -1,4 +1,5 @@
 // Owns splitting what a model thinks from what it says, where its template puts thoughts between tags at the beginning of an answer. Pure.
+import type { Reasoning } from '@hearth/protocol'
 import { overlap } from '../stop-scan.ts'
 import type { CallEvent, CallReader } from './calls.ts'
 
@@ -19,6 +20,17 @@ export function thinkingOf(template: string): Thinking | null {
 /** The prompt has opened the thoughts already, as some templates do. */
 export function isOpened(prompt: string, thinking: Thinking): boolean {
   return prompt.trimEnd().endsWith(thinking.open.trimEnd())
+}
+
+/**
+ * The variables by which templates are told how to think: enable_thinking (Qwen, GLM, Gemma), thinking (DeepSeek, Granite), reasoning_effort (gpt-oss). One that
+ * a template does not know changes nothing. `switched`: it has a switch, so that "off" need not be said as the least effort.
+ */
+export function thinkingWords(reasoning: Reasoning | undefined, switched: boolean): Record<string, boolean | string> {
+  if (reasoning === undefined) return {}
+  const on = reasoning !== 'off'
+  const effort = reasoning === 'on' ? null : on ? reasoning : switched ? null : 'low'
+  return { enable_thinking: on, thinking: on, ...(effort === null ? {} : { reasoning_effort: effort }) }
 }
 
 /** Thoughts become `reasoning`; what follows them goes to `inner`, or is text when that is null. */

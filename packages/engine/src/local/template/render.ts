@@ -1,9 +1,10 @@
 // Owns the way from messages to a prompt: the model's own Jinja template, and the promise that no message content ever becomes a control token.
 // Pure; runs without a model.
 import { Template } from '@huggingface/jinja'
-import { fault, FaultError, type Fault, type Message, type ToolSpec } from '@hearth/protocol'
+import { fault, FaultError, type Fault, type Message, type Reasoning, type ToolSpec } from '@hearth/protocol'
 import type { Inspection, Segment } from '../wire.ts'
 import { plainTurns } from './plain-turns.ts'
+import { thinkingWords } from './reasoning.ts'
 
 export type Prompt = { segments: Segment[]; /** The same as one string, for comparing beginnings. */ text: string }
 
@@ -46,20 +47,20 @@ export class ChatTemplate {
    * The prompt that asks for the next assistant message. Segments that stand in a message or a tool description and spell a control token are plain text.
    * Messages that the template refuses (`raise_exception`) are put in another way, when there is one; else they are a `bad_request`.
    */
-  render(messages: readonly Message[], tools: readonly ToolSpec[]): Prompt | { fault: Fault } {
-    const usual = this.#render(messages, tools)
+  render(messages: readonly Message[], tools: readonly ToolSpec[], reasoning?: Reasoning): Prompt | { fault: Fault } {
+    const usual = this.#render(messages, tools, reasoning)
     if (!('fault' in usual)) return usual
     const plain = plainTurns(messages)
-    const other = plain === null ? usual : this.#render(plain, tools)
+    const other = plain === null ? usual : this.#render(plain, tools, reasoning)
     return 'fault' in other ? usual : other
   }
 
-  #render(messages: readonly Message[], tools: readonly ToolSpec[]): Prompt | { fault: Fault } {
+  #render(messages: readonly Message[], tools: readonly ToolSpec[], reasoning: Reasoning | undefined): Prompt | { fault: Fault } {
     try {
       const text = this.#template.render({
         messages: messages.map((message) => this.#message(message)),
         ...(tools.length === 0 ? {} : { tools: tools.map((tool) => ({ type: 'function', function: this.#protect(tool) })) }),
-        add_generation_prompt: true, bos_token: this.#bos, eos_token: this.#eos,
+        ...thinkingWords(reasoning, this.source.includes('enable_thinking')), add_generation_prompt: true, bos_token: this.#bos, eos_token: this.#eos,
       })
       return { segments: this.#segments(text), text }
     } catch (error) {
@@ -75,7 +76,7 @@ export class ChatTemplate {
         return { role: message.role, content: this.#protect(message.text) }
       case 'assistant':
         return {
-          role: 'assistant', content: this.#protect(message.text),
+          role: 'assistant', content: this.#protect(message.text), ...this.#thoughts(message),
           ...(message.toolCalls === undefined || message.toolCalls.length === 0 ? {} : {
             tool_calls: message.toolCalls.map((call) => ({
               id: shortId(call.id), type: 'function', function: { name: this.#protect(call.name), arguments: this.#protect(call.arguments) },
@@ -87,6 +88,13 @@ export class ChatTemplate {
       default:
         return message satisfies never
     }
+  }
+
+  /** Under both names that templates know. gpt-oss takes them under its own only where nothing else is said with a call. */
+  #thoughts({ reasoning, text, toolCalls = [] }: Extract<Message, { role: 'assistant' }>): Record<string, string> {
+    if (reasoning === undefined) return {}
+    const thoughts = this.#protect(reasoning)
+    return { reasoning_content: thoughts, ...(text !== '' && toolCalls.length > 0 ? {} : { thinking: thoughts }) }
   }
 
   #protect<T>(value: T): T
