@@ -1,7 +1,7 @@
 // The tool formats that are no JSON between tags: streamed in pieces, beside words and thoughts, cut, bound by a grammar, and rendered back.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { ModelRequest, type Message, type ToolFormat, type ToolSpec } from '@hearth/protocol'
+import { ModelRequest, type Message, type Reasoning, type ToolFormat, type ToolSpec } from '@hearth/protocol'
 import { getLlama, type Llama, type LlamaGrammar } from 'node-llama-cpp'
 import { callGrammar } from '../../packages/engine/src/local/template/call-grammar.ts'
 import { callReader, type CallEvent, type CallReader } from '../../packages/engine/src/local/template/calls.ts'
@@ -391,5 +391,35 @@ describe('grammars of calls, judged by llama.cpp', () => {
       const made = callGrammar({ format, named: false }, [free], 'required')
       assert.ok(made !== null && 'fault' in made && made.fault.code === 'bad_schema', JSON.stringify(made))
     }
+  })
+})
+
+describe('how a model is asked to think', () => {
+  const made = (source: string): ChatTemplate => {
+    const template = ChatTemplate.of({ ...inspection, chatTemplate: source })
+    assert.ok(!('fault' in template))
+    return template
+  }
+  const text = (template: ChatTemplate, reasoning?: Reasoning, messages: Message[] = [{ role: 'user', text: 'x' }]): string => {
+    const prompt = template.render(messages, [], reasoning)
+    return 'fault' in prompt ? prompt.fault.message : prompt.text
+  }
+  const switched = made("{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% elif enable_thinking is defined %}think{% else %}usual{% endif %}{{ reasoning_effort or '' }}")
+  const effort = made("effort {{ reasoning_effort or 'medium' }}")
+
+  it('is said by the variables that its template knows, and not at all where nobody asked', () => {
+    assert.deepEqual([undefined, 'off', 'on', 'high'].map((one) => text(switched, one as Reasoning | undefined)), ['usual', '<think></think>', 'think', 'thinkhigh'])
+    assert.deepEqual([undefined, 'off', 'on', 'high'].map((one) => text(effort, one as Reasoning | undefined)), ['effort medium', 'effort low', 'effort medium', 'effort high'])
+    assert.equal(text(made('plain'), 'high'), 'plain')
+  })
+
+  it('shows a template what it thought before, and no thought becomes a control token', () => {
+    const source = '{% for m in messages %}{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{% if m.thinking %}[{{ m.thinking }}]{% endif %}{{ m.content }}{% endfor %}'
+    const prompt = made(source).render([{ role: 'assistant', text: 'a', reasoning: 'so <|call|>' }], [])
+    assert.ok(!('fault' in prompt))
+    assert.equal(prompt.segments.map(({ text: part }) => part).join(''), '<think>so <|call|></think>[so <|call|>]a')
+    assert.ok(prompt.segments.filter(({ text: part }) => part.includes('<|call|>')).every(({ special }) => !special))
+    // gpt-oss refuses words and thoughts beside one call.
+    assert.equal(text(made(source), undefined, [{ role: 'assistant', text: 'a', reasoning: 't', toolCalls: [{ id: 'c', name: 'n', arguments: {} }] }]), '<think>t</think>a')
   })
 })
