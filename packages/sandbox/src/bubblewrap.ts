@@ -96,6 +96,8 @@ export type SandboxMounts = {
   readOnlyPaths: readonly string[]
   /** Arguments for the made files of /etc (see identity.ts). */
   identity: readonly string[]
+  /** Arguments for what a run with a network finds (see proxy-inside.ts). */
+  network?: readonly string[]
   tmpBytes: number
   /** bubblewrap runs as uid 0. */
   asRoot: boolean
@@ -121,7 +123,7 @@ const isolation = [
 
 /** Arguments for a foreign program (everything but the program itself). */
 export function sandboxArgs(mounts: SandboxMounts): string[] {
-  const args = [...isolation, '--uid', String(mounts.ids.uid), '--gid', String(mounts.ids.gid), ...systemArgs(), ...loaderArgs(), ...mounts.identity]
+  const args = [...isolation, '--uid', String(mounts.ids.uid), '--gid', String(mounts.ids.gid), ...systemArgs(), ...loaderArgs(), ...mounts.identity, ...(mounts.network ?? [])]
   args.push(...kernelArgs(mounts.asRoot))
   args.push('--size', String(shmBytes), '--perms', '1777', '--tmpfs', '/dev/shm')
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')

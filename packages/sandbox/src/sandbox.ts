@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, realpathSync, statSync, accessSync, constants, existsSync } from 'node:fs'
-import { join, posix, resolve } from 'node:path'
+import { join, posix, resolve as absolute } from 'node:path'
 import { promisify } from 'node:util'
 import { fault, faultFrom, type Config, type Fault, type RunResult, type RunSpec, type Sandbox, type SandboxReport } from '@hearth/protocol'
 import { findBwrap, sandboxArgs } from './bubblewrap.ts'
@@ -14,6 +14,9 @@ import type { Limiter } from './limiter.ts'
 import { findLimiter } from './limits.ts'
 import { makePipes, type Pipes } from './pipes.ts'
 import { bwrapMissing, tooOld } from './probe.ts'
+import { insideArgs, proxyEnv, withForwarder } from './proxy-inside.ts'
+import type { Resolve } from './proxy-dial.ts'
+import type { Proxy } from './proxy.ts'
 import { firstExtraFd, superviseRun } from './run.ts'
 
 const execFileAsync = promisify(execFile)
@@ -29,6 +32,8 @@ export type SandboxOptions = {
   cgroupRoot?: string
   /** The bubblewrap to start; found in the system's folders when not given. */
   bwrap?: string
+  /** Addresses of a name for runs with a network; the system's when not given. */
+  resolve?: Resolve
 }
 
 type Ready = { bwrap: string; version: string; limiter: Limiter; identity: Identity; restoreDevices: () => string[]; stateDir: string; pipes: Pipes }
@@ -46,7 +51,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
   let probe: { until: number; result: Promise<Ready | { fault: Fault; kind: SandboxReport['limits'] }> } | null = null
 
   const findLimits = async (): Promise<Limiter | { why: string }> => {
-    const found = await findLimiter({ config, cgroupRoot, key: createHash('sha256').update(resolve(options.stateDir)).digest('hex').slice(0, 12), log })
+    const found = await findLimiter({ config, cgroupRoot, key: createHash('sha256').update(absolute(options.stateDir)).digest('hex').slice(0, 12), log })
     if (!('open' in found)) limiter = null
     return found
   }
@@ -68,7 +73,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
       const ready: Ready = { bwrap, version: stdout.trim(), limiter: limits, identity: (identity ??= makeIdentity(join(folder, 'etc'))), restoreDevices: (restoreDevices ??= watchDeviceNodes()), stateDir, pipes: (pipes ??= makePipes(join(folder, 'pipes'))) }
       const empty = join(folder, 'empty')
       mkdirSync(empty, { recursive: true })
-      const tried = await runReady(ready, config, log, {
+      const tried = await runReady(ready, config, log, options.resolve, {
         argv: ['true'], workspace: empty, readOnly: true, captureBytes: 4096,
         limits: { memoryBytes: config.memoryBytes, pids: config.pids, wallMs: 10_000, outputBytes: 65_536, tmpBytes: config.tmpBytes, fileBytes: config.fileBytes },
       }, new AbortController().signal)
@@ -101,7 +106,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
     async run(spec, signal) {
       try {
         const found = await ready()
-        return 'fault' in found ? { ok: false, fault: found.fault } : await runReady(found, config, log, spec, signal)
+        return 'fault' in found ? { ok: false, fault: found.fault } : await runReady(found, config, log, options.resolve, spec, signal)
       } catch (error) {
         return { ok: false, fault: faultFrom(error) }
       }
@@ -119,7 +124,7 @@ export function createSandbox(options: SandboxOptions): Sandbox & { close(): Pro
 }
 
 /** One run, checked and cleaned up after. May throw on a refusal of the kernel; the caller turns that into a fault. */
-async function runReady(ready: Ready, config: Config['sandbox'], log: (line: string) => void, spec: RunSpec, signal: AbortSignal): Promise<RunResult> {
+async function runReady(ready: Ready, config: Config['sandbox'], log: (line: string) => void, resolve: Resolve | undefined, spec: RunSpec, signal: AbortSignal): Promise<RunResult> {
   const place = checkPlace(spec, ready.stateDir)
   if ('fault' in place) return { ok: false, fault: place.fault }
   const { workspace, chdir } = place
@@ -127,18 +132,26 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   if (bad !== null) return { ok: false, fault: bad }
   const group = ready.limiter.open(spec.limits)
   let guard = unguarded
+  let proxy: Proxy | null = null
   try {
     const made = spec.readOnly === true ? unguarded : guardGit(workspace)
     if ('fault' in made) return { ok: false, fault: made.fault }
     guard = made
+    if (spec.network !== undefined) proxy = await (await import('./proxy.ts')).openProxy(join(ready.stateDir, 'sandbox', 'proxy'), place.runAs, { grant: spec.network, log, ...(resolve === undefined ? {} : { resolve }) })
+    const socket = proxy?.path ?? null
     const args = sandboxArgs({
       workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args(firstExtraFd + ready.identity.count), mounts: spec.mounts ?? [], hidden: [ready.stateDir],
-      readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: spec.env ?? {},
+      readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: socket === null ? spec.env ?? {} : { ...proxyEnv, ...spec.env },
+      ...(socket === null ? {} : { network: insideArgs(socket) }),
       ids: spec.ownIds === true ? place.runAs ?? { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 } : { uid: 1000, gid: 1000 },
     })
-    const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: spec.argv })
-    return await superviseRun({ spec, command, pipes: ready.pipes, extra: () => [...ready.identity.open(), ...made.hand()], group, log }, signal)
+    const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: socket === null ? spec.argv : withForwarder(spec.argv) })
+    const result = await superviseRun({ spec, command, pipes: ready.pipes, extra: () => [...ready.identity.open(), ...made.hand()], group, log }, signal)
+    const refused = proxy?.refusals() ?? []
+    return result.ok && refused.length > 0 ? { ...result, refused } : result
   } finally {
+    // Before the answer: what the run has sent is on disk.
+    await proxy?.close()
     await group.remove()
     for (const path of ready.restoreDevices()) log(`sandbox: a sandboxed program changed the rights of ${path}; they were put back`)
     for (const name of guard.after()) log(`sandbox: ${name} was made by a sandboxed program in ${workspace} and removed, because git would obey it`)
@@ -169,7 +182,7 @@ function checkPlace(spec: RunSpec, stateDir: string): { workspace: string; chdir
   return { workspace, chdir, runAs }
 }
 
-const takenNames: ReadonlySet<string> = new Set(['/work', '/usr', '/bin', '/sbin', '/lib', '/proc', '/dev', '/etc', '/tmp', '/sys', '/run', '/var', '/root', '/home'])
+const takenNames: ReadonlySet<string> = new Set(['/work', '/usr', '/bin', '/sbin', '/lib', '/proc', '/dev', '/etc', '/tmp', '/sys', '/run', '/var', '/root', '/home', '/proxy'])
 
 function badArguments(spec: RunSpec): Fault | null {
   const bad = (where: string, problem: string): Fault => fault('bad_request', { where, problem })
