@@ -50,7 +50,7 @@ function office(server: OAuthMcpServer, more: Record<string, unknown> = {}): Off
 
 /** One login; `agree` does what the person and the browser do. */
 async function login({ desk }: Office, agree: (opened: Extract<McpLoginEvent, { type: 'open' }>) => unknown = () => undefined, folder: string | null = null): Promise<McpLoginEvent> {
-  for await (const [event] of desk.login('it', folder, new AbortController().signal)) {
+  for await (const [event] of (await desk.login('it', folder))(new AbortController().signal)) {
     if (event?.type === 'open') await agree(event)
     else if (event !== undefined) return event
   }

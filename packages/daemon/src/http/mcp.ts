@@ -20,8 +20,7 @@ export const mcpRoutes: readonly Route[] = [
     method: 'POST', path: '/api/mcp/login', scope: 'admin', about: '`{name, path?}` -> lines of McpLoginEvent: the page to agree on, then how it ended. Who leaves gives it up',
     async handle(c, api) {
       const { name, path } = parse(Server, await bodyOf(c), 'the login')
-      const folder = path === null ? null : await real(path)
-      return ndjson((left) => api.logins.login(name, folder, left))
+      return ndjson(await api.logins.login(name, path === null ? null : await real(path)))
     },
   },
   {

@@ -43,17 +43,13 @@ export class LoginDesk {
     }
   }
 
-  /** One login, told as it goes; who leaves gives it up. `folder`: whose own server it is; null = the configuration's. Throws FaultError. */
-  async *login(name: string, folder: string | null, signal: AbortSignal): AsyncGenerator<readonly McpLoginEvent[]> {
+  /** How to log in at this server: what is returned is one login, told as it goes; who leaves gives it up. `folder`: whose own server it is; null = the configuration's. Throws FaultError. */
+  async login(name: string, folder: string | null): Promise<(left: AbortSignal) => AsyncGenerator<readonly McpLoginEvent[]>> {
     const server = await this.#server(name, folder)
     if (server.tokenFile !== null) throw conflict(`The token for '${name}' is in its tokenFile; take that out of the configuration to log in instead.`)
     if (!isSecure(server.url)) throw conflict(`'${name}' is not at an https address, and a login goes nowhere else.`)
     if (this.#open.size >= loginsAtMost) throw conflict(`${loginsAtMost} logins are under way already.`)
-    try {
-      yield* this.#login(name, server, { folder, url: server.url }, signal)
-    } catch (error) {
-      yield [{ type: 'failed', fault: error instanceof FaultError ? error.fault : fault('mcp_login_failed', { server: name, how: (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').replace(/\.$/, '').slice(0, 300) }) }]
-    }
+    return (left) => this.#told(name, this.#login(name, server, { folder, url: server.url }, left))
   }
 
   /** Hands in by hand the address that the browser was sent to. Throws FaultError when it does not belong to this login. */
@@ -69,6 +65,15 @@ export class LoginDesk {
   async logout(name: string, folder: string | null): Promise<boolean> {
     const { url } = await this.#server(name, folder)
     return this.#o.logins.forget({ folder, url })
+  }
+
+  async *#told(name: string, steps: AsyncGenerator<readonly McpLoginEvent[]>): AsyncGenerator<readonly McpLoginEvent[]> {
+    try {
+      yield* steps
+    } catch (error) {
+      const how = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').replace(/\.$/, '').slice(0, 300)
+      yield [{ type: 'failed', fault: error instanceof FaultError ? error.fault : fault('mcp_login_failed', { server: name, how }) }]
+    }
   }
 
   async *#login(name: string, server: Extract<McpServer, { url: string }>, place: Place, signal: AbortSignal): AsyncGenerator<readonly McpLoginEvent[]> {
