@@ -4,6 +4,19 @@ import { fault, FaultError, type Fault } from '@hearth/protocol/fault'
 
 export type Db = DatabaseSync
 
+/** Runs one query: its rows. */
+export type Query = (sql: string, ...values: (string | number | null)[]) => Record<string, unknown>[]
+
+/** Queries of one connection; each is prepared once. */
+export function queryOn(db: Db): Query {
+  const prepared = new Map<string, ReturnType<Db['prepare']>>()
+  return (sql, ...values) => {
+    const statement = prepared.get(sql) ?? db.prepare(sql)
+    prepared.set(sql, statement)
+    return statement.all(...values)
+  }
+}
+
 /** Older WAL code can lose commits when two connections write and checkpoint at once; fixed in 3.51.3. */
 const oldestSqlite = [3, 51, 3] as const
 

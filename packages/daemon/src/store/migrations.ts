@@ -171,7 +171,7 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX reservations_at ON reservations (at);
   CREATE INDEX reservations_day ON reservations (day);
-  CREATE INDEX reservations_job ON reservations (job_id);
+  CREATE INDEX reservations_job ON reservations (job_id, escalation);
   CREATE INDEX reservations_cover ON reservations (cover) WHERE cover IS NOT NULL;
   CREATE TABLE settlements (
     reservation INTEGER PRIMARY KEY REFERENCES reservations (id),

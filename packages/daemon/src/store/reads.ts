@@ -1,7 +1,7 @@
 // Owns every statement that reads, on one read-only connection of the main thread. Sums are made by SQL over the rows, never kept beside them.
-import type { ApiKey, EgressReply, Job, JobEvent, JobRequest, JobState, LiveState, ProjectEntry, UsageReply } from '@hearth/protocol'
+import type { ApiKey, EgressReply, Job, JobEvent, JobRequest, JobState, LiveState, ProjectEntry, Receipt, UsageReply } from '@hearth/protocol'
 import { keyOf, type StoredKey } from './key-rows.ts'
-import { openDb, type Db } from './db.ts'
+import { openDb, queryOn, type Db, type Query } from './db.ts'
 import { unusualCalls } from './migrations.ts'
 import { egressReply, packetWithBody } from './packet-rows.ts'
 import { projectRow, projectsNow } from './project-rows.ts'
@@ -11,6 +11,7 @@ import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type 
 export type JobSums = {
   steps: number; toolCalls: number; modelCalls: number; promptTokens: number; reusedTokens: number; completionTokens: number
   modelMs: number; decodeMs: number; joules: number | null; usdMicros: number; bytesLeftBox: number
+  network: NonNullable<Receipt['network']>
 }
 
 const ledgerSums = `count(*) AS calls, coalesce(sum(prompt_tokens), 0) AS prompt, coalesce(sum(reused_tokens), 0) AS reused,
@@ -19,14 +20,15 @@ const ledgerSums = `count(*) AS calls, coalesce(sum(prompt_tokens), 0) AS prompt
 
 export class Reads {
   readonly #db: Db
-  readonly #statements = new Map<string, ReturnType<Db['prepare']>>()
+  /** Any one query; the statements of a subject stand beside its rows. */
+  readonly query: Query
 
   constructor(path: string) {
     this.#db = openDb(path, 'read')
+    this.query = queryOn(this.#db)
   }
 
   close(): void {
-    this.#statements.clear()
     this.#db.close()
   }
 
@@ -105,6 +107,8 @@ export class Reads {
       promptTokens: number(sum, 'prompt'), reusedTokens: number(sum, 'reused'), completionTokens: number(sum, 'completion'),
       modelMs: number(sum, 'model_ms'), decodeMs: number(sum, 'decode_ms'), joules: numberOrNull(sum, 'joules'), usdMicros: number(sum, 'usd'),
       bytesLeftBox: number(this.#one('SELECT coalesce(sum(bytes), 0) AS n FROM egress WHERE job_id = ?', jobId) ?? {}, 'n'),
+      network: this.#all("SELECT host, count(*) AS n, coalesce(sum(bytes), 0) AS bytes FROM egress WHERE job_id = ? AND purpose = 'tool' GROUP BY host ORDER BY bytes DESC, host LIMIT 20", jobId)
+        .map((row) => ({ host: text(row, 'host'), connections: number(row, 'n'), bytes: number(row, 'bytes') })),
     }
   }
 
@@ -142,19 +146,11 @@ export class Reads {
     return packetWithBody((sql, ...values) => this.#all(sql, ...values), id)
   }
 
-  #prepare(sql: string): ReturnType<Db['prepare']> {
-    const known = this.#statements.get(sql)
-    if (known !== undefined) return known
-    const made = this.#db.prepare(sql)
-    this.#statements.set(sql, made)
-    return made
-  }
-
   #one(sql: string, ...values: (string | number | null)[]): Row | null {
-    return this.#prepare(sql).get(...values) ?? null
+    return this.#all(sql, ...values)[0] ?? null
   }
 
   #all(sql: string, ...values: (string | number | null)[]): Row[] {
-    return this.#prepare(sql).all(...values)
+    return this.query(sql, ...values)
   }
 }

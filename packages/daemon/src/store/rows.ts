@@ -34,7 +34,7 @@ export function ledgerWrite(entry: Omit<LedgerEntry, 'id'>): Write {
   const { usage, timings } = entry
   return ['insertLedger', [entry.at, entry.jobId, entry.step, entry.principal, entry.origin, entry.model, entry.place, entry.purpose,
     usage.promptTokens, usage.reusedTokens, usage.completionTokens, timings.queuedMs, timings.prefillMs, timings.decodeMs, timings.ttftMs, timings.totalMs,
-    entry.joules, entry.usdMicros, entry.ended]]
+    entry.joules, entry.usdMicros, entry.ended, usage.cacheWriteTokens ?? 0, entry.prepaidUsdMicros ?? 0, entry.escalation ?? null]]
 }
 
 export function egressWrite(entry: Omit<EgressEntry, 'id'>): Write {
@@ -63,12 +63,13 @@ export function ledgerOf(row: Row): LedgerEntry {
     id: number(row, 'id'), at: number(row, 'at'), jobId: row['job_id'] as string | null, step: numberOrNull(row, 'step'),
     principal: text(row, 'principal'), origin: text(row, 'origin') as LedgerEntry['origin'], model: text(row, 'model'),
     place: text(row, 'place') as LedgerEntry['place'], purpose: text(row, 'purpose') as LedgerEntry['purpose'],
-    usage: { promptTokens: number(row, 'prompt_tokens'), reusedTokens: number(row, 'reused_tokens'), completionTokens: number(row, 'completion_tokens') },
+    usage: { promptTokens: number(row, 'prompt_tokens'), reusedTokens: number(row, 'reused_tokens'), completionTokens: number(row, 'completion_tokens'), ...(number(row, 'cache_write_tokens') === 0 ? {} : { cacheWriteTokens: number(row, 'cache_write_tokens') }) },
     timings: {
       queuedMs: number(row, 'queued_ms'), prefillMs: number(row, 'prefill_ms'), decodeMs: number(row, 'decode_ms'),
       ttftMs: numberOrNull(row, 'ttft_ms'), totalMs: number(row, 'total_ms'),
     },
     joules: numberOrNull(row, 'joules'), usdMicros: number(row, 'usd_micros'), ended: text(row, 'ended'),
+    ...(number(row, 'prepaid_usd_micros') === 0 ? {} : { prepaidUsdMicros: number(row, 'prepaid_usd_micros') }), ...(row['escalation'] === null ? {} : { escalation: text(row, 'escalation') }),
   }
 }
 

@@ -10,11 +10,14 @@ export const statements = {
   setStarted: "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?) WHERE id = ? AND ended_at IS NULL",
   setEnded: 'UPDATE jobs SET state = ?, verified = ?, summary = ?, fault = ?, receipt = ?, exit_code = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL',
   insertLedger: `INSERT INTO ledger (at, job_id, step, principal, origin, model, place, purpose, prompt_tokens, reused_tokens, completion_tokens,
-    queued_ms, prefill_ms, decode_ms, ttft_ms, total_ms, joules, usd_micros, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  insertKey: 'INSERT INTO keys (id, name, hash, scopes, origin, class, models, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    queued_ms, prefill_ms, decode_ms, ttft_ms, total_ms, joules, usd_micros, ended, cache_write_tokens, prepaid_usd_micros, escalation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertKey: 'INSERT INTO keys (id, name, hash, scopes, origin, class, models, created_at, expires_at, budget) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   insertProject: 'INSERT INTO projects (id, path, rules, created_at, at, by, removed) VALUES (?, ?, ?, ?, ?, ?, ?)',
   revokeKey: 'UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?',
   useKey: 'UPDATE keys SET last_used_at = ? WHERE id = ?',
+  insertReservation: `INSERT INTO reservations (at, day, job_id, step, escalation, project, principal, origin, purpose, provider, model, place, prompt_tokens,
+    completion_tokens, usd_micros, list_usd_micros, cover, covered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertSettlement: 'INSERT INTO settlements (reservation, at, how, usd_micros, list_usd_micros, covered) VALUES (?, ?, ?, ?, ?, ?)',
   insertEgress: 'INSERT INTO egress (at, job_id, purpose, host, bytes) VALUES (?, ?, ?, ?, ?)',
   openEgress: 'INSERT INTO egress (at, job_id, purpose, host, connection) VALUES (?, ?, ?, ?, ?)',
   settleEgress: 'UPDATE egress SET bytes = ? WHERE connection = ?',
@@ -30,12 +33,12 @@ export type Value = string | number | null | Uint8Array
 export type Write = readonly [StatementName, readonly Value[]]
 
 /** To the thread. */
-export type WriterIn = { type: 'write'; id: number; writes: readonly Write[] } | { type: 'stats'; id: number } | { type: 'close' }
+export type WriterIn = { type: 'reserve'; id: number; ask: import('../meter/budget.ts').Ask } | { type: 'write'; id: number; writes: readonly Write[] } | { type: 'stats'; id: number } | { type: 'close' }
 /** From the thread. `ready` or `refused` comes first, once. `problem` is the driver's sentence; `broken` means nothing may be written any more. */
 export type WriterOut =
   | { type: 'ready' }
   | { type: 'refused'; fault: import('@hearth/protocol/fault').Fault }
-  | { type: 'done'; ids: readonly number[] }
+  | { type: 'done'; ids: readonly number[]; reserved: readonly (readonly [id: number, answer: import('./money-rows.ts').Reserved])[] }
   | { type: 'failed'; id: number; problem: string; broken: boolean }
   | { type: 'stats'; id: number; commits: number; batches: number }
   | { type: 'closed' }

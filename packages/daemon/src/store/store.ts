@@ -4,14 +4,17 @@ import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import type { ApiKey, EgressEntry, JobEvent, LedgerEntry, PacketEntry, ProjectEntry } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
+import type { Cost } from '../meter/amounts.ts'
+import type { Ask } from '../meter/budget.ts'
 import { keyWrite } from './key-rows.ts'
 import { packetWrites, type SealedBody } from './packet-rows.ts'
 import { projectWrite } from './project-rows.ts'
+import { settlementWrites, type Reserved, type Settled } from './money-rows.ts'
 import { Reads } from './reads.ts'
 import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
 import type { Write, WriterIn, WriterOut } from './statements.ts'
 
-type Waiting = { resolve(): void; reject(error: FaultError): void }
+type Waiting = { resolve(answer?: Reserved): void; reject(error: FaultError): void }
 
 export class Store {
   readonly path: string
@@ -77,6 +80,19 @@ export class Store {
     return this.#write([ledgerWrite(entry)])
   }
 
+  /** Decides about money and holds it: when this resolves with `ok`, the reservation is on disk, and it counts at its worst price until it is settled. */
+  reserve(ask: Ask): Promise<Reserved> {
+    return this.#sent((id) => ({ type: 'reserve', id, ask })).then((answer) => {
+      if (answer === undefined) throw this.#fault('a reservation got no answer')
+      return answer
+    })
+  }
+
+  /** Settles a reservation and writes the entry of its call, together. Rejects for one that is settled already; then nothing is written. */
+  settle(reservation: number, how: Settled, cost: Cost, entry: Omit<LedgerEntry, 'id'>): Promise<void> {
+    return this.#write(settlementWrites(reservation, how, cost, entry))
+  }
+
   egress(entry: Omit<EgressEntry, 'id'>): Promise<void> {
     return this.#write([egressWrite(entry)])
   }
@@ -136,12 +152,16 @@ export class Store {
     await this.#exited
   }
 
-  #write(writes: readonly Write[]): Promise<void> {
+  async #write(writes: readonly Write[]): Promise<void> {
+    await this.#sent((id) => ({ type: 'write', id, writes }))
+  }
+
+  #sent(message: (id: number) => WriterIn): Promise<Reserved | undefined> {
     if (this.#closed) return Promise.reject(this.#fault('it is closed'))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      this.#send({ type: 'write', id, writes })
+      this.#send(message(id))
     })
   }
 
@@ -153,6 +173,7 @@ export class Store {
     switch (message.type) {
       case 'done':
         for (const id of message.ids) this.#take(id)?.resolve()
+        for (const [id, answer] of message.reserved) this.#take(id)?.resolve(answer)
         return
       case 'failed':
         this.#take(message.id)?.reject(this.#fault(message.problem))

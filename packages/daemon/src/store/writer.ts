@@ -1,12 +1,13 @@
 // The thread with the one writing connection. Takes all batches that wait, writes them in one transaction, then answers each (group commit).
-// Never reads for others, never retries, and acknowledges nothing that is not on disk.
+// Reads only what decides a reservation, in the transaction that writes it; never retries, and acknowledges nothing that is not on disk.
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads'
 import { FaultError } from '@hearth/protocol/fault'
-import { databaseFault, isIoError, openDb, type Db } from './db.ts'
+import { databaseFault, isIoError, openDb, queryOn, type Db } from './db.ts'
 import { migrate } from './migrations.ts'
-import { statements, type StatementName, type WriterIn, type WriterOut } from './statements.ts'
+import { chargeOpen, reserveIn, type Reserved } from './money-rows.ts'
+import { statements, type StatementName, type Value, type WriterIn, type WriterOut } from './statements.ts'
 
-type Batch = Extract<WriterIn, { type: 'write' }>
+type Batch = Extract<WriterIn, { type: 'write' | 'reserve' }>
 
 // More than this in one transaction would make the first of them wait for the last.
 const groupLimit = 512
@@ -21,6 +22,7 @@ function run(port: MessagePort, path: string): void {
   try {
     db = openDb(path, 'write')
     migrate(db, path)
+    chargeOpen(db, Date.now())
   } catch (error) {
     send({ type: 'refused', fault: error instanceof FaultError ? error.fault : databaseFault(path, error) })
     port.close()
@@ -28,14 +30,21 @@ function run(port: MessagePort, path: string): void {
   }
   const prepared = new Map(Object.entries(statements).map(([name, sql]) => [name as StatementName, db.prepare(sql)]))
 
-  const runBatch = (batch: Batch): void => {
+  const query = queryOn(db)
+  const insertReservation = (values: readonly Value[]): number => Number(prepared.get('insertReservation')?.run(...values).lastInsertRowid)
+
+  const runBatch = (batch: Batch): Reserved | null => {
     db.exec('SAVEPOINT batch')
-    for (const [name, values] of batch.writes) prepared.get(name)?.run(...values)
+    let answer: Reserved | null = null
+    if (batch.type === 'reserve') answer = reserveIn(query, insertReservation, batch.ask)
+    else for (const [name, values] of batch.writes) prepared.get(name)?.run(...values)
     db.exec('RELEASE batch')
+    return answer
   }
 
   const commitGroup = (group: readonly Batch[]): void => {
     const done: number[] = []
+    const reserved: [number, Reserved][] = []
     const fail = (id: number, error: unknown): void => {
       if (isIoError(error)) broken = messageOf(error)
       send({ type: 'failed', id, problem: messageOf(error), broken: broken !== null })
@@ -48,13 +57,14 @@ function run(port: MessagePort, path: string): void {
     }
     for (const [index, batch] of group.entries()) {
       try {
-        runBatch(batch)
-        done.push(batch.id)
+        const answer = runBatch(batch)
+        if (answer === null) done.push(batch.id)
+        else reserved.push([batch.id, answer])
       } catch (error) {
         fail(batch.id, error)
         if (!db.isTransaction) {
           // A full disk or an I/O error rolls the whole transaction back, with the batches before this one; the rest was not begun.
-          for (const id of done) fail(id, error)
+          for (const id of [...done, ...reserved.map(([asked]) => asked)]) fail(id, error)
           for (const later of group.slice(index + 1)) fail(later.id, error)
           return
         }
@@ -64,11 +74,11 @@ function run(port: MessagePort, path: string): void {
     try {
       db.exec('COMMIT')
       commits += 1
-      batches += done.length
-      send({ type: 'done', ids: done })
+      batches += done.length + reserved.length
+      send({ type: 'done', ids: done, reserved })
     } catch (error) {
       if (db.isTransaction) db.exec('ROLLBACK')
-      for (const id of done) fail(id, error)
+      for (const id of [...done, ...reserved.map(([asked]) => asked)]) fail(id, error)
     }
   }
 
@@ -76,7 +86,7 @@ function run(port: MessagePort, path: string): void {
     const group: Batch[] = []
     let next: WriterIn | null = first
     while (next !== null) {
-      if (next.type === 'write') {
+      if (next.type === 'write' || next.type === 'reserve') {
         if (broken === null) group.push(next)
         else send({ type: 'failed', id: next.id, problem: broken, broken: true })
         if (group.length >= groupLimit) break

@@ -1,0 +1,153 @@
+// Decides whether money may be reserved: a pure function of what was spent and what is asked. No clock, no I/O; it runs on the thread that writes the reservation.
+import type { Budget, BudgetScope, Denial, Earmark, Package, Price, ProviderConfig } from '@hearth/protocol'
+import { dayOf, dollars, worstUsdMicros, type Hold } from './amounts.ts'
+import { coverOf } from './packages.ts'
+
+/** A limit and whose it is. `id`: of the project, principal or job. */
+export type Limit = { scope: BudgetScope; id: string; budget: Budget }
+
+/** One call that is about to be bought, and all that the owner says about it. */
+export type Ask = {
+  /** The clock, milliseconds since 1970. */
+  now: number
+  principal: string
+  origin: 'human' | 'automation'
+  /** null = a chat; then limits of a job do not apply. */
+  jobId: string | null
+  step: number | null
+  project: string | null
+  /** Unique within the job. A step that is taken over is one escalation of several calls. */
+  escalation: string
+  purpose: string
+  model: string
+  place: string
+  provider: Pick<ProviderConfig, 'id' | 'tokensPerMinute' | 'reservedTokensPerMinute'>
+  /** Tokens that it can use at most. */
+  worst: { promptTokens: number; completionTokens: number }
+  /** null = none is known for today. */
+  price: Price | null
+  /** Of box, project, principal and job, those there are. Every one holds. */
+  limits: readonly Limit[]
+  worth: Worth | null
+  earmarks: readonly Earmark[]
+  packages: readonly Package[]
+}
+
+/** `counted`: jobs of this box that the chance was counted over; 0 = it is assumed. */
+export type Worth = { usdMicros: number; chance: number; counted: number }
+
+/** What was spent before, reservations that are not settled at their worst price. Lists are in the order of the ask's own. */
+export type Spent = {
+  /** Moment that the reservation is booked at: the clock, or the last booking when the clock is behind it. */
+  at: number
+  escalationUsdMicros: number
+  jobUsdMicros: number
+  /** Escalations of the job, and of the day in each limit's scope, without the one that asks. */
+  jobOthers: number
+  limits: readonly { dayUsdMicros: number; monthUsdMicros: number; dayOthers: number }[]
+  earmarks: readonly { dayUsdMicros: number; monthUsdMicros: number }[]
+  /** Tokens or micro-dollars drawn from each package. */
+  packages: readonly number[]
+  /** Tokens of paid throughput in the last minute, by principal. */
+  throughput: ReadonlyMap<string, number>
+}
+
+export type Decision = { ok: true; hold: Hold } | { ok: false; denial: Denial }
+
+const moneyFields = ['escalationUsdMicros', 'jobUsdMicros', 'dayUsdMicros', 'monthUsdMicros'] as const
+
+/**
+ * Grants the worst price of a call when every limit holds with it, whatever the call then costs; else names the first that does not. What a package or
+ * paid throughput covers is no money: only limits in count bound it, and its own size.
+ */
+export function reserve(spent: Spent, ask: Ask): Decision {
+  if (ask.price === null) {
+    return deny('price', `No price of '${ask.model}' is known for ${dayOf(spent.at)}, so nothing is bought from it.`, 'Put its prices into escalation.providers of the configuration.')
+  }
+  const { promptTokens, completionTokens } = ask.worst
+  const listUsdMicros = worstUsdMicros(ask.price, ask.worst)
+  const cover = coverOf(spent, ask, listUsdMicros)
+  const usdMicros = cover?.restUsdMicros ?? listUsdMicros
+  const denied = overCount(spent, ask) ?? (usdMicros === 0 ? null : overMoney(spent, ask, usdMicros))
+  return denied ?? { ok: true, hold: { at: spent.at, price: ask.price, promptTokens, completionTokens, usdMicros, listUsdMicros, cover: cover?.cover ?? null } }
+}
+
+function overCount(spent: Spent, ask: Ask): Decision | null {
+  for (const [index, { scope, id, budget }] of ask.limits.entries()) {
+    if (ask.jobId !== null && budget.jobCount !== null && spent.jobOthers + 1 > budget.jobCount) {
+      return deny('limit', `The job has used its ${budget.jobCount} escalations${whose(scope, id)}.`, remedy(scope, 'jobCount', ask.jobId))
+    }
+    if (budget.dayCount !== null && (spent.limits[index]?.dayOthers ?? 0) + 1 > budget.dayCount) {
+      return deny('limit', `The ${budget.dayCount} escalations of ${dayOf(spent.at)}${whose(scope, id)} are used.${behind(spent, ask)}`, remedy(scope, 'dayCount', ask.jobId))
+    }
+  }
+  return null
+}
+
+function overMoney(spent: Spent, ask: Ask, usdMicros: number): Decision | null {
+  const box = ask.limits.find(({ scope }) => scope === 'box')
+  if (box === undefined || moneyFields.every((field) => box.budget[field] === null)) {
+    return deny('budget', 'This box has no budget, so nothing is bought.', 'Set escalation.budget.dayUsdMicros in the configuration; 1000000 is one dollar.')
+  }
+  for (const [index, { scope, id, budget }] of ask.limits.entries()) {
+    const there = spent.limits[index]
+    const kept = (field: 'dayUsdMicros' | 'monthUsdMicros'): number => (scope === 'box' ? keptForOthers(spent, ask, field) : 0)
+    const rows = [
+      { field: 'escalationUsdMicros', name: 'one escalation', before: spent.escalationUsdMicros, kept: 0 },
+      ...(ask.jobId === null ? [] : [{ field: 'jobUsdMicros', name: 'the job', before: spent.jobUsdMicros, kept: 0 } as const]),
+      { field: 'dayUsdMicros', name: dayOf(spent.at), before: there?.dayUsdMicros ?? 0, kept: kept('dayUsdMicros') },
+      { field: 'monthUsdMicros', name: dayOf(spent.at).slice(0, 7), before: there?.monthUsdMicros ?? 0, kept: kept('monthUsdMicros') },
+    ] as const
+    for (const { field, name, before, kept: keptUsdMicros } of rows) {
+      const limit = budget[field]
+      if (limit === null || before + keptUsdMicros + usdMicros <= limit) continue
+      const others = keptUsdMicros === 0 ? '' : `, ${dollars(keptUsdMicros)} are kept for others`
+      const clock = field === 'dayUsdMicros' || field === 'monthUsdMicros' ? behind(spent, ask) : ''
+      return deny('budget', `The budget for ${name}${whose(scope, id)} is ${dollars(limit)}: ${dollars(before)} are spent or reserved${others}, and this call may cost ${dollars(usdMicros)}.${clock}`, remedy(scope, field, ask.jobId))
+    }
+  }
+  const { worth } = ask
+  if (worth !== null && ask.jobId !== null) {
+    const limit = Math.floor(worth.usdMicros * worth.chance)
+    if (spent.jobUsdMicros + usdMicros > limit) {
+      const chance = worth.counted === 0 ? `a chance of ${worth.chance.toFixed(2)}, which is assumed` : `the chance of ${worth.chance.toFixed(2)} that ${worth.counted} jobs showed`
+      return deny('budget', `A resolved job is worth ${dollars(worth.usdMicros)}, with ${chance} it may spend ${dollars(limit)}: ${dollars(spent.jobUsdMicros)} are spent or reserved, and this call may cost ${dollars(usdMicros)}.`, 'Give the job a higher --worth.')
+    }
+  }
+  return null
+}
+
+/** What of the box's limit may be spent only by others, and is not spent yet. */
+function keptForOthers(spent: Spent, ask: Ask, field: 'dayUsdMicros' | 'monthUsdMicros'): number {
+  return ask.earmarks.reduce((sum, mark, index) => (mark.principals.includes(ask.principal) ? sum : sum + Math.max(0, mark[field] - (spent.earmarks[index]?.[field] ?? 0))), 0)
+}
+
+function deny(rule: Denial['rule'], why: string, remedy: string): Decision {
+  return { ok: false, denial: { rule, why, remedy } }
+}
+
+function whose(scope: BudgetScope, id: string): string {
+  switch (scope) {
+    case 'box': return ' of this box'
+    case 'project': return ` of the project ${id}`
+    case 'principal': return ` of ${id}`
+    case 'job': return ' of this job'
+    default: return scope satisfies never
+  }
+}
+
+/** Days are booked on a clock that never goes back, so that turning it back reopens no day that was spent. */
+function behind(spent: Spent, ask: Ask): string {
+  return dayOf(spent.at) === dayOf(ask.now) ? '' : ` The clock was turned back to ${dayOf(ask.now)}; what is bought counts as on ${dayOf(spent.at)} until then.`
+}
+
+function remedy(scope: BudgetScope, field: keyof Budget, jobId: string | null): string {
+  const wait = field.startsWith('day') ? ', or wait for the next day (UTC)' : field.startsWith('month') ? ', or wait for the next month (UTC)' : ''
+  switch (scope) {
+    case 'box': return `Raise escalation.budget.${field} in the configuration${wait}.`
+    case 'project': return `Raise the budget of the project${wait}.`
+    case 'principal': return `Ask the owner of this box for a larger budget${wait}.`
+    case 'job': return `Give it more with 'hearth resume ${jobId ?? 'JOB'} --budget USD'.`
+    default: return scope satisfies never
+  }
+}

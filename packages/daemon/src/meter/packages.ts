@@ -1,0 +1,89 @@
+// Owns what was paid for before: which package or paid throughput covers a call, how fast a package empties, whether it lapses unused. Pure.
+import type { Package, PackageRow } from '@hearth/protocol'
+import { dayOf, dollars, moneyBeyond, type Cover } from './amounts.ts'
+import type { Ask, Spent } from './budget.ts'
+
+const dayMs = 86_400_000
+export const throughputWindowMs = 60_000
+const paceDays = 7
+const warnBelow = 0.1
+const warnDays = 7
+
+/**
+ * Paid throughput first, when it holds the whole call at its worst; then a package, and money for what it does not hold: the one that lapses first of those
+ * that hold all of it, else the one that lapses first. Null = nothing covers it.
+ */
+export function coverOf(spent: Spent, ask: Ask, listUsdMicros: number): { cover: Cover; restUsdMicros: number } | null {
+  const tokens = ask.worst.promptTokens + ask.worst.completionTokens
+  if (tokens <= freeThroughput(spent, ask)) return { cover: { source: 'throughput', unit: 'tokens', held: tokens }, restUsdMicros: 0 }
+  const [best] = ask.packages.flatMap((one, index) => {
+    const unit = unitOf(one)
+    const left = amountOf(one) - (spent.packages[index] ?? 0)
+    const held = Math.min(left, unit === 'tokens' ? tokens : listUsdMicros)
+    return held > 0 && mayDraw(one, ask, dayOf(spent.at)) ? [{ one, cover: { source: `package:${one.id}` as const, unit, held } }] : []
+  }).map((found) => ({ ...found, restUsdMicros: moneyBeyond(found.cover, listUsdMicros, tokens) }))
+    .toSorted((a, b) => Math.sign(a.restUsdMicros) - Math.sign(b.restUsdMicros) || order(a.one).localeCompare(order(b.one)))
+  return best === undefined ? null : { cover: best.cover, restUsdMicros: best.restUsdMicros }
+}
+
+/** Tokens of this minute that this principal may still use: not those that are kept for others. */
+function freeThroughput(spent: Spent, { provider, principal }: Ask): number {
+  if (provider.tokensPerMinute === null) return 0
+  let left = provider.tokensPerMinute
+  for (const used of spent.throughput.values()) left -= used
+  for (const [who, part] of Object.entries(provider.reservedTokensPerMinute)) {
+    if (who !== principal) left -= Math.max(0, part - (spent.throughput.get(who) ?? 0))
+  }
+  return left
+}
+
+function mayDraw(one: Package, ask: Ask, day: string): boolean {
+  return one.provider === ask.provider.id && (one.models === null || one.models.includes(ask.model)) && (one.principals === null || one.principals.includes(ask.principal))
+    && one.boughtAt <= day && (one.expiresAt === null || day <= one.expiresAt)
+}
+
+function unitOf(one: Package): Cover['unit'] {
+  return one.tokens === null ? 'usdMicros' : 'tokens'
+}
+
+function amountOf(one: Package): number {
+  return one.tokens ?? one.usdMicros ?? 0
+}
+
+function order(one: Package): string {
+  return `${one.expiresAt ?? '9999'} ${one.boughtAt} ${one.id}`
+}
+
+/** Drawn from a package ever and in the days of its pace, and what all of it would have cost at the dated prices. */
+export type Drawn = { used: number; lately: number; listUsdMicros: number }
+
+/** First moment of the days that the pace is measured over. */
+export function paceSince(at: number): number {
+  return at - paceDays * dayMs
+}
+
+/** A package as it is now, with what the pace of the last days makes of it. */
+export function packageRow(one: Package, { used, lately, listUsdMicros }: Drawn, at: number): PackageRow {
+  const unit = unitOf(one)
+  const amount = amountOf(one)
+  const left = Math.max(0, amount - used)
+  const day = dayOf(at)
+  const bought = Date.parse(one.boughtAt)
+  const perDay = lately / Math.min(paceDays, Math.max(1, (at - bought) / dayMs))
+  const lapseMs = one.expiresAt === null ? null : Date.parse(one.expiresAt) + dayMs - at
+  const lapsed = lapseMs !== null && lapseMs <= 0
+  const emptyMs = perDay > 0 ? left / perDay * dayMs : null
+  const emptyAt = left > 0 && emptyMs !== null && !lapsed && (lapseMs === null || emptyMs < lapseMs) ? dayOf(Math.min(at + emptyMs, 8.64e15)) : null
+  const lapses = lapseMs === null ? 0 : lapsed ? left : Math.max(0, Math.round(left - perDay * lapseMs / dayMs))
+  const amounts = (value: number): string => (unit === 'tokens' ? `${value} tokens` : dollars(value))
+  const warnings = [
+    ...(left === 0 ? ['It is empty.'] : left < amount * warnBelow && !lapsed ? [`${amounts(left)} of ${amounts(amount)} are left.`] : []),
+    ...(emptyAt !== null && emptyMs !== null && emptyMs < warnDays * dayMs ? [`At the pace of the last days it is empty on ${emptyAt}.`] : []),
+    ...(lapsed && left > 0 ? [`It lapsed on ${one.expiresAt ?? ''} with ${amounts(left)} unused.`] : []),
+    ...(!lapsed && lapseMs !== null && lapseMs < warnDays * dayMs && lapses > 0 ? [`It lapses after ${one.expiresAt ?? ''}, at the pace of the last days with ${amounts(lapses)} unused.`] : []),
+  ]
+  // What the whole of it will have paid for, at the price that its tokens had until now.
+  const worthInEnd = used === 0 ? null : listUsdMicros / used * (amount - lapses)
+  const pays = one.paidUsdMicros === null || worthInEnd === null || day < one.boughtAt ? null : worthInEnd > one.paidUsdMicros
+  return { id: one.id, provider: one.provider, unit, amount, used, left, boughtAt: one.boughtAt, expiresAt: one.expiresAt, perDay, emptyAt, lapses, worthUsdMicros: listUsdMicros, pays, warnings }
+}

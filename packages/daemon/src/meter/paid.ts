@@ -1,0 +1,70 @@
+// Owns billing of what costs money: the worst price of a call is held on disk before the first byte leaves, and what it cost is settled before its end is
+// passed on. Never retries; decides nothing itself.
+import { fault, faultFrom, noUsage, type Denial, type Fault, type LedgerEntry, type Model, type ModelEvent, type ModelRequest, type Usage } from '@hearth/protocol'
+import type { Reserved, Settled } from '../store/money-rows.ts'
+import { costOf, promptTokensAtMost, type Cost } from './amounts.ts'
+import { billedCall, endWord, type Account, type CallEnd } from './billed.ts'
+import type { Ask } from './budget.ts'
+
+/** Where money is held and settled: the store. */
+export type Till = {
+  reserve(ask: Ask): Promise<Reserved>
+  settle(reservation: number, how: Settled, cost: Cost, entry: Omit<LedgerEntry, 'id'>): Promise<void>
+}
+
+/** An ask without what only the call itself knows. It is made anew for each call: prices and limits change. */
+export type AskFor = (now: number) => Omit<Ask, 'now' | 'origin' | 'principal' | 'jobId' | 'step' | 'purpose' | 'model' | 'place' | 'worst'>
+
+/**
+ * A model that is paid for. `inner` sends at most one request for each call: who tries again calls again, and reserves again. A call that a limit denies
+ * ends `failed` with `over_budget` or `unpriced`, and nothing of it leaves. When the settlement cannot be stored the call ends `failed`, and stays
+ * reserved at its worst price. A call of which nobody knows what it used costs its worst price.
+ */
+export function paid(inner: Model, account: Account, askFor: AskFor, till: Till, now: () => number = Date.now): Model {
+  const { principal, jobId } = account
+  async function* generate(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
+    const startedAt = now()
+    // Nothing was sent yet, so nothing is held.
+    if (signal.aborted) return yield { type: 'done', stop: 'cancelled', usage: noUsage, timings: noTimings }
+    const ask: Ask = {
+      ...askFor(startedAt), now: startedAt, principal: principal.id, origin: principal.origin, jobId, step: account.step(), purpose: request.purpose,
+      model: inner.info.id, place: inner.info.place, worst: { promptTokens: promptTokensAtMost(request), completionTokens: request.maxTokens },
+    }
+    let held: Reserved
+    try {
+      held = await till.reserve(ask)
+    } catch (error) {
+      return yield { type: 'failed', fault: faultFrom(error), usage: noUsage, timings: noTimings }
+    }
+    if (!held.ok) return yield { type: 'failed', fault: denialFault(held.denial, ask.model), usage: noUsage, timings: noTimings }
+    const { id, hold } = held
+    yield* billedCall(inner, account, request, signal, ({ end, told, arrived }) => {
+      const used = usageOf({ end, told, arrived })
+      const cost = costOf(hold, used)
+      const prepaid = cost.listUsdMicros - cost.usdMicros
+      return till.settle(id, used === null ? 'unknown' : 'used', cost, {
+        at: now(), jobId, step: ask.step, principal: principal.id, origin: principal.origin, model: ask.model, place: inner.info.place, purpose: request.purpose,
+        usage: used ?? noUsage, timings: end.timings, joules: null, usdMicros: cost.usdMicros, ...(prepaid === 0 ? {} : { prepaidUsdMicros: prepaid }),
+        escalation: ask.escalation, ended: endWord(end),
+      })
+    }, now)
+  }
+  return { info: inner.info, generate }
+}
+
+const noTimings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 }
+
+/**
+ * What was used, or null when that is not known: the model broke off without a word, its numbers make no sense, or an answer (or a request that was taken
+ * back) comes without any. A failure before anything arrived, without numbers, is a refusal and costs nothing.
+ */
+function usageOf({ end, told, arrived }: CallEnd): Usage | null {
+  const { promptTokens, reusedTokens, completionTokens, cacheWriteTokens = 0 } = end.usage
+  const sane = [promptTokens, reusedTokens, completionTokens, cacheWriteTokens].every((tokens) => Number.isSafeInteger(tokens) && tokens >= 0) && reusedTokens + cacheWriteTokens <= promptTokens
+  return told && sane && (promptTokens > 0 || (end.type === 'failed' && !arrived)) ? end.usage : null
+}
+
+/** The fault of a call that was denied. */
+export function denialFault({ rule, why, remedy }: Denial, model: string): Fault {
+  return rule === 'price' ? fault('unpriced', { model }) : fault('over_budget', { why, remedy })
+}

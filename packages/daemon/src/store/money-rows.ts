@@ -1,0 +1,116 @@
+// Owns the rows of money: what was spent and reserved (the sums a decision is made of), a reservation, its settlement, and what a crash left open.
+// The decision itself is made in meter/budget.ts, in the transaction that writes the reservation: two who ask at once cannot both have the last dollar.
+import type { LedgerEntry } from '@hearth/protocol'
+import { dayOf, type Cost, type Hold } from '../meter/amounts.ts'
+import { reserve, type Ask, type Decision, type Limit, type Spent } from '../meter/budget.ts'
+import { throughputWindowMs } from '../meter/packages.ts'
+import type { Db, Query } from './db.ts'
+import { ledgerWrite, number, numberOrNull, text } from './rows.ts'
+import type { Value, Write } from './statements.ts'
+
+/** `id` names the reservation until it is settled. */
+export type Reserved = { ok: true; id: number; hold: Hold } | Extract<Decision, { ok: false }>
+
+/** How it was settled: with what was used; at its worst because nobody knows what was used; or at its worst because a crash left it open. */
+export type Settled = 'used' | 'unknown' | 'charged'
+
+export const moneyFrom = 'reservations r LEFT JOIN settlements s ON s.reservation = r.id'
+/** A reservation that is not settled counts at its worst price. */
+export const usd = 'coalesce(s.usd_micros, r.usd_micros)'
+export const drawn = 'coalesce(s.covered, r.covered)'
+// Names of escalations are unique within a job only.
+const escalationKey = "coalesce(r.job_id, '') || ' ' || r.escalation"
+
+/** Decides, and writes the reservation when it is granted. To be called in a transaction of the writing connection. */
+export function reserveIn(query: Query, insert: (values: readonly Value[]) => number, ask: Ask): Reserved {
+  const decision = reserve(spentOf(query, ask), ask)
+  if (!decision.ok) return decision
+  const { hold } = decision
+  const id = insert([hold.at, dayOf(hold.at), ask.jobId, ask.step, ask.escalation, ask.project, ask.principal, ask.origin, ask.purpose, ask.provider.id, ask.model, ask.place,
+    hold.promptTokens, hold.completionTokens, hold.usdMicros, hold.listUsdMicros, hold.cover?.source ?? null, hold.cover?.held ?? 0])
+  return { ok: true, id, hold }
+}
+
+/** The settlement and its ledger entry; both or neither. */
+export function settlementWrites(reservation: number, how: Settled, cost: Cost, entry: Omit<LedgerEntry, 'id'>): Write[] {
+  return [['insertSettlement', [reservation, entry.at, how, cost.usdMicros, cost.listUsdMicros, cost.covered]], ledgerWrite(entry)]
+}
+
+/** Charges what an earlier process reserved and did not settle: a call may have been made, so it counts at its worst price, on the day it was reserved. */
+export function chargeOpen(db: Db, now: number): void {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    db.exec(`INSERT INTO ledger (at, job_id, step, principal, origin, model, place, purpose, prompt_tokens, reused_tokens, completion_tokens, queued_ms, prefill_ms, decode_ms,
+      ttft_ms, total_ms, joules, usd_micros, ended, prepaid_usd_micros, escalation)
+      SELECT r.at, job_id, step, principal, origin, model, place, purpose, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, r.usd_micros, 'charged', r.list_usd_micros - r.usd_micros, escalation
+      FROM ${moneyFrom} WHERE s.reservation IS NULL ORDER BY r.id`)
+    db.prepare(`INSERT INTO settlements (reservation, at, how, usd_micros, list_usd_micros, covered)
+      SELECT r.id, ?, 'charged', r.usd_micros, r.list_usd_micros, r.covered FROM ${moneyFrom} WHERE s.reservation IS NULL`).run(now)
+    db.exec('COMMIT')
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/** Moment that something bought now is booked at: never before what was booked last, so that a clock that is turned back reopens no day. */
+export function bookedAt(query: Query, now: number): number {
+  return Math.max(now, number(query('SELECT max(at) AS at FROM reservations')[0] ?? {}, 'at'))
+}
+
+/** What the decision about an ask is made of. */
+export function spentOf(query: Query, ask: Ask): Spent {
+  const at = bookedAt(query, ask.now)
+  const one = (sql: string, ...values: (string | number | null)[]): Record<string, unknown> => query(sql, ...values)[0] ?? {}
+  const { jobId, escalation } = ask
+  const job = jobId === null ? {} : one(`SELECT sum(${usd}) AS usd, count(DISTINCT r.escalation) FILTER (WHERE r.escalation <> ?2) AS others FROM ${moneyFrom} WHERE r.job_id = ?1`, jobId, escalation)
+  return {
+    at,
+    escalationUsdMicros: number(one(`SELECT sum(${usd}) AS usd FROM ${moneyFrom} WHERE r.job_id IS ? AND r.escalation = ?`, jobId, escalation), 'usd'),
+    jobUsdMicros: number(job, 'usd'), jobOthers: number(job, 'others'),
+    limits: ask.limits.map((limit) => spentIn(query, limit, at, jobId, escalation)),
+    earmarks: ask.earmarks.map(({ principals }) => periods(query, 'r.principal IN (SELECT value FROM json_each(?2))', JSON.stringify(principals), at)),
+    packages: ask.packages.map(({ id }) => number(one(`SELECT sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.cover = ?`, `package:${id}`), 'n')),
+    throughput: throughputOf(query, ask.provider.id, at),
+  }
+}
+
+const within: Readonly<Record<Limit['scope'], string>> = { box: '?2 IS NOT NULL', project: 'r.project = ?2', principal: 'r.principal = ?2', job: 'r.job_id = ?2' }
+// The month of a day sorts between its first and its last, whatever its length.
+const ofMonth = "r.day BETWEEN substr(?1, 1, 7) || '-01' AND substr(?1, 1, 7) || '-31'"
+
+function spentIn(query: Query, { scope, id, budget }: Limit, at: number, jobId: string | null, escalation: string): Spent['limits'][number] {
+  const { dayCount } = budget
+  const key = `${jobId ?? ''} ${escalation}`
+  const others = dayCount === null ? {} : query(`SELECT count(DISTINCT ${escalationKey}) AS n FROM reservations r WHERE r.day = ?1 AND ${within[scope]} AND ${escalationKey} <> ?3`, dayOf(at), id, key)[0] ?? {}
+  if (budget.dayUsdMicros === null && budget.monthUsdMicros === null) return { dayUsdMicros: 0, monthUsdMicros: 0, dayOthers: number(others, 'n') }
+  return { ...periods(query, within[scope], id, at), dayOthers: number(others, 'n') }
+}
+
+/** Money of the day and the month of a moment, where `clause` holds with `?2`. */
+export function periods(query: Query, clause: string, value: string, at: number): { dayUsdMicros: number; monthUsdMicros: number; heldDay: number; heldMonth: number } {
+  const open = 's.reservation IS NULL'
+  const [row] = query(`SELECT sum(${usd}) AS month, sum(${usd}) FILTER (WHERE r.day = ?1) AS day, sum(${usd}) FILTER (WHERE ${open}) AS held_month,
+    sum(${usd}) FILTER (WHERE ${open} AND r.day = ?1) AS held_day FROM ${moneyFrom} WHERE ${ofMonth} AND ${clause}`, dayOf(at), value)
+  return { dayUsdMicros: number(row ?? {}, 'day'), monthUsdMicros: number(row ?? {}, 'month'), heldDay: number(row ?? {}, 'held_day'), heldMonth: number(row ?? {}, 'held_month') }
+}
+
+export function throughputOf(query: Query, provider: string, at: number): Map<string, number> {
+  // The sign keeps SQLite from the index of all that was ever covered.
+  return new Map(query(`SELECT r.principal AS principal, sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.at > ? AND +r.cover = 'throughput' AND r.provider = ? GROUP BY r.principal`, at - throughputWindowMs, provider)
+    .map((row) => [text(row, 'principal'), number(row, 'n')]))
+}
+
+/** What a job may spend by its own request, and is worth. The last resume that named a budget counts. */
+export function jobMoney(query: Query, jobId: string): { budgetUsdMicros: number | null; worthUsdMicros: number | null } {
+  const [row] = query(`SELECT json_extract(request, '$.worthUsdMicros') AS worth, coalesce((SELECT json_extract(body, '$.budgetUsdMicros') FROM events WHERE job_id = ?1 AND type = 'resumed'
+    AND json_extract(body, '$.budgetUsdMicros') IS NOT NULL ORDER BY seq DESC LIMIT 1), json_extract(request, '$.budgetUsdMicros')) AS budget FROM jobs WHERE id = ?1`, jobId)
+  return { budgetUsdMicros: numberOrNull(row ?? {}, 'budget'), worthUsdMicros: numberOrNull(row ?? {}, 'worth') }
+}
+
+/** Jobs with a check that bought something and are over, and how many of them were resolved. */
+export function boughtJobs(query: Query): { jobs: number; resolved: number } {
+  const [row] = query(`SELECT count(*) AS n, count(*) FILTER (WHERE state = 'resolved') AS resolved FROM jobs
+    WHERE verified IS NOT NULL AND state <> 'cancelled' AND id IN (SELECT job_id FROM reservations)`)
+  return { jobs: number(row ?? {}, 'n'), resolved: number(row ?? {}, 'resolved') }
+}
