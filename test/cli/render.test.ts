@@ -35,6 +35,12 @@ test('JSON keeps every character and none of them steers a terminal', () => {
   assert.ok(!line.includes('\n'))
 })
 
+test('an edit shows each of its places', () => {
+  const call = { id: 'a', name: 'edit', arguments: { path: 'a.txt', old: 'one', new: 'two', edits: [{ old: 'three\nfour', new: '' }, 'nonsense', { old: 5, new: 'six' }] } }
+  assert.deepEqual(eventLines(event({ type: 'tool_planned', step: 1, call, argsHash: 'x', idempotency: 'compare', before: null }), look),
+    ['edit a.txt', '  │ - one', '  │ + two', '  │ - three', '  │ - four', '  │ + six'])
+})
+
 test('columns, cutting and wrapping know wide and combining characters', () => {
   assert.equal(columns('漢字'), 4)
   assert.equal(columns('e\u0301'), 1)

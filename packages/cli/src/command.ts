@@ -20,6 +20,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   attach: { summary: 'watch a running job; ends with its exit code', load: async () => (await import('./commands/logs.ts')).attach },
   diff: { summary: 'what a job changed, as a patch', load: async () => (await import('./commands/diff.ts')).diff },
   undo: { summary: 'put a folder back to the state before a job or after a step', load: async () => (await import('./commands/undo.ts')).undo },
+  approve: { summary: 'answer a job that asks before it changes something', load: async () => (await import('./commands/approve.ts')).approve },
   cancel: { summary: 'stop a job', load: async () => (await import('./commands/cancel.ts')).cancel },
   'models ls': { summary: 'list known and installed models', load: async () => (await import('./commands/models.ts')).ls },
   'models show': { summary: 'all that is known of one model', load: async () => (await import('./commands/models-show.ts')).show },

@@ -8,6 +8,8 @@ import { columns, cut, visible, wrap } from './text.ts'
 export type View = {
   event(event: JobEvent): void
   note(text: string): void
+  /** Leaves the terminal alone until the next event. */
+  pause(): void
   close(): void
 }
 
@@ -29,6 +31,7 @@ function plainView(out: Out, linesOf: typeof eventLines): View {
   return {
     event: (event) => linesOf(event, lookOf(out, false)).forEach((line) => out.line(line)),
     note: (text) => out.line(text),
+    pause: () => undefined,
     close: () => undefined,
   }
 }
@@ -47,6 +50,7 @@ class LiveView implements View {
   #tokens = 0
   #speed: number | null = null
   #frame = 0
+  #paused = false
 
   constructor(out: Out, hint: string | (() => string), now: () => number, linesOf: typeof eventLines) {
     this.#out = out
@@ -56,17 +60,25 @@ class LiveView implements View {
     this.#begun = now()
     this.#timer = setInterval(() => {
       this.#frame += 1
-      this.#draw([])
+      if (!this.#paused) this.#draw([])
     }, tickMs)
   }
 
   event(event: JobEvent): void {
+    this.#paused = false
     this.#learn(event)
     this.#draw(this.#linesOf(event, lookOf(this.#out, false)))
   }
 
   note(text: string): void {
-    this.#draw([text])
+    if (this.#paused) this.#out.write(`\n${text}\n`)
+    else this.#draw([text])
+  }
+
+  pause(): void {
+    this.#out.write(this.#erase())
+    this.#rows = 0
+    this.#paused = true
   }
 
   close(): void {

@@ -178,13 +178,20 @@ export function callLines(call: ToolCall, look: Look): string[] {
     }
     case 'edit': return [
       `${ink.cyan('edit')} ${cut(path, look.width - 6)}`,
-      ...card(text('old') ?? '', look, '- ', ink.red), ...card(text('new') ?? '', look, '+ ', ink.green),
+      ...editsOf(call).flatMap((edit) => [...card(edit.old, look, '- ', ink.red), ...card(edit.new, look, '+ ', ink.green)]),
     ]
     case 'grep':
     case 'glob': return [`${ink.cyan(call.name)} ${cut([oneLine(text('pattern') ?? ''), path].filter((word) => word !== '').join('  '), look.width - 6)}`]
     case 'finish': return [ink.cyan('finish')]
     default: return [cut(`${ink.cyan(oneLine(call.name))} ${oneLine(JSON.stringify(call.arguments))}`, look.width)]
   }
+}
+
+/** Each place of an edit; what is no text there is nothing to show, and the tool refuses it. */
+function editsOf({ arguments: { edits, ...own } }: ToolCall): { old: string; new: string }[] {
+  const text = (value: unknown): string => (typeof value === 'string' ? value : '')
+  return [own, ...(Array.isArray(edits) ? edits as unknown[] : [])].flatMap((edit) =>
+    (typeof edit === 'object' && edit !== null && 'old' in edit && 'new' in edit ? [{ old: text(edit.old), new: text(edit.new) }] : []))
 }
 
 /** An output that lost no more than this on its way to the model lost colour codes, not lines. */

@@ -1,7 +1,8 @@
-// Owns watching one job to its end, for `run` and `attach`: progress to stderr, the result to stdout, what Ctrl-C means, the exit code of the outcome.
+// Owns watching one job to its end, for `run` and `attach`: progress to stderr, the result to stdout, what Ctrl-C means, calls that wait for a yes, the exit code of the outcome.
 import { Client } from '@hearth/protocol/client'
 import { commandExits } from '@hearth/protocol/outcome'
-import type { EventOf } from '@hearth/protocol'
+import type { EventOf, JobEvent } from '@hearth/protocol'
+import { askHere, canAsk, howToAnswer, openQuestion } from './approval.ts'
 import type { Context } from './context.ts'
 import { follow } from './follow.ts'
 import { cardLines, lookOf, openView, type View } from './live.ts'
@@ -17,11 +18,25 @@ export type WatchOptions = {
   interrupt: 'cancel' | 'leave'
 }
 
-/** Follows until the job ends and resolves to its exit code; 130 when it was left by Ctrl-C, 0 when the reader of stdout went away. */
+/** Follows until the job ends and resolves to its exit code; 13 when it waits for an approval that nobody here gives, 130 when it was left by Ctrl-C, 0 when the reader of stdout went away. */
 export async function watch(ctx: Context, jobId: string, options: WatchOptions): Promise<number> {
   const client = new Client(ctx.paths.socket)
   const left = new AbortController()
-  const view: View | null = options.quiet || options.json ? null : openView(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb', options.interrupt === 'cancel' ? 'Ctrl-C cancels' : 'Ctrl-C leaves', () => Date.now())
+  const asks = canAsk(ctx) && !options.json
+  let asked: { takeBack: AbortController; over: Promise<void> } | null = null
+  /** After it the terminal is ours again. */
+  const takeBack = async (why: string): Promise<void> => {
+    asked?.takeBack.abort(why)
+    await asked?.over
+    asked = null
+  }
+  const answered = new Set<string>()
+  let waits = false
+  // What stands on the screen as a question.
+  const echoed = (event: JobEvent): boolean => asks && (event.type === 'approval_asked' || (event.type === 'suspended' && event.state === 'waiting_approval') || (event.type === 'tool_planned' && answered.has(event.call.id)))
+  const view: View | null = options.quiet || options.json ? null : openView(
+    ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb', options.interrupt === 'cancel' ? 'Ctrl-C cancels' : 'Ctrl-C leaves', () => Date.now(), (event, look) => (echoed(event) ? [] : eventLines(event, look)),
+  )
   const note = (text: string): void => (view === null ? ctx.err.line(text) : view.note(text))
   let interrupts = 0
   const release = ctx.onInterrupt(() => {
@@ -39,8 +54,27 @@ export async function watch(ctx: Context, jobId: string, options: WatchOptions):
         continue
       }
       if (options.json) ctx.out.line(jsonLine(event))
+      if (event.type === 'approval_given' || event.type === 'ended') await takeBack(event.type === 'ended' ? '' : 'it was answered elsewhere')
       if (event.type !== 'ended') {
         view?.event(event)
+        if (event.type !== 'suspended' || event.state !== 'waiting_approval') continue
+        const question = await openQuestion(client, jobId)
+        // It was answered meanwhile: what follows says so.
+        if (question?.seq !== event.seq) continue
+        if (!asks) {
+          view?.close()
+          ctx.err.line(`job ${visible(jobId)} waits for an approval; ${howToAnswer(jobId)}`)
+          return commandExits.waitingApproval
+        }
+        view?.pause()
+        answered.add(question.callId)
+        const back = new AbortController()
+        const over = askHere(ctx, client, jobId, question, back.signal).then((end) => {
+          if (end !== 'left') return
+          waits = true
+          left.abort()
+        })
+        asked = { takeBack: back, over }
         continue
       }
       view?.close()
@@ -52,8 +86,13 @@ export async function watch(ctx: Context, jobId: string, options: WatchOptions):
     ctx.err.line(`The job ${jobId} is kept and goes on when the daemon is back; 'hearth attach ${jobId}' shows it.`)
     throw error
   } finally {
+    await takeBack('')
     view?.close()
     release()
+  }
+  if (waits) {
+    ctx.err.line(`left; the job waits for an approval; ${howToAnswer(jobId)}`)
+    return commandExits.waitingApproval
   }
   if (!left.signal.aborted) return commandExits.ok
   ctx.err.line(options.interrupt === 'leave' ? `left; the job goes on, 'hearth attach ${jobId}' watches it again` : `left; 'hearth show ${jobId}' says what became of the job`)

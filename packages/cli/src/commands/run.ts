@@ -31,6 +31,7 @@ export const run: Command = {
       cwd: { type: 'string', value: 'DIR', help: 'folder to work in (default: this one)' },
       check: { type: 'string', value: 'CMD', multiple: true, help: 'shell command that decides whether the job is resolved' },
       model: { type: 'string', value: 'ID', help: 'model id, or scripted:FILE (default: jobs.model, else the best installed one)' },
+      approve: { type: 'boolean', help: 'ask before each call that writes or runs a command: on the terminal, else the job waits (exit 13) for hearth approve' },
       result: { type: 'string', value: 'HOW', help: "in-place (undo with hearth undo), branch or diff: the last two work in a copy and leave the folder as it is (default: jobs.result)" },
       'max-steps': { type: 'string', value: 'N', help: 'steps at most (default: jobs.maxSteps of the configuration)' },
       'max-tokens': { type: 'string', value: 'N', help: 'tokens at most: prompt tokens evaluated plus generated ones (default: jobs.maxTokens)' },
@@ -75,6 +76,7 @@ async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
     checks: args.list('check'),
     // The daemon has another working directory: a script's path is made absolute here.
     model: model?.startsWith('scripted:') === true ? `scripted:${resolve(ctx.cwd, model.slice('scripted:'.length))}` : model,
+    ...(args.flag('approve') ? { approve: 'writes' as const } : {}),
     result: resultFrom(args.text('result')),
     maxSteps: args.whole('max-steps', 1),
     maxTokens: args.whole('max-tokens', 1),

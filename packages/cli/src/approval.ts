@@ -1,0 +1,109 @@
+// Owns a call that waits for somebody's yes: which one it is by the events, how it reads, the question on a terminal, and the answer. Decides nothing.
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Client } from '@hearth/protocol/client'
+import { faultFrom } from '@hearth/protocol/fault'
+import type { EventOf, Job, ToolCall } from '@hearth/protocol'
+import { answerOf } from './chat/words.ts'
+import type { Context, Out } from './context.ts'
+import { stored } from './follow.ts'
+import { lookOf } from './live.ts'
+import { callLines } from './render.ts'
+import { oneLine, visible, wrap } from './text.ts'
+
+export type Answer = { approved: boolean; note: string }
+
+/** `seq`: of the event that says that the job waits. `call`: null when its turn cannot be found. */
+export type Question = { seq: number; askedAt: number; step: number; callId: string; call: ToolCall | null; question: string }
+
+/** The call that a job waits with now; null = it waits for no answer. */
+export async function openQuestion(client: Client, jobId: string): Promise<Question | null> {
+  let calls: readonly ToolCall[] = []
+  let asked: EventOf<'approval_asked'> | null = null
+  let open: Question | null = null
+  for await (const event of stored(client, jobId, 0)) {
+    if (event.type === 'turn') calls = event.toolCalls
+    else if (event.type === 'approval_asked') asked = event
+    else if (event.type === 'approval_given' || event.type === 'ended') open = null
+    else if (event.type === 'suspended' && event.state === 'waiting_approval' && asked !== null) {
+      const { step, callId, question } = asked
+      open = { seq: event.seq, askedAt: event.at, step, callId, call: calls.find(({ id }) => id === callId) ?? null, question }
+    }
+  }
+  return open
+}
+
+/** The whole call: the command, the text that is written, what an edit takes away and puts there. Nothing is cut: what is not seen is not allowed. */
+export function questionLines({ call, question }: Question, out: Out): string[] {
+  return call === null ? wrap(visible(question), out.width) : callLines(call, { ...lookOf(out, false), width: Infinity, cardLines: Infinity })
+}
+
+/** Throws FaultError `conflict` when the job does not wait with this call any more. */
+export function answer(client: Client, jobId: string, callId: string, { approved, note }: Answer): Promise<Job> {
+  return client.call<Job>('POST', `/api/jobs/${encodeURIComponent(jobId)}/approve`, { callId, approved, note })
+}
+
+/** How to answer from another terminal. */
+export function howToAnswer(jobId: string): string {
+  const id = oneLine(jobId)
+  return `allow it with 'hearth approve ${id}', refuse it with 'hearth approve ${id} --refuse --why TEXT'; 'hearth attach ${id}' then watches on`
+}
+
+/** Somebody sits there and can be asked. */
+export function canAsk(ctx: Context): boolean {
+  return ctx.stdin.isTTY && ctx.err.tty
+}
+
+/**
+ * Shows the call and asks until there is an answer, and gives it to the daemon. Aborting takes the question back; the reason says why, for the terminal ('' = nothing).
+ * 'left': the input ended. Faults of the daemon are said and asked over again, never thrown.
+ */
+export async function askHere(ctx: Context, client: Client, jobId: string, question: Question, signal: AbortSignal): Promise<'answered' | 'left' | 'taken back'> {
+  const { err } = ctx
+  for (const line of questionLines(question, err)) err.line(line)
+  for (;;) {
+    const text = await lineOf(ctx, err.ink.yellow('allow? y, n, or why not: '), signal)
+    if (signal.aborted) {
+      if (signal.reason !== '') err.line(err.ink.yellow(String(signal.reason)))
+      return 'taken back'
+    }
+    if (text === null) return 'left'
+    const given = answerOf(text)
+    if (given === null) continue
+    try {
+      await answer(client, jobId, question.callId, given)
+      return 'answered'
+    } catch (error) {
+      const { code, message } = faultFrom(error)
+      err.line(err.ink.yellow(code === 'conflict' ? 'somebody else was faster; this answer does not count' : `hearth: ${visible(message)}`))
+      if (code === 'conflict') return 'taken back'
+    }
+  }
+}
+
+/** What was typed before the question was there is no answer to it. */
+const typedAheadMs = 100
+
+/** One line of the terminal, edited by the terminal itself; null = its end, or aborted. */
+async function lineOf(ctx: Context, prompt: string, signal: AbortSignal): Promise<string | null> {
+  const reader = createInterface({ input: ctx.stdin, terminal: false })
+  let asked = false
+  const close = (): void => reader.close()
+  signal.addEventListener('abort', close)
+  try {
+    const line = new Promise<string | null>((resolve) => {
+      reader.on('line', (text) => { if (asked) resolve(text) })
+      reader.once('close', () => resolve(null))
+    })
+    await pause(typedAheadMs)
+    if (signal.aborted) return null
+    asked = true
+    ctx.err.write(prompt)
+    const text = await line
+    if (text === null) ctx.err.line()
+    return text
+  } finally {
+    signal.removeEventListener('abort', close)
+    reader.close()
+  }
+}
