@@ -58,17 +58,25 @@ export class Answer {
   #started: Usage | null = null
   #said: SaidUsage | null = null
   #finish: string | null = null
+  #firstCall: string | null = null
   #refused: string | null = null
   #firstAt: number | null = null
   #lastAt: number | null = null
   ended = false
   /** The prompt is on its way and nobody refused it: it may be billed though nothing is heard. */
   sent = false
+  /** Milliseconds of the call that were spent waiting to be let in. */
+  waitedMs = 0
 
   constructor(options: AnswerOptions) {
     this.#options = options
     this.#stops = new StopScan(options.request.stop)
     this.#json = options.request.responseFormat.type === 'json_schema' ? new JsonEnd() : null
+  }
+
+  /** The id of the first call of the answer; null = it made none that can be run. */
+  get firstCall(): string | null {
+    return this.#firstCall
   }
 
   take(chunk: Chunk): ModelEvent[] {
@@ -101,12 +109,12 @@ export class Answer {
     if (rest !== '') events.push({ type: 'text', text: rest })
     const read = [...this.#calls.values()].map((part) => callEvent(part, request.tools.map((tool) => tool.name), this.#finish === 'length'))
     events.push(...read)
-    const called = read.some((event) => event.type === 'tool_call')
+    this.#firstCall = read.find((event) => event.type === 'tool_call')?.call.id ?? null
     // Seen with llama-server and a template without tools: the wish is dropped in silence.
     if (read.length === 0 && request.toolChoice !== 'auto' && request.toolChoice !== 'none') {
       return [...events, this.failed(fault('unsupported', { what: `A required tool call, without which ${who} answered,` }))]
     }
-    return [...events, this.done(called ? 'tool_calls' : this.#finish === 'length' ? 'max_tokens' : this.#finish === 'stop_sequence' ? 'stop_sequence' : 'end')]
+    return [...events, this.done(this.#firstCall !== null ? 'tool_calls' : this.#finish === 'length' ? 'max_tokens' : this.#finish === 'stop_sequence' ? 'stop_sequence' : 'end')]
   }
 
   done(stop: StopReason): Terminal {
@@ -173,7 +181,7 @@ export class Answer {
     const now = performance.now()
     const firstAt = this.#firstAt
     return {
-      queuedMs: 0, prefillMs: (firstAt ?? now) - this.#startedAt, decodeMs: firstAt === null ? 0 : (this.#lastAt ?? now) - firstAt,
+      queuedMs: this.waitedMs, prefillMs: (firstAt ?? now) - this.#startedAt - this.waitedMs, decodeMs: firstAt === null ? 0 : (this.#lastAt ?? now) - firstAt,
       ttftMs: firstAt === null ? null : firstAt - this.#startedAt, totalMs: now - this.#startedAt,
     }
   }

@@ -66,7 +66,7 @@ export function readChunk(data: string, probabilities: number): Chunk | string {
 /** The same, of the event as a value. */
 export function chunkOf(value: unknown, probabilities: number): Chunk | string {
   if (!isObject(value)) return `it sent '${shown(JSON.stringify(value))}', which is no chunk`
-  if (value['error'] !== undefined) return { ...nothing, error: messageOfError(value) }
+  if ((value['error'] ?? null) !== null) return { ...nothing, error: messageOfError(value) }
   const choice = Array.isArray(value['choices']) && isObject(value['choices'][0]) ? value['choices'][0] : null
   if (choice === null && !isObject(value['usage']) && !Array.isArray(value['choices'])) return `it sent '${shown(JSON.stringify(value))}', which is no chunk`
   const delta = choice !== null && isObject(choice['delta']) ? choice['delta'] : {}
@@ -126,14 +126,14 @@ export function faultOfAnswer(endpoint: string, answer: Refusal, contextTokens: 
   return fault('endpoint_failed', { endpoint, how })
 }
 
-/** Counts of a prompt over the window: llama.cpp gives them as fields, vLLM and SGLang in a sentence. */
+/** Counts of a prompt over the window: llama.cpp gives them as fields, vLLM, SGLang and OpenRouter in a sentence. */
 export function overflowOf(text: string): { prompt: number; context: number | null } | null {
   const fields = /"n_prompt_tokens"\s*:\s*(\d+)/.exec(text)
   if (fields !== null) return { prompt: Number(fields[1]), context: Number(/"n_ctx"\s*:\s*(\d+)/.exec(text)?.[1] ?? 0) || null }
   if (!/context (length|window|size)|maximum context|exceeds? the (available|model)/i.test(text)) return null
   const window = /(?:maximum context length is|context (?:length|size|window) (?:is|of)?|available context size)\D{0,12}(\d+)/i.exec(text)
   // The count of the messages is the prompt's; what was requested in all includes the answer.
-  const count = [/(\d+) (?:tokens )?(?:in|from) the (?:messages|input)/i, /(\d+) (?:input|prompt) tokens/i, /prompt (?:has|contains|of) (\d+)/i, /requested (\d+)/i]
+  const count = [/(\d+) (?:tokens )?(?:(?:in|from) the (?:messages|input)|of text input)/i, /(\d+) (?:input|prompt) tokens/i, /prompt (?:has|contains|of) (\d+)/i, /requested (?:about )?(\d+)/i]
     .map((pattern) => pattern.exec(text)?.[1]).find((one) => one !== undefined)
   return count === undefined ? null : { prompt: Number(count), context: window === null ? null : Number(window[1]) }
 }

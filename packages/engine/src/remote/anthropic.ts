@@ -1,0 +1,182 @@
+// Owns Anthropic's Messages format: the request with its cache breakpoints, and one streamed event read with suspicion. Its official client is loaded
+// by the first call.
+import type { ContentBlockParam, MessageCreateParamsStreaming, TextBlockParam } from '@anthropic-ai/sdk/resources/messages/messages'
+import { fault, FaultError, type Message, type ModelRequest, type Reasoning, type RemoteModelConfig } from '@hearth/protocol'
+import { isObject, shown } from '../foreign.ts'
+import { nothing, type Chunk, type SaidUsage } from './answer.ts'
+import { chosenSampling } from './chosen-sampling.ts'
+import { countOf } from './compatible-wire.ts'
+import type { Dialect, Reading, Thoughts } from './dialect.ts'
+
+const here = { cache_control: { type: 'ephemeral' } } as const
+
+export const anthropic: Dialect<MessageCreateParamsStreaming> = {
+  ownUrl: 'https://api.anthropic.com',
+  path: '/v1/messages',
+  // What the installed client speaks; said here, because an environment can put another into that client.
+  headers: { 'anthropic-version': '2026-10-21' },
+  body: anthropicBody,
+  async open(body, { baseUrl, fetch, signal }) {
+    const { default: Anthropic } = await import('@anthropic-ai/sdk')
+    const client = new Anthropic({
+      baseURL: baseUrl, apiKey: 'set-by-hearth', webhookKey: null, fetch, maxRetries: 0, timeout: 2 ** 31 - 1, logLevel: 'off', openTelemetry: { traces: false, propagation: false },
+    })
+    return await client.messages.create(body, { signal })
+  },
+  reading: () => new AnthropicReading(),
+}
+
+/**
+ * Cached is what a job's next request begins with again: tools and system prompt, the first message, and with tools everything so far, because the
+ * results of its calls follow. Three of the four breakpoints there may be.
+ */
+async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, thoughts: Thoughts): Promise<MessageCreateParamsStreaming> {
+  const { messages, tools, toolChoice, responseFormat, reasoning } = request
+  const firstOther = messages.findIndex(({ role }) => role !== 'system')
+  const system: TextBlockParam[] = messages.slice(0, firstOther < 0 ? messages.length : firstOther).filter(({ text }) => text !== '').map(({ text }) => ({ type: 'text', text }))
+  const turns = turnsOf(firstOther < 0 ? [] : messages.slice(firstOther), thoughts)
+  const first = turns[0]?.content[0]
+  const last = turns.at(-1)?.content.at(-1)
+  const stable = system.at(-1)
+  if (stable !== undefined) Object.assign(stable, here)
+  if (first?.type === 'text' && first !== last) Object.assign(first, here)
+  if (last !== undefined && tools.length > 0) Object.assign(last, here)
+  const format = responseFormat.type === 'json_schema' ? { type: 'json_schema' as const, schema: await enforceable(responseFormat.schema) } : null
+  const effort = reasoning === 'low' || reasoning === 'medium' || reasoning === 'high' ? reasoning : null
+  const { temperature, topP, topK } = chosenSampling(request, config)
+  return {
+    model: config.model, max_tokens: request.maxTokens, stream: true, messages: turns,
+    ...(system.length === 0 ? {} : { system }),
+    ...(tools.length === 0 ? {} : {
+      tools: tools.map(({ name, description, parameters }, index) => ({
+        name, description, input_schema: { type: 'object' as const, ...parameters }, ...(stable === undefined && index === tools.length - 1 ? here : {}),
+      })),
+      tool_choice: typeof toolChoice === 'object' ? { type: 'tool' as const, name: toolChoice.name } : { type: toolChoice === 'required' ? 'any' as const : toolChoice },
+    }),
+    ...(format === null && effort === null ? {} : { output_config: { ...(format === null ? {} : { format }), ...(effort === null ? {} : { effort }) } }),
+    ...thinkingOf(reasoning, toolChoice === 'auto' || toolChoice === 'none'),
+    ...(request.stop.length === 0 ? {} : { stop_sequences: request.stop }),
+    ...(temperature === undefined ? {} : { temperature }), ...(topP === undefined ? {} : { top_p: topP }), ...(topK === undefined ? {} : { top_k: topK }),
+  }
+}
+
+/** A forced call and thinking exclude each other there. */
+function thinkingOf(reasoning: Reasoning | undefined, free: boolean): Pick<MessageCreateParamsStreaming, 'thinking'> {
+  if (reasoning === undefined) return {}
+  return reasoning === 'off' ? { thinking: { type: 'disabled' } } : free ? { thinking: { type: 'adaptive', display: 'summarized' } } : {}
+}
+
+/** The schema as their decoder takes it; what it cannot enforce becomes words of the description. */
+async function enforceable(schema: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const { transformJSONSchema } = await import('@anthropic-ai/sdk/lib/transform-json-schema')
+  try {
+    return transformJSONSchema(schema)
+  } catch (error) {
+    throw new FaultError(fault('bad_schema', { problem: shown(error instanceof Error ? error.message : String(error)) }))
+  }
+}
+
+type Turn = { role: 'user' | 'assistant'; content: ContentBlockParam[] }
+
+/** Their turns alternate, hold blocks and no empty text; results of calls are the user's. */
+function turnsOf(messages: readonly Message[], thoughts: Thoughts): Turn[] {
+  const turns: Turn[] = []
+  for (const message of messages) {
+    const role = message.role === 'assistant' ? 'assistant' : 'user'
+    const content = blocksOf(message, thoughts)
+    const previous = turns.at(-1)
+    if (previous?.role === role) previous.content.push(...content)
+    else if (content.length > 0) turns.push({ role, content })
+  }
+  return turns
+}
+
+function blocksOf(message: Message, thoughts: Thoughts): ContentBlockParam[] {
+  const text: ContentBlockParam[] = message.text.trim() === '' ? [] : [{ type: 'text', text: message.text }]
+  switch (message.role) {
+    case 'system':
+    case 'user': return text
+    case 'tool': return [{ type: 'tool_result', tool_use_id: idOf(message.callId), ...(text.length === 0 ? {} : { content: message.text }) }]
+    case 'assistant': {
+      const calls = message.toolCalls ?? []
+      const thought = calls[0] === undefined ? [] : thoughts(calls[0].id)
+      return [...thought as ContentBlockParam[], ...text, ...calls.map((call) => ({ type: 'tool_use' as const, id: idOf(call.id), name: call.name, input: call.arguments }))]
+    }
+    default: return message satisfies never
+  }
+}
+
+/** Their ids hold letters, digits, _ and - only. */
+const idOf = (id: string): string => id.replace(/[^a-zA-Z0-9_-]/g, '_')
+
+const finishes: Readonly<Record<string, string>> = { max_tokens: 'length', model_context_window_exceeded: 'length', stop_sequence: 'stop_sequence' }
+
+class AnthropicReading implements Reading {
+  #usage: SaidUsage & { anew: number } = { anew: Number.NaN, prompt: Number.NaN, cached: 0, written: 0, completion: Number.NaN }
+  readonly #thoughts = new Map<number, Record<string, unknown>>()
+
+  read(event: unknown): Chunk | string {
+    if (!isObject(event) || typeof event['type'] !== 'string') return `it sent '${shown(JSON.stringify(event))}', which is no event`
+    const index = typeof event['index'] === 'number' ? event['index'] : 0
+    const delta = isObject(event['delta']) ? event['delta'] : {}
+    switch (event['type']) {
+      case 'message_start': return { ...nothing, usage: this.#counts(isObject(event['message']) ? event['message']['usage'] : null) }
+      case 'content_block_start': return this.#begin(index, event['content_block'])
+      case 'content_block_delta': return this.#piece(index, delta)
+      case 'message_delta': return { ...nothing, ...endOf(delta), usage: this.#counts(event['usage']) }
+      default: return nothing
+    }
+  }
+
+  thoughts(): readonly unknown[] {
+    return [...this.#thoughts.entries()].toSorted(([a], [b]) => a - b).map(([, block]) => block)
+  }
+
+  #begin(index: number, block: unknown): Chunk {
+    if (!isObject(block)) return nothing
+    if (block['type'] === 'tool_use') return { ...nothing, calls: [{ index, id: said(block['id']) || null, name: said(block['name']), arguments: '' }] }
+    if (block['type'] === 'redacted_thinking') this.#thoughts.set(index, { type: 'redacted_thinking', data: said(block['data']) })
+    if (block['type'] === 'thinking') {
+      this.#thoughts.set(index, { type: 'thinking', thinking: said(block['thinking']), signature: said(block['signature']) })
+      return { ...nothing, reasoning: said(block['thinking']) }
+    }
+    return { ...nothing, text: block['type'] === 'text' ? said(block['text']) : '' }
+  }
+
+  #piece(index: number, delta: Record<string, unknown>): Chunk {
+    const thought = this.#thoughts.get(index)
+    switch (delta['type']) {
+      case 'text_delta': return { ...nothing, text: said(delta['text']) }
+      case 'input_json_delta': return { ...nothing, calls: [{ index, id: null, name: '', arguments: said(delta['partial_json']) }] }
+      case 'thinking_delta':
+        if (thought !== undefined) thought['thinking'] = `${said(thought['thinking'])}${said(delta['thinking'])}`
+        return { ...nothing, reasoning: said(delta['thinking']) }
+      case 'signature_delta':
+        if (thought !== undefined) thought['signature'] = said(delta['signature'])
+        return nothing
+      default: return nothing
+    }
+  }
+
+  /** Counts are cumulative; one that is not repeated stands. Theirs for the prompt leaves out what the cache read or wrote. */
+  #counts(value: unknown): SaidUsage | null {
+    if (!isObject(value)) return null
+    const count = (name: string, known: number): number => (value[name] === undefined || value[name] === null ? known : countOf(value[name]))
+    const anew = count('input_tokens', this.#usage.anew)
+    const cached = count('cache_read_input_tokens', this.#usage.cached)
+    const written = count('cache_creation_input_tokens', this.#usage.written)
+    this.#usage = { anew, cached, written, prompt: anew < 0 ? anew : anew + cached + written, completion: count('output_tokens', this.#usage.completion) }
+    const { prompt, completion } = this.#usage
+    return { prompt, cached, written, completion }
+  }
+}
+
+function endOf(delta: Record<string, unknown>): Pick<Chunk, 'finish' | 'refused'> {
+  const reason = delta['stop_reason']
+  if (typeof reason !== 'string') return { finish: null, refused: null }
+  if (reason !== 'refusal') return { finish: finishes[reason] ?? 'end', refused: null }
+  const details = isObject(delta['stop_details']) ? delta['stop_details'] : {}
+  return { finish: 'end', refused: said(details['explanation']) || said(details['category']) || 'it does not say why' }
+}
+
+const said = (value: unknown): string => (typeof value === 'string' ? value : '')

@@ -1,0 +1,37 @@
+// Owns what a provider's wire format must be able to do, so that one model serves them all. Types only.
+import type { ModelRequest, RemoteModelConfig } from '@hearth/protocol'
+import type { Chunk } from './answer.ts'
+
+/** Opaque blocks in which a provider keeps what its model thought before its calls; they go back to it with the calls' results, by the id of the first call. */
+export type Thoughts = (callId: string) => readonly unknown[]
+
+export type Reading = {
+  /** One event of the stream, or what is wrong with it. Throws a StreamError for an error that came as an event. */
+  read(event: unknown): Chunk | string
+  /** The thoughts of this answer, when it is over. */
+  thoughts(): readonly unknown[]
+}
+
+export type Way = { baseUrl: string; fetch: typeof globalThis.fetch; signal: AbortSignal }
+
+export type Dialect<Body> = {
+  /** The provider's own address; null = the configuration names one. */
+  ownUrl: string | null
+  /** Behind the base address; the only place anything is sent to. */
+  path: string
+  headers: Readonly<Record<string, string>>
+  /** `request.maxTokens` is within what the model may write. Throws FaultError for what it cannot say. */
+  body(request: ModelRequest, config: RemoteModelConfig, thoughts: Thoughts): Promise<Body>
+  /** Loads the official client on its first use, and sends. What it knows of keys, retries and the environment is nothing. */
+  open(body: Body, way: Way): Promise<AsyncIterable<unknown>>
+  reading(): Reading
+}
+
+/** An error that came in the stream of an answer; `error` is what it says, as it came. */
+export class StreamError extends Error {
+  readonly error: unknown
+  constructor(error: unknown) {
+    super('the stream says that it failed')
+    this.error = error
+  }
+}
