@@ -1,9 +1,10 @@
 // Owns the job's checks: whether they can start, what they say. A job is resolved by a check that passed and by nothing else.
-import type { EventOf, Fault, JobEventBody, Limits, Sandbox } from '@hearth/protocol'
+import type { EventOf, Fault, JobEventBody, JobRequest, Limits, NetworkGrant, Sandbox } from '@hearth/protocol'
 import { fault } from '@hearth/protocol'
 import { harmless, observe } from './observe.ts'
+import { withNotes } from './tools/run.ts'
 
-export type CheckPlace = { sandbox: Sandbox; workspace: string; limits: Limits; signal: AbortSignal }
+export type CheckPlace = { sandbox: Sandbox; workspace: string; limits: Limits; signal: AbortSignal; network?: NetworkGrant }
 
 /** After so many times "done" with a failing check the job ends as check_failed. */
 export const finalAttempts = 3
@@ -12,6 +13,12 @@ export const finalAttempts = 3
 export const notDone = 'Not done:'
 
 const outputBytes = 2000
+
+/** The checks that decide a job: its own, and those of a plan that were seen to start. */
+export function checksOf({ checks }: Pick<JobRequest, 'checks'>, events: readonly JobEventBody[]): readonly string[] {
+  const added = events.flatMap((event) => (event.type === 'handed_back' ? event.checks ?? [] : []))
+  return added.length === 0 ? checks : [...checks, ...added]
+}
 
 /**
  * Before any work: is it a command at all? Syntax and, when it begins with a plain or absolute program name, its presence in the sandbox.
@@ -36,9 +43,10 @@ echo "there is no program $word in the sandbox"; exit 3`
 export async function runCheck(command: string, when: 'final' | 'after_edit', step: number, place: CheckPlace): Promise<EventOf<'check'> | Fault> {
   const result = await place.sandbox.run({
     argv: ['sh', '-c', 'exec 2>&1; eval "$1"', 'sh', command], workspace: place.workspace, limits: place.limits, captureBytes: 64 * 1024,
+    ...(place.network === undefined ? {} : { network: place.network }),
   }, place.signal)
   if (!result.ok) return result.fault
-  const text = observe(`${result.stdout.text}${result.stderr.text}`, outputBytes, null)
+  const text = observe(withNotes(`${result.stdout.text}${result.stderr.text}`, result.refused ?? []), outputBytes, null)
   return {
     type: 'check', step, command, when, passed: result.cause === 'exited' && result.exitCode === 0,
     exitCode: result.exitCode, cause: result.cause, output: text, durationMs: result.durationMs,

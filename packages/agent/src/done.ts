@@ -1,7 +1,9 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
 import { faultEnd, type AgentEnd, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
-import { type CheckPlace, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
+import { type CheckPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
 import { aborted, ended } from './ends.ts'
+import { reviewed } from './escalate/review.ts'
+import type { lastResortDenied } from './escalate/state.ts'
 import { sinceFresh } from './guards.ts'
 import { put, type Run } from './run.ts'
 import { finishTurn, isChat, turnOver } from './talk.ts'
@@ -40,9 +42,9 @@ async function tellSamples(run: Run, passed: boolean): Promise<void> {
 async function judge(run: Run, answer: string, refuse: (reason: string) => Promise<void>): Promise<AgentEnd | null> {
   const { events } = run.history
   const last = 1 + sinceFresh(events).filter(isRefusal).length >= finalAttempts
-  if (run.input.request.checks.length === 0) {
+  if (checksOf(run.input.request, events).length === 0) {
     const failed = lastFailure(events)
-    if (failed === null) return ended('done_unverified', answer)
+    if (failed === null) return reviewThen(run, answer, ended('done_unverified', answer), refuse)
     if (last) return stopped(run, 'stuck', 'done', `"done" although the last command failed (${failed})`)
     await refuse(`${notDone} the last command failed (${failed}). Mend it, or run it again with success.`)
     return null
@@ -51,10 +53,19 @@ async function judge(run: Run, answer: string, refuse: (reason: string) => Promi
   if (checks.type === 'end') return checks.end
   if (checks.failed === null) {
     await tellSamples(run, true)
-    return ended('resolved', answer)
+    return reviewThen(run, answer, ended('resolved', answer), refuse)
   }
   if (last) return ended('check_failed', answer)
   await refuse(failedText(checks.failed))
+  return null
+}
+
+/** Where no check of weight decided, an expert may look before the word of the model is taken. */
+async function reviewThen(run: Run, answer: string, end: AgentEnd, refuse: (reason: string) => Promise<void>): Promise<AgentEnd | null> {
+  const review = await reviewed(run, answer)
+  if (review === null) return end
+  if ('end' in review) return review.end
+  await refuse(`${notDone} a stronger model looked at the work.\n${review.redo}`)
   return null
 }
 
@@ -63,14 +74,32 @@ function isRefusal(event: JobEventBody): boolean {
 }
 
 /** A guard or a limit stops the job. Work that was already done counts: checks that pass still resolve it. */
-export async function stopped(run: Run, outcome: 'stuck' | 'over_budget', guard: string, evidence: string): Promise<AgentEnd> {
-  if (run.input.request.checks.length > 0) {
+export async function stopped(run: Run, outcome: 'stuck' | 'over_budget' | 'blocked_by_policy', guard: string, evidence: string): Promise<AgentEnd> {
+  if (checksOf(run.input.request, run.history.events).length > 0) {
     const checks = await runChecks(run)
     if (checks.type === 'end') return checks.end
     await tellSamples(run, checks.failed === null)
     if (checks.failed === null) return ended('resolved', null)
   }
   return { type: 'ended', outcome, verified: false, summary: `Stopped (${guard}): ${evidence}.`, fault: null }
+}
+
+/** Help was the last resort and was denied: by the owner's policy the job is over, for want of money it waits, for a technical fault it is as stuck as before. */
+export async function denied(run: Run, { guard, denied: { denial } }: NonNullable<ReturnType<typeof lastResortDenied>>): Promise<AgentEnd> {
+  const outcome = outcomeOfDenial[denial.rule]
+  const end = await stopped(run, outcome === 'paused' ? 'over_budget' : outcome, guard.guard, `${guard.evidence}. No help was bought: ${denial.why.replace(/\.$/, '')}`)
+  return outcome === 'paused' && end.type === 'ended' && end.outcome === 'over_budget' ? { type: 'suspended', reason: `${denial.why} ${denial.remedy}`.trim(), state: 'paused', lacks: 'money' } : end
+}
+
+const outcomeOfDenial = {
+  consent: 'blocked_by_policy', mode: 'blocked_by_policy', data_class: 'blocked_by_policy', secret: 'blocked_by_policy', price: 'blocked_by_policy', untrusted: 'blocked_by_policy',
+  budget: 'paused', limit: 'paused', provider: 'stuck',
+} as const
+
+/** An expert took over the rest, or says that going on is useless. Checks decide in any case. */
+export function expertSaid(run: Run, { mode, how, text, model }: EventOf<'handed_back'>): Promise<AgentEnd> {
+  if (mode === 'rest' && how === 'done' && checksOf(run.input.request, run.history.events).length === 0) return Promise.resolve(ended('done_unverified', text))
+  return stopped(run, 'stuck', 'expert', mode === 'rest' ? `${model} took over and did not get there` : `${model} says that going on is useless`)
 }
 
 /** The model cannot go on. After a check that ran and failed that verdict is the outcome, and the fault is told beside it. */
@@ -81,7 +110,7 @@ export function modelFailed(run: Run, problem: Fault): AgentEnd {
 }
 
 export function checkPlace(run: Run): CheckPlace {
-  return { sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient }
+  return { sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient, ...(run.ports.network === undefined ? {} : { network: run.ports.network }) }
 }
 
 /** After a turn that edited: the job's first checks, as long as they are fast. The model reads the first that fails, or that all pass. */
@@ -91,12 +120,13 @@ export async function checkAfterEdit(run: Run): Promise<void> {
   const edited = events.slice(turn + 1).some((event) => event.type === 'tool_result' && event.ok && event.wrote && (event.name === 'edit' || event.name === 'write'))
   if (!edited || run.ports.model.info.profile.checkAfterEdit === false) return
   const place = checkPlace(run)
-  for (const [index, command] of run.input.request.checks.entries()) {
+  const checks = checksOf(run.input.request, events)
+  for (const [index, command] of checks.entries()) {
     if (!isFast(command, events)) return
     const check = await runCheck(command, 'after_edit', run.history.step, { ...place, limits: { ...place.limits, wallMs: Math.min(place.limits.wallMs, fastCheckMs) } })
     // The job's end will meet the same sandbox; here it only means that nothing is told.
     if ('code' in check || check.cause === 'cancelled') return
-    if (!check.passed || index === run.input.request.checks.length - 1) return put(run, check)
+    if (!check.passed || index === checks.length - 1) return put(run, check)
   }
 }
 
@@ -104,7 +134,7 @@ type Checked = { type: 'ran'; failed: EventOf<'check'> | null } | { type: 'end';
 
 /** All checks in order, up to the first that fails. */
 async function runChecks(run: Run): Promise<Checked> {
-  for (const command of run.input.request.checks) {
+  for (const command of checksOf(run.input.request, run.history.events)) {
     const check = await runCheck(command, 'final', run.history.step, checkPlace(run))
     if ('code' in check) return { type: 'end', end: aborted(run.patient) ?? faultEnd(check) }
     if (check.cause === 'cancelled') return { type: 'end', end: aborted(run.patient) ?? ended('check_failed', null) }

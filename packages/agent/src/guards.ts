@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { EventOf, JobEventBody } from '@hearth/protocol'
 
-export type GuardName = 'repeat' | 'ping_pong' | 'same_error' | 'refused' | 'no_progress' | 'malformed' | 'candidate'
+export type GuardName = 'repeat' | 'ping_pong' | 'same_error' | 'refused' | 'no_progress' | 'malformed' | 'candidate' | 'overflow'
 export type Evidence = { guard: GuardName; evidence: string; nudge: string }
 
 // The same thresholds as most agent harnesses use.
@@ -25,14 +25,18 @@ const pollers = new Set(['process'])
 /** The first guard that sees something in the events since the history was last begun anew. Asked after the results of a turn. */
 export function watch(all: readonly JobEventBody[]): Evidence | null {
   const events = sinceFresh(all)
-  // Where states are kept, `committed` says what a command changed; elsewhere any command may have changed something.
-  const kept = all.some((event) => event.type === 'workspace' && event.base !== null)
+  const kept = statesKept(all)
   return pingPong(events) ?? repeatedCall(events, kept) ?? refusedCalls(sinceGuard(events, 'refused')) ?? sameError(sinceGuard(events, 'same_error')) ?? noProgress(events, kept)
 }
 
-/** Events since the last re-plan or the last words of a person: what was seen before belongs to a history that the model no longer has, or to another turn. */
+/** Where states are kept, `committed` says what a command changed; elsewhere any command may have changed something. */
+export function statesKept(all: readonly JobEventBody[]): boolean {
+  return all.some((event) => event.type === 'workspace' && event.base !== null)
+}
+
+/** Events since the last re-plan, the last words of a person or of an expert: what was seen before belongs to a history that the model no longer has, or to another try. */
 export function sinceFresh(events: readonly JobEventBody[]): readonly JobEventBody[] {
-  const at = events.findLastIndex((event) => (event.type === 'rewritten' && event.reason === 'replan') || event.type === 'said')
+  const at = events.findLastIndex((event) => (event.type === 'rewritten' && event.reason === 'replan') || event.type === 'said' || (event.type === 'handed_back' && event.mode !== 'review'))
   return at < 0 ? events : events.slice(at + 1)
 }
 
@@ -106,6 +110,17 @@ function sameError(events: readonly JobEventBody[]): Evidence | null {
 // How many tests failed is no mere number: one less is progress.
 const tally = /\b\d+ (?:tests? )?(?:pass|fail|error)\w*|\b(?:pass|fail|error)\w*[ =:]+\d+\b/gi
 
+/** Failing tests as the tally of a test run tells them; 0 for a check that passes, null where there is no tally. */
+export function failingTests(event: JobEventBody): number | null {
+  if (event.type === 'check' && event.passed) return 0
+  const text = event.type === 'check' ? event.output : event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused' ? event.observation : ''
+  const found = text.trimEnd().split('\n').slice(-tallyLines).join('\n').match(tally)?.filter((part) => /fail|error/i.test(part)) ?? []
+  return found.length === 0 ? null : found.reduce((sum, part) => sum + Number(/\d+/.exec(part)?.[0] ?? 0), 0)
+}
+
+// A tally stands at the end; what counts otherwise stands anywhere.
+const tallyLines = 12
+
 /**
  * What makes two failures the same: the last lines without numbers (but for the tally of a test run), addresses, times and paths. Null for what did not fail,
  * and for a command that failed without a word: that says nothing of the next one. A check at "done" has its own count.
@@ -124,11 +139,25 @@ export function fingerprint(event: JobEventBody): string | null {
 function noProgress(fresh: readonly JobEventBody[], kept: boolean): Evidence | null {
   const events = sinceGuard(fresh, 'no_progress')
   const readingLimit = events.length < fresh.length ? readingTurnsAfter : readingTurns
-  let [turns, idle, reading] = [0, 0, 0]
+  const { turns, idle, reading } = paceOf(events, kept)
+  if (idle < idleTurns && reading < readingLimit) return null
+  return {
+    guard: 'no_progress', evidence: idle >= idleTurns ? `${idle} turns without a change, a new look or a check that changed` : `${reading} turns without a change to any file, of ${turns}`,
+    nudge: 'You have looked for long enough. If the task is to change something, change it now. If it is a question, call finish with the answer.',
+  }
+}
+
+/**
+ * Turns in these events, and of the last ones those without: a change, a new look or a check that changed (`idle`); a change to a file (`reading`); a change to a
+ * file or a check that changed (`still`). `kept`: `committed` says what a command changed.
+ */
+export function paceOf(events: readonly JobEventBody[], kept: boolean): { turns: number; idle: number; reading: number; still: number } {
+  let [turns, idle, reading, still] = [0, 0, 0, 0]
   const seen = new Set<string>()
   let verdict = ''
   let moved = false
   let wrote = false
+  let judged = false
   for (const event of events) {
     // Waiting for a process is neither looking nor standing still.
     const waits = event.type === 'turn' && event.toolCalls.length > 0 && event.toolCalls.every(({ name }) => pollers.has(name))
@@ -136,8 +165,8 @@ function noProgress(fresh: readonly JobEventBody[], kept: boolean): Evidence | n
       turns += 1
       idle = moved ? 1 : idle + 1
       reading = wrote ? 1 : reading + 1
-      moved = false
-      wrote = false
+      still = wrote || judged ? 1 : still + 1
+      moved = wrote = judged = false
     }
     if (event.type === 'committed' || (event.type === 'tool_result' && event.ok && (kept ? event.name === 'write' || event.name === 'edit' : event.wrote))) moved = wrote = true
     if (event.type === 'tool_planned' && !seen.has(event.argsHash)) {
@@ -146,17 +175,14 @@ function noProgress(fresh: readonly JobEventBody[], kept: boolean): Evidence | n
     }
     if (event.type === 'check') {
       const now = `${event.passed} ${fingerprint(event) ?? ''}`
-      if (now !== verdict) moved = true
+      if (now !== verdict) moved = judged = true
       verdict = now
     }
   }
   if (moved) idle = 0
   if (wrote) reading = 0
-  if (idle < idleTurns && reading < readingLimit) return null
-  return {
-    guard: 'no_progress', evidence: idle >= idleTurns ? `${idle} turns without a change, a new look or a check that changed` : `${reading} turns without a change to any file, of ${turns}`,
-    nudge: 'You have looked for long enough. If the task is to change something, change it now. If it is a question, call finish with the answer.',
-  }
+  if (wrote || judged) still = 0
+  return { turns, idle, reading, still }
 }
 
 /** Three answers in a row that were no call. */

@@ -1,14 +1,17 @@
 // Owns the loop: think -> act -> check, until a check passes, the model gives up, a guard or a limit stops it, or somebody does.
 // The next move is read off the history alone, so a resumed job goes on exactly where its events end.
-import { faultEnd, type AbortCause, type AgentEnd, type AgentInput, type AgentPorts, type JobEventBody, type ToolCall } from '@hearth/protocol'
+import { faultEnd, type AbortCause, type AgentEnd, type AgentInput, type AgentPorts, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
 import { act } from './act.ts'
 import { beginAnew, goodState } from './anew.ts'
-import { checkStarts } from './checks.ts'
+import { checksOf, checkStarts } from './checks.ts'
 import { compaction } from './context/compact.ts'
 import { openingOf } from './context/opening.ts'
-import { checkAfterEdit, checkPlace, claimedDone, finish, modelFailed, stopped } from './done.ts'
+import { checkAfterEdit, checkPlace, claimedDone, denied, expertSaid, finish, modelFailed, stopped } from './done.ts'
 import { aborted } from './ends.ts'
-import { type Evidence, malformedTurns, spentTokens, watch } from './guards.ts'
+import { atEdge, lastResort, mayEscalate, resumeOpen, settleEffect, waitsForUse } from './escalate/escalate.ts'
+import { guardSignal } from './escalate/signals.ts'
+import { lastResortDenied, lastWord } from './escalate/state.ts'
+import { type Evidence, malformedTurns, sinceFresh, spentTokens, watch } from './guards.ts'
 import { longCandidate, type Rung, rungFor, unfinishedRung } from './ladder.ts'
 import { McpServers } from './mcp/servers.ts'
 import { beginRun, put, type Run } from './run.ts'
@@ -35,6 +38,7 @@ export async function runAgent(input: AgentInput, ports: AgentPorts, signal: Abo
     if (warning !== null && !signal.aborted && !input.past.some((event) => event.type === 'warned' && event.text === warning)) await put(run, { type: 'warned', text: warning })
     const end = await runToEnd(run)
     if (stoppedTurn(run)) await closeTurn(run)
+    if (end.type === 'ended') await settleEffect(run)
     return end
   } finally {
     await servers.close()
@@ -70,10 +74,19 @@ async function nextMove(run: Run): Promise<AgentEnd | null> {
   if (pending !== null) return pending.name === 'finish' ? finish(run, pending) : actOn(run, pending)
   if (unanswered !== null) return claimedDone(run, unanswered)
   if (closed && isChat(run) && !run.history.heard) return turnOver(run)
-  const cut = unfinishedRung(run.history.events)
+  const open = await resumeOpen(run)
+  if (open.type !== 'nothing') return open.type === 'end' ? open.end : null
+  const { events } = run.history
+  const word = lastWord(events)
+  if (word !== null) return expertSaid(run, word)
+  const refused = lastResortDenied(events)
+  if (refused !== null && !refused.waited) return denied(run, refused)
+  const cut = unfinishedRung(events)
   if (cut !== null) return perform(run, cut.action, cut)
-  const evidence = unjudged(run.history.events) ? watch(run.history.events) ?? longCandidate(run.history.events) : null
+  const evidence = unjudged(events) && !waitsForUse(run) ? watch(events) ?? longCandidate(events) : null
   if (evidence !== null) return climb(run, evidence)
+  const edge = await atEdge(run)
+  if (edge.type !== 'nothing') return edge.type === 'end' ? edge.end : null
   const limit = limitReached(run)
   if (limit !== null) return stopped(run, limit.outcome, limit.guard, limit.evidence)
   if (!stepOpen) {
@@ -91,7 +104,7 @@ async function thinkOnce(run: Run): Promise<AgentEnd | null> {
     if (stoppedTurn(run) && thought.turn.text !== '') await put(run, thought.turn)
     return aborted(run.signal)
   }
-  if (thought.type === 'failed') return modelFailed(run, thought.fault)
+  if (thought.type === 'failed') return overflowed(run, thought.fault) ?? modelFailed(run, thought.fault)
   const { step, events } = history
   const { turn, understood, repairs } = thought
   switch (understood.type) {
@@ -103,7 +116,7 @@ async function thinkOnce(run: Run): Promise<AgentEnd | null> {
       // Stored together: why a turn was refused cannot be read off the turn alone.
       await Promise.all([put(run, turn), put(run, { type: 'call_rejected', step, text: turn.text.slice(0, 2000), problem: `Error: ${understood.problem}` })])
       const evidence = malformedTurns(events)
-      return evidence === null ? null : climb(run, evidence)
+      return evidence === null || waitsForUse(run) ? null : climb(run, evidence)
     }
     default: return understood satisfies never
   }
@@ -123,6 +136,18 @@ async function actOn(run: Run, call: ToolCall): Promise<AgentEnd | null> {
   return null
 }
 
+/** A prompt that no shortening made fit: begun anew, then help, where there is any; null = the job ends with this fault. No other fault of an engine is a reason to ask anybody. */
+function overflowed(run: Run, problem: Fault): Promise<AgentEnd | null> | null {
+  if (problem.code !== 'context_overflow') return null
+  const evidence = { guard: 'overflow', evidence: problem.message.replace(/\.$/, ''), nudge: '' } as const
+  const { events } = run.history
+  if (isChat(run) || run.ports.expert == null) return null
+  // What an expert did may have been enough.
+  if (events.some(({ type }) => type === 'handed_back') && !mayEscalate(run, evidence)) return stopped(run, 'stuck', evidence.guard, evidence.evidence)
+  const begun = sinceFresh(events).length < events.length
+  return mayEscalate(run, evidence) || !begun ? climb(run, evidence) : null
+}
+
 /** The results of the last turn were not yet looked at by the guards. */
 function unjudged(events: readonly JobEventBody[]): boolean {
   const last = events.findLast(({ type }) => type === 'tool_result' || type === 'tool_unknown' || type === 'guard' || type === 'rewritten' || type === 'turn')
@@ -134,7 +159,8 @@ function unjudged(events: readonly JobEventBody[]): boolean {
 async function climb(run: Run, evidence: Evidence): Promise<AgentEnd | null> {
   const { history, ports, input } = run
   const { action: rung } = rungFor(history.events, evidence, {
-    canSample: input.request.checks.length > 0 && stateToBeginFrom(run) !== null, idle: ports.idle?.() ?? false, stepsLeft: stepsLeft(run),
+    canSample: checksOf(input.request, history.events).length > 0 && stateToBeginFrom(run) !== null, idle: ports.idle?.() ?? false, stepsLeft: stepsLeft(run),
+    canEscalate: mayEscalate(run, evidence),
   })
   // Beginning anew would take away what the person said; they are there to say how to go on.
   const action = isChat(run) && rung !== 'nudge' ? 'stop' : rung
@@ -143,7 +169,7 @@ async function climb(run: Run, evidence: Evidence): Promise<AgentEnd | null> {
     await Promise.all([put(run, guard), put(run, { type: 'nudge', step: history.step, text: evidence.nudge })])
     return null
   }
-  await put(run, guard)
+  await Promise.all([put(run, guard), ...(action === 'escalate' ? [put(run, { type: 'signals', step: history.step, signals: [guardSignal(guard)], acts: true } as const)] : [])])
   return perform(run, action, evidence)
 }
 
@@ -157,6 +183,8 @@ async function perform(run: Run, action: Exclude<Rung['action'], 'nudge'>, evide
       if (await beginAnew(run, evidence.evidence, stateToBeginFrom(run))) return null
       return stopped(run, 'stuck', evidence.guard, evidence.evidence)
     case 'escalate':
+      if (run.ports.expert != null) return lastResort(run, run.ports.expert, evidence)
+      return stopped(run, 'stuck', evidence.guard, evidence.evidence)
     case 'stop': return stopped(run, 'stuck', evidence.guard, evidence.evidence)
     default: return action satisfies never
   }

@@ -23,6 +23,8 @@ export type Run = {
   history: History
   /** Processes that outlive their call; closed when the run ends. */
   background: Background
+  /** The loop itself, for a part of the job that has a conversation of its own. */
+  runLoop: RunLoop
   /** Aborts the model at once. */
   signal: AbortSignal
   /** Aborts tools and checks; waits a little when the daemon only wants to stop. */
@@ -39,7 +41,7 @@ export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSign
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)
   const background = new Background(everyHandle(input.past), runningHandles(input.past))
-  const run: Run = { input, ports, mode, tools, history, background, signal, patient: patientSignal(signal) }
+  const run: Run = { input, ports, mode, tools, history, background, runLoop, signal, patient: patientSignal(signal) }
   return run
 }
 

@@ -17,7 +17,7 @@ export const escalationEvents = [
     packet: z.strictObject({ prefix: z.string(), body: z.string(), files: z.array(z.string()) }).describe('what the agent would send; a person may have edited it'),
     maxTokens: z.int().describe('completion tokens of one turn'), maxTurns: z.int(), offer: Offer,
   }),
-  z.strictObject({ type: z.literal('escalation_denied'), step: z.int(), id, mode, signals, denial: Denial }),
+  z.strictObject({ type: z.literal('escalation_denied'), step: z.int(), id, mode, signals, denial: Denial, usdMicros: z.int().optional().describe('what it cost all the same; absent = nothing') }),
   z.strictObject({
     type: z.literal('remote'), step: z.int(), id,
     event: z.looseObject({ type: z.string() }).describe("one event of the expert's own course: its turn, the call of a tool, the result; as in this list, with steps of its own"),

@@ -55,7 +55,7 @@ function commands(events: readonly JobEventBody[]): string {
   for (const event of events) {
     if (event.type === 'tool_planned') planned = event
     if (event.type !== 'tool_result' || planned?.call.id !== event.callId || event.name === 'write' || event.name === 'edit' || event.name === 'plan') continue
-    lines.push(`- ${callLine(planned)}: ${ended(event)}`)
+    lines.push(`- ${callLine(planned)}: ${callEnd(event)}`)
   }
   if (lines.length === 0) return ''
   const told = lines.slice(-commandsTold)
@@ -68,7 +68,8 @@ export function callLine({ call }: Pick<EventOf<'tool_planned'>, 'call'>): strin
   return `${call.name} ${telling.join(' ')}`.replace(/\s+/g, ' ').slice(0, 160).trim()
 }
 
-function ended(event: EventOf<'tool_result'>): string {
+/** How a call ended, in a line. */
+export function callEnd(event: EventOf<'tool_result'>): string {
   if (event.ok) return event.totalBytes === 0 ? 'ok' : `ok, ${event.totalBytes} bytes`
   return `${event.cause === 'exited' ? `exit ${event.exitCode ?? '?'}` : event.cause}: ${lastLine(event.observation)}`
 }

@@ -1,10 +1,8 @@
-// Owns the ask_expert tool: the model's own call for help. It is written down and counted; nothing leaves the box.
+// Owns the ask_expert tool: the model's own call for help. It is written down and counted; the loop asks, where there is somebody to ask (escalate/). Sends nothing itself.
 import { z } from 'zod'
 import { answered, defineTool, refused } from './tool.ts'
+import { questionRefusal, questionsAtMost } from '../escalate/state.ts'
 import { expertQuestions } from './traces.ts'
-
-/** More than this the model only avoids the work: self-assessment is unreliable. */
-const mostQuestions = 2
 
 export const askExpert = defineTool({
   name: 'ask_expert',
@@ -17,7 +15,11 @@ export const askExpert = defineTool({
   simple: ['question', 'tried'],
   idempotency: 'pure',
   run(_args, context) {
-    if (expertQuestions(context.past) >= mostQuestions) return Promise.resolve(refused('you asked twice already, and there is no expert; go on by yourself, or call finish and say what is missing'))
+    if (context.expert === true) {
+      const no = questionRefusal(context.past)
+      return Promise.resolve(no === null ? answered('Your question is put. The answer follows.') : refused(`${no}; go on by yourself, or call finish and say what is missing`))
+    }
+    if (expertQuestions(context.past) >= questionsAtMost) return Promise.resolve(refused('you asked twice already, and there is no expert; go on by yourself, or call finish and say what is missing'))
     return Promise.resolve(answered('No expert is configured. Your question is written down for the owner. Go on by yourself: try another way, or call finish and say what is missing.'))
   },
 })

@@ -1,5 +1,5 @@
 // Owns what a tool is: its words for the model, how it may be repeated after a crash, and how it runs. Knows no particular tool.
-import type { Fault, Idempotency, JobEventBody, Limits, Sandbox } from '@hearth/protocol'
+import type { Fault, Idempotency, JobEventBody, Limits, NetworkGrant, Sandbox } from '@hearth/protocol'
 import { z } from 'zod'
 import type { Trouble } from '../observe/noise.ts'
 import type { Background } from './background.ts'
@@ -20,6 +20,10 @@ export type ToolContext = {
   past: readonly JobEventBody[]
   /** Processes that outlive their call. */
   background: Background
+  /** What programs may reach. Absent = nothing. */
+  network?: NetworkGrant
+  /** There is somebody outside who may be asked. Absent = nobody. */
+  expert?: boolean
 }
 
 /** What came of a call. `text` is the whole captured text; trimming for the model comes later (observe.ts). */

@@ -1,0 +1,198 @@
+// Owns the course of one escalation: packet, offer, approval, the expert's answer, the hand-back. Each stage is an event before the next begins, and the next is read
+// off the events: a job that was cut off anywhere goes on there, and nothing that was answered is sent again.
+import {
+  exitOf, ModelRequest, outcomeTable, packetText, type AgentEnd, type Consultation, type Denial, type EscalationMode, type EventOf, type Expert, type Fault, type JobEventBody, type Signal, type Timings, type Usage,
+} from '@hearth/protocol'
+import { aborted } from '../ends.ts'
+import { put, type Run } from '../run.ts'
+import { planChecks } from './plan.ts'
+import { gather, settingsOf } from './gather.ts'
+import { nextId, openOffer, remoteEvents } from './state.ts'
+import { takeOver } from './takeover.ts'
+import { adviceText, answerTokens, clean, planText, saysStop, systemOf } from './words.ts'
+
+/** How an approval names an escalation. No id of a tool call has a colon. */
+export function approvalOf(id: string): string {
+  return `escalation:${id}`
+}
+
+/**
+ * Asks for help in the first of these modes that is not forbidden. Null = it came to its end (handed back, or denied); an end = the job waits for an approval, or
+ * was stopped. `answer`: the words of a model that says it is done.
+ */
+export async function askFor(run: Run, expert: Expert, modes: readonly EscalationMode[], signals: readonly Signal[], answer: string | null = null): Promise<AgentEnd | null> {
+  const { history } = run
+  const id = nextId(history.events)
+  let denied: { mode: EscalationMode; denial: Denial } | null = null
+  for (const mode of modes) {
+    const asked: Consultation = {
+      id, mode, step: history.step, signals, packet: await gather(run, mode, signals, answer), maxTokens: answerTokens[mode], maxTurns: turnsOf(run, mode),
+    }
+    if (run.signal.aborted) return aborted(run.signal)
+    const found = await expert.offer(asked)
+    if (found.ok) {
+      await putOffer(run, asked, found.offer)
+      return goOn(run, expert)
+    }
+    denied = { mode, denial: found.denial }
+    // Only the mode is not allowed: another one may be.
+    if (found.denial.rule !== 'mode') break
+  }
+  if (denied !== null) await deny(run, { id, mode: denied.mode, signals }, denied.denial)
+  return null
+}
+
+function turnsOf(run: Run, mode: EscalationMode): number {
+  if (mode === 'step') return settingsOf(run).stepTurns
+  return mode === 'rest' ? Math.max(1, run.input.maxSteps - run.history.step) : 1
+}
+
+/** Goes on with the open offer, from wherever its events end. */
+export async function goOn(run: Run, expert: Expert): Promise<AgentEnd | null> {
+  for (;;) {
+    const open = openOffer(run.history.events)
+    if (open === null) return null
+    const { offered, since } = open
+    const said = verdictOn(offered, since)
+    switch (said.type) {
+      case 'wait':
+        if (!said.asked) await put(run, { type: 'approval_asked', step: offered.step, callId: approvalOf(offered.id), question: approvalQuestion(offered), sha256: offered.offer.sha256 })
+        return { type: 'suspended', reason: `waiting for an approval of what would be sent to ${offered.offer.model}`, state: 'waiting_approval' }
+      case 'refused':
+        await deny(run, offered, { rule: 'consent', why: said.why, remedy: 'The job goes on without help where it can.' })
+        return null
+      case 'edited': {
+        const asked = { ...consultationOf(offered), packet: { prefix: '', body: said.text, files: offered.packet.files } }
+        const found = await expert.offer(asked)
+        if (found.ok) await putOffer(run, asked, found.offer)
+        else await deny(run, offered, found.denial)
+        break
+      }
+      case 'go': return converse(run, expert, offered, said.approved)
+      default: return said satisfies never
+    }
+  }
+}
+
+type Verdict = { type: 'go'; approved: string | null } | { type: 'wait'; asked: boolean } | { type: 'refused'; why: string } | { type: 'edited'; text: string }
+
+/** What a person said to exactly this text. An approval of another text, or of none that is named, is none. */
+function verdictOn({ id, offer }: EventOf<'escalation_offered'>, since: readonly JobEventBody[]): Verdict {
+  if (offer.consent === 'auto') return { type: 'go', approved: null }
+  const given = since.findLast((event) => event.type === 'approval_given' && event.callId === approvalOf(id))
+  if (given?.type === 'approval_given') {
+    const text = given.text?.trim() ?? null
+    if (!given.approved || text === '') return { type: 'refused', why: `${given.by} refused it${given.note.trim() === '' ? '' : `: ${given.note.trim()}`}` }
+    if (text !== null && given.text !== offer.preview) return { type: 'edited', text: given.text ?? '' }
+    if (given.sha256 === offer.sha256) return { type: 'go', approved: offer.sha256 }
+  }
+  const [askedAt, givenAt] = [since.findLastIndex((event) => event.type === 'approval_asked' && event.callId === approvalOf(id)), given === undefined ? -1 : since.lastIndexOf(given)]
+  return { type: 'wait', asked: askedAt > givenAt }
+}
+
+function approvalQuestion({ mode, offer, packet }: EventOf<'escalation_offered'>): string {
+  const replaced = offer.redactions.reduce((sum, { count }) => sum + count, 0)
+  return `May ${offer.bytes} bytes go to ${offer.model} at ${offer.host} (${mode})? At worst ${(offer.worstUsdMicros / 1e6).toFixed(4)} USD; ${replaced} secrets replaced; something of ${packet.files.length} files is in it.`
+}
+
+function consultationOf({ id, mode, step, signals, packet, maxTokens, maxTurns }: EventOf<'escalation_offered'>): Consultation {
+  return { id, mode, step, signals, packet, maxTokens, maxTurns }
+}
+
+async function putOffer(run: Run, asked: Consultation, offer: EventOf<'escalation_offered'>['offer']): Promise<void> {
+  const { packet, signals } = asked
+  await put(run, { type: 'escalation_offered', ...asked, signals: [...signals], packet: { ...packet, files: [...packet.files] }, offer })
+}
+
+/** A question of the model's own is answered in any case. */
+async function deny(run: Run, { id, mode, signals }: { id: string; mode: EscalationMode; signals: readonly Signal[] }, denial: Denial, usdMicros = 0): Promise<void> {
+  const { step } = run.history
+  const asked = signals.some(({ kind }) => kind === 'declared')
+  await Promise.all([
+    put(run, { type: 'escalation_denied', step, id, mode, signals: [...signals], denial, ...(usdMicros === 0 ? {} : { usdMicros }) }),
+    ...(asked ? [put(run, { type: 'nudge', step, text: 'Nobody can be asked now. Go on by yourself: try another way, or call finish and say what is missing.' })] : []),
+  ])
+}
+
+/** The expert's work and its hand-back. */
+async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_offered'>, approved: string | null): Promise<AgentEnd | null> {
+  const { mode, id, step, offer } = offered
+  const model = expert.model(consultationOf(offered), offer, approved)
+  const handBack = (back: Pick<EventOf<'handed_back'>, 'how' | 'text' | 'turns' | 'checks'>): EventOf<'handed_back'> =>
+    ({ type: 'handed_back', step, id, mode, usdMicros: expert.spent(id), model: offer.model, ...back })
+  if (mode === 'step' || mode === 'rest') {
+    const done = await takeOver(run, offered, model, (event) => put(run, event))
+    if (done.type === 'end') return done.end
+    const { check, ...back } = done
+    await Promise.all([...(check === null ? [] : [put(run, { ...check, step })]), put(run, handBack(back))])
+    return null
+  }
+  const said = await answerOf(run, offered, (request) => model.generate(request, run.signal))
+  if (said.type === 'end') return said.end
+  if (said.type === 'failed') {
+    await deny(run, offered, { rule: ruleOf(said.fault), why: said.fault.message, remedy: said.fault.remedy }, expert.spent(id))
+    return null
+  }
+  const text = clean(said.text)
+  if (text === '') {
+    await deny(run, offered, { rule: 'provider', why: `${offer.model} answered nothing.`, remedy: 'Look at its provider, or choose another model.' }, expert.spent(id))
+    return null
+  }
+  switch (mode) {
+    case 'advise':
+      await put(run, handBack({ how: saysStop(text) ? 'stop' : 'answered', text: adviceText(offer.model, text), turns: 1 }))
+      return null
+    case 'review':
+      await put(run, handBack({ how: 'answered', text, turns: 1 }))
+      return null
+    case 'plan': {
+      const checks = await planChecks(run, text)
+      if ('end' in checks) return checks.end
+      await put(run, handBack({ how: 'answered', text: planText(offer.model, text, checks.taken, checks.refused), turns: 1, checks: checks.taken }))
+      return null
+    }
+    default: return mode satisfies never
+  }
+}
+
+type Said = { type: 'said'; text: string } | { type: 'failed'; fault: Fault } | { type: 'end'; end: AgentEnd }
+
+/** The stored answer, or a new one, which is on disk when this resolves. */
+async function answerOf(run: Run, offered: EventOf<'escalation_offered'>, generate: (request: ModelRequest) => ReturnType<ReturnType<Expert['model']>['generate']>): Promise<Said> {
+  const { id, step, mode, packet, maxTokens, offer } = offered
+  const stored = remoteEvents(run.history.events, id).find((event) => event.type === 'turn')
+  if (stored?.type === 'turn') return { type: 'said', text: stored.text }
+  if (mode === 'step' || mode === 'rest') return { type: 'said', text: '' }
+  const tell = (event: JobEventBody): Promise<void> => put(run, { type: 'remote', step, id, event })
+  const broke = async (fault: Fault, usage: Usage, timings: Timings): Promise<Said> => {
+    await tell({ type: 'turn_failed', step: 1, model: offer.model, fault, usage, timings, retry: false })
+    return { type: 'failed', fault }
+  }
+  let text = ''
+  const request = ModelRequest.parse({
+    messages: [{ role: 'system', text: systemOf[mode] }, { role: 'user', text: packetText(packet) }], maxTokens, sessionKey: `${run.input.jobId}.${id}`, class: 'job', purpose: mode,
+  })
+  for await (const event of generate(request)) {
+    if (event.type === 'text') text += event.text
+    if (event.type === 'failed') return run.signal.aborted ? { type: 'end', end: aborted(run.signal) ?? stoppedEnd } : broke(event.fault, event.usage, event.timings)
+    if (event.type !== 'done') continue
+    if (run.signal.aborted && event.stop === 'cancelled') return { type: 'end', end: aborted(run.signal) ?? stoppedEnd }
+    await tell({ type: 'turn', step: 1, model: offer.model, text, toolCalls: [], stop: event.stop, usage: event.usage, timings: event.timings })
+    return { type: 'said', text }
+  }
+  return { type: 'said', text: '' }
+}
+
+/** Whose refusal a fault of the gate is. */
+function ruleOf(fault: Fault): Denial['rule'] {
+  switch (fault.code) {
+    case 'over_budget': return 'budget'
+    case 'unpriced': return 'price'
+    case 'packet_held_back': return 'secret'
+    default: return exitOf(fault) === exitOfPolicy ? 'consent' : 'provider'
+  }
+}
+
+const exitOfPolicy = outcomeTable.blocked_by_policy.exit
+
+const stoppedEnd: AgentEnd = { type: 'suspended', reason: 'stopped' }
