@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { McpServer, type EgressEntry } from '@hearth/protocol'
+import { addressesOf } from '../../packages/daemon/src/egress/addresses.ts'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
 import { RemoteServers } from '../../packages/daemon/src/mcp/remote.ts'
@@ -257,16 +258,26 @@ describe('a host', () => {
 
   for (const host of ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]', '0.0.0.0', '10.1.2.3', '192.168.1.1', '169.254.169.254', '[fe80::1]', '[fd00:ec2::254]', '100.64.0.1', '2130706433', '0x7f.1', '[64:ff9b::7f00:1]', '[2002:7f00:1::]']) {
     it(`${host} is not asked when nobody named it, and nothing is recorded`, async () => {
-      await assert.rejects(ask(`http://${host}:9/`), /on this box or in its network/)
+      await assert.rejects(ask(`http://${host}:9/`), /the configuration names no server there/)
       assert.equal(rows.length, 0)
     })
   }
 
-  it('that the configuration names is asked wherever it is, but a name never leads to the data of a machine', async () => {
+  it('whose name leads near is not asked, also when it leads far as well; nor one that leads to the data of a machine, whoever names it', async () => {
+    const leads = (...addresses: string[]) => () => Promise.resolve(addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })))
+    const far = await addressesOf('far.example', [], leads('1.1.1.1', '2606:4700::1111'))
+    assert.deepEqual(far.map(({ address }) => address), ['1.1.1.1', '2606:4700::1111'])
+    await assert.rejects(addressesOf('both.example', [], leads('1.1.1.1', '10.0.0.7')), /^Error: both\.example is at 10\.0\.0\.7, an address of a private network, and the configuration names no server there$/)
+    assert.equal((await addressesOf('nas.example', ['nas.example'], leads('10.0.0.7'))).length, 1)
+    for (const data of ['169.254.169.254', 'fd00:ec2::254']) await assert.rejects(addressesOf('nas.example', ['nas.example'], leads(data)), /names no server there/)
+    assert.equal((await addressesOf('169.254.169.254', ['169.254.169.254'])).length, 1)
+  })
+
+  it('that the configuration names is asked wherever it is', async () => {
     const server = await serverOf()
     assert.equal((await ask(server.url, ['127.0.0.1'])).status, 405)
     assert.equal((await ask(`http://localhost:${server.port}/mcp`, ['localhost'])).status, 405)
-    await assert.rejects(ask(`http://localhost:${server.port}/mcp`, ['127.0.0.1']), /on this box/)
+    await assert.rejects(ask(`http://localhost:${server.port}/mcp`, ['127.0.0.1']), /the configuration names no server there/)
   })
 
   it('of an address with a user in it is not asked', () => assert.rejects(ask('http://me:pass@127.0.0.1:9/', ['127.0.0.1']), /a user in it/))

@@ -56,7 +56,7 @@ describe('the MCP servers of a folder', () => {
     const all = await events()
     assert.equal(called(all), 'hello from the folder')
     assert.deepEqual(told(all), [
-      { name: 'greeter', problem: null }, { name: 'far', problem: '127.0.0.1 is on this box or in its network, and the configuration does not name it as a server there' },
+      { name: 'greeter', problem: null }, { name: 'far', problem: '127.0.0.1 is a loopback address, and the configuration names no server there' },
     ])
   })
 
