@@ -36,16 +36,20 @@ json calls      1 of 1 right
 schemas         2 of 2 right
 stops           yes
 repeats itself  no
+changes files   by replacing text: 1 of 3 right; by writing them whole: 3 of 3 right
+tools           finds the right one among 7
+goes on         as somebody else, at "\\nUser:"
+thinks          by itself; not when asked to leave it
 window          4,096 tokens
                 25 % (1,001 tokens): the code was found
                 90 %: not asked, there is no time
 recommended     toolMode json: native calls were right in 0 of 1, one JSON object a step right in 1 of 1
-profile         says native; --write changes it
+profile         --write would make it say: toolMode json; editFormat write
 `
     const check = await hearth('models', 'probe', 'stub', '--check')
     assert.deepEqual([check.code, check.stdout, check.stderr], [10, table, '1 of 1  json: right tool\nwindow, 25 % full: the code was found\n'])
     const written = await hearth('models', 'probe', 'stub', '--write')
-    assert.deepEqual([written.code, written.stdout], [0, `${table.replace('says native; --write changes it', 'said native')}written to /stub.json\n`])
+    assert.deepEqual([written.code, written.stdout], [0, `${table.replace('--write would make it say', 'says now')}written to /stub.json\n`])
     const lines = (await hearth('models', 'probe', 'stub', '--json')).stdout.trim().split('\n').map((line) => JSON.parse(line) as ProbeEvent)
     assert.deepEqual(lines.map(({ type }) => type), ['case', 'window', 'done'])
   })

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { probeModel } from '@hearth/agent'
 import { scriptedModel } from '@hearth/engine'
-import { ProbeResult, fault, type Model, type ModelRequest, type ProbeEvent } from '@hearth/protocol'
+import { AgentProfile, ProbeResult, fault, type Model, type ModelRequest, type ProbeEvent } from '@hearth/protocol'
 import { cases } from '../../packages/agent/src/probe/cases.ts'
-import { recommend, repeats } from '../../packages/agent/src/probe/score.ts'
+import { goesOnAt } from '../../packages/agent/src/probe/manner.ts'
+import { improved, recommend, repeats } from '../../packages/agent/src/probe/score.ts'
 
 type Answer = { text: string } | { calls: { name: string; arguments: Record<string, unknown> }[] }
 
@@ -34,6 +35,14 @@ function right(request: ModelRequest): Answer {
   if (asked.includes('Anna is 34')) return { text: '{"name":"Anna","age":34}' }
   if (asked.includes('Bread costs')) return { text: '{"items":[{"name":"bread","price":3},{"name":"milk","price":2}]}' }
   if (asked.includes('Count from 1')) return { text: ', 4, 5, 6, 7, 8, 9' }
+  const named = request.messages.at(-1)?.text ?? ''
+  const offers = (name: string): boolean => request.tools.some((tool) => tool.name === name) || JSON.stringify(request.responseFormat).includes(`"const":"${name}"`)
+  const changed = (path: string, old: string, fresh: string, whole: string): Answer => (offers('edit') ? call('edit', { path, old, new: fresh }) : call('write', { path, content: whole }))
+  if (named.includes('port to 9090')) return changed('server.ini', 'port = 8080', 'port = 9090', '[server]\nhost = localhost\nport = 9090\nlog = on\n')
+  if (named.includes('Let load return')) return changed('store.py', 'return None\n    return json', 'return {}\n    return json', (/is:\n([^]*)\nLet load/.exec(named)?.[1] ?? '').replace('return None', 'return {}'))
+  if (named.includes('line with Wednesday')) return changed('days.txt', 'Tuesday\n', 'Tuesday\nWednesday\n', 'Monday\nTuesday\nWednesday\nThursday\nFriday\n')
+  if (named.includes('file notes.txt.')) return call('read', { path: 'notes.txt' })
+  if (named.includes('LIGHTHOUSE')) return offers('grep') ? call('grep', { pattern: 'LIGHTHOUSE' }) : call('bash', { command: 'grep -rn LIGHTHOUSE .' })
   if (asked.includes('The code of the gate is')) return { text: /code of the gate is (\d+)/.exec(asked)?.[1] ?? 'none' }
   return { text: 'yes' }
 }
@@ -66,7 +75,8 @@ describe('a probe', () => {
     assert.deepEqual(result.cases.filter(({ problem }) => problem !== null), [])
     assert.deepEqual([result.native, result.json, result.schema], [{ right: 12, of: 12 }, { right: 11, of: 11 }, { right: 2, of: 2 }])
     assert.deepEqual([result.stops, result.repeats, result.agrees], [true, false, true])
-    assert.deepEqual(result.recommended, { toolMode: 'native', weak: false, why: 'native calls were right in 12 of 12, one JSON object a step right in 11 of 11' })
+    assert.deepEqual(result.recommended, { toolMode: 'native', weak: false, why: 'native calls were right in 12 of 12, one JSON object a step right in 11 of 11', changes: [], profile: { ...result.profile, fewShot: null } })
+    assert.deepEqual([result.edits, result.toolsAtOnce, result.goesOn, result.thinks], [{ edit: { right: 3, of: 3 }, write: { right: 3, of: 3 } }, 10, [], { byItself: false, off: false, on: false }])
     assert.deepEqual(result.window.map(({ share, found }) => [share, found]), [[0.25, true], [0.5, true], [0.9, true]])
     for (const { share, promptTokens } of result.window) assert.ok(promptTokens !== null && Math.abs(promptTokens / (4096 * share) - 1) < 0.15, `${promptTokens} tokens for ${share}`)
     const told = events.filter((event) => event.type === 'case')
@@ -88,6 +98,33 @@ describe('a probe', () => {
   it('of a model that is right in json mode only recommends json, and the native profile disagrees', async () => {
     const { result } = await probed(answering((request) => (request.responseFormat.type === 'json_schema' || request.tools.length === 0 ? right(request) : { text: 'I would call a tool.' })))
     assert.deepEqual([result.recommended.toolMode, result.recommended.weak, result.agrees], ['json', false, false])
+  })
+
+  it('of a model that only writes whole files, loses its way among many tools and answers itself says so, and what a profile should say', async () => {
+    const { result } = await probed(answering((request) => {
+      const tools = request.tools.map(({ name }) => name)
+      const last = request.messages.at(-1)?.text ?? ''
+      if (tools.includes('edit') && !tools.includes('read')) return { calls: [{ name: 'edit', arguments: { path: 'f', old: 'nothing like it', new: 'x' } }] }
+      if (tools.length > 7 && tools.includes('plan')) return { calls: [{ name: 'plan', arguments: { list: '[ ] x' } }] }
+      if (last.includes('Name one colour')) return { text: 'Blue.\nUser: And another one?' }
+      return right(request)
+    }))
+    assert.deepEqual([result.edits, result.toolsAtOnce, result.goesOn], [{ edit: { right: 0, of: 3 }, write: { right: 3, of: 3 } }, 7, ['\nUser:']])
+    assert.deepEqual([result.agrees, result.recommended.changes], [false, ['editFormat write', 'maxTools 7', 'stop "\\nUser:"']])
+    assert.deepEqual(result.recommended.profile, { ...result.profile, editFormat: 'write', maxTools: 7, stop: ['\nUser:'] })
+    assert.match(result.cases.find(({ name }) => name === 'edit: a setting')?.problem ?? '', /^the old text does not occur in server\.ini/)
+  })
+
+  it('tells whether a model thinks, and whether it can be asked to leave it', async () => {
+    const model = answering(right)
+    const { result } = await probed({
+      info: model.info,
+      async *generate(request, signal) {
+        if (request.reasoning !== 'off') yield { type: 'reasoning', text: 'Hm.' }
+        yield* model.generate(request, signal)
+      },
+    })
+    assert.deepEqual(result.thinks, { byItself: true, off: false, on: true })
   })
 
   it('of a model whose template has no tools asks nothing natively', async () => {
@@ -142,6 +179,23 @@ describe('the arithmetic', () => {
     assert.equal(repeats('the lamp was lit and '.repeat(30)), true)
     assert.equal(repeats(Array.from({ length: 120 }, (_, n) => `word${n * 7 % 50}${n}`).join(' ')), false)
     assert.equal(repeats('yes yes yes yes'), false)
+  })
+
+  it('changes a profile by what was measured only, and never offers more than an owner did', () => {
+    const profile = AgentProfile.parse({ toolMode: 'json', tools: ['bash', 'read', 'write', 'finish'], fewShot: { bank: 'starter', count: 4 } })
+    const share = (right: number): { right: number; of: number } => ({ right, of: 3 })
+    const measured = { toolMode: 'json' as const, edits: { edit: share(0), write: share(3) }, toolsAtOnce: 4, goesOn: ['\nUser:'], allTools: 10 }
+    assert.deepEqual(improved(profile, measured), { profile, changes: [] }, 'its tools are chosen, and a grammar ends its answers')
+    const open = { ...profile, tools: null }
+    assert.deepEqual(improved(open, measured).changes, ['editFormat write', 'maxTools 4'])
+    assert.deepEqual(improved({ ...open, editFormat: 'write', maxTools: 3 }, measured).changes, [])
+    assert.deepEqual(improved(open, { ...measured, edits: { edit: share(1), write: share(1) }, toolsAtOnce: null }).changes, [], 'nothing was shown')
+    assert.deepEqual(improved({ ...open, stop: ['\nUser:'] }, { ...measured, toolMode: 'native', edits: { edit: share(3), write: share(3) }, toolsAtOnce: 10 }).changes, ['toolMode native'])
+    assert.equal(improved(open, { ...measured, toolMode: 'native' }).profile.fewShot, null)
+  })
+
+  it('tells an answer that goes on with another turn', () => {
+    assert.deepEqual(['Blue.', 'Blue.\nUser: x', 'Blue.<|im_end|>\n', 'The User: field', 'a\n  Result: b'].map(goesOnAt), [null, '\nUser:', '<|im_end|>', null, '\nResult:'])
   })
 
   it('has names of cases that are each given once', () => {

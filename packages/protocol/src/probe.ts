@@ -35,10 +35,14 @@ export const ProbeResult = z.strictObject({
   schema: Share.describe('answers that had to be JSON of a schema'),
   stops: z.boolean().describe('it ends by itself and at a stop sequence'),
   repeats: z.boolean().describe('it says the same again and again in a long answer'),
+  edits: z.strictObject({ edit: Share, write: Share }).describe('files that were changed rightly by replacing text, and by writing them whole; asked in the recommended mode'),
+  toolsAtOnce: z.int().nullable().describe("the largest number of the agent's tools among which it found the right one each time; null = not even among four, or not asked"),
+  goesOn: z.array(z.string()).describe('texts at which its answers went on with a turn that was not its own'),
+  thinks: z.strictObject({ byItself: z.boolean().nullable(), off: z.boolean().nullable(), on: z.boolean().nullable() }).describe('whether thoughts came that are told apart: unasked, and when asked to leave it or to do it; null = not asked'),
   window: z.array(z.strictObject({ share: z.number(), promptTokens: z.int().nullable(), found: z.boolean().nullable(), why: z.string() }))
     .describe('a code at the beginning of a prompt that fills this share of the window; found null: not asked, and why'),
   profile: AgentProfile.describe('as it is now'),
-  recommended: z.strictObject({ toolMode: z.enum(['native', 'json']), weak: z.boolean().describe('neither way was right in half of the cases'), why: z.string() }),
+  recommended: z.strictObject({ toolMode: z.enum(['native', 'json']), weak: z.boolean().describe('neither way was right in half of the cases'), why: z.string(), changes: z.array(z.string()).describe('what the profile does not say yet'), profile: AgentProfile.describe('the profile with these changes') }),
   agrees: z.boolean().describe('the profile says what is recommended'),
 })
 export type ProbeResult = z.infer<typeof ProbeResult>

@@ -2,7 +2,8 @@
 import { ModelRequest, type Fault, type JsonSchema, type Message, type Model, type ModelRequestInput, type StopReason, type ToolCall, type Usage } from '@hearth/protocol'
 import type { Case, Said } from './cases.ts'
 
-export type Answered = { ok: true; text: string; calls: ToolCall[]; malformed: string | null; stop: StopReason; usage: Usage; prefillMs: number; ms: number } | { ok: false; fault: Fault; ms: number }
+/** `thoughts`: characters. */
+export type Answered = { ok: true; text: string; calls: ToolCall[]; malformed: string | null; thoughts: number; stop: StopReason; usage: Usage; prefillMs: number; ms: number } | { ok: false; fault: Fault; ms: number }
 
 /** Greedy, so that a probe gives the same twice; below jobs and people in the queue. */
 export async function ask(model: Model, request: ModelRequestInput, signal: AbortSignal): Promise<Answered> {
@@ -10,12 +11,14 @@ export async function ask(model: Model, request: ModelRequestInput, signal: Abor
   let text = ''
   const calls: ToolCall[] = []
   let malformed: string | null = null
+  let thoughts = 0
   for await (const event of model.generate(ModelRequest.parse({ sampling: { ...model.info.profile.sampling, temperature: 0 }, maxTokens: 256, class: 'batch', purpose: 'bench', ...request }), signal)) {
     if (event.type === 'text') text += event.text
+    if (event.type === 'reasoning') thoughts += event.text.length
     if (event.type === 'tool_call') calls.push(event.call)
     if (event.type === 'malformed_call') malformed = event.problem
     if (event.type === 'failed') return { ok: false, fault: event.fault, ms: performance.now() - begun }
-    if (event.type === 'done') return { ok: true, text, calls, malformed, stop: event.stop, usage: event.usage, prefillMs: event.timings.prefillMs, ms: performance.now() - begun }
+    if (event.type === 'done') return { ok: true, text, calls, malformed, thoughts, stop: event.stop, usage: event.usage, prefillMs: event.timings.prefillMs, ms: performance.now() - begun }
   }
   throw new Error('the model ended without done or failed')
 }

@@ -1,12 +1,15 @@
 // Owns the course of a probe: every case in both modes, schemas, stopping, repeating, the window; told as it goes. Writes nothing.
-import { fault, faultFrom, type Fault, type Model, type ProbeCase, type ProbeEvent, type ProbeMode, type ProbeResult } from '@hearth/protocol'
+import { fault, faultFrom, type Fault, type Model, type ProbeCase, type ProbeEvent, type ProbeMode, type ProbeResult, type Share } from '@hearth/protocol'
 import { ask, type Answered, jsonRequest, nativeRequest, parsed, saidAsJson, saidNatively } from './ask.ts'
 import { cases, type Case } from './cases.ts'
-import { recommend, repeats, shareOf } from './score.ts'
+import { editQuestions, goesOnAt, shortQuestions, thinkingQuestions, toolCounts, toolQuestions, type Question } from './manner.ts'
+import { improved, recommend, repeats, shareOf } from './score.ts'
 import { needleCode, needlePrompt, questions, questionsNeeded, windowShares, wordsFor } from './window.ts'
 
 export type ProbeOptions = { seconds: number }
 export type ProbeModel = (model: Model, options: ProbeOptions, signal: AbortSignal) => AsyncGenerator<ProbeEvent>
+
+const notAsked = 'not asked: the time is used up'
 
 type Heard = Extract<Answered, { ok: true }>
 
@@ -34,12 +37,12 @@ const ofTheQuestion: ReadonlySet<string> = new Set(['unsupported', 'bad_schema',
 async function* probing(model: Model, { seconds }: ProbeOptions, signal: AbortSignal): AsyncGenerator<ProbeEvent> {
   const deadline = performance.now() + seconds * 1000
   const heard: ProbeCase[] = []
-  let total = cases.length + cases.filter(({ nativeOnly }) => nativeOnly !== true).length + texts.length
+  let total = cases.length + cases.filter(({ nativeOnly }) => nativeOnly !== true).length + texts.length + shortQuestions.length + thinkingQuestions.length + editQuestions('json').length + toolQuestions('json').length
   let native = true
 
   const put = async (name: string, mode: ProbeMode, counts: boolean, request: Parameters<typeof ask>[1], judge: (answer: Heard) => string | null): Promise<ProbeEvent> => {
     if (performance.now() > deadline) {
-      const late: ProbeCase = { name, mode, problem: 'not asked: the time is used up', counts: false, ms: 0 }
+      const late: ProbeCase = { name, mode, problem: notAsked, counts: false, ms: 0 }
       heard.push(late)
       return { type: 'case', done: heard.length, total, case: late }
     }
@@ -64,21 +67,55 @@ async function* probing(model: Model, { seconds }: ProbeOptions, signal: AbortSi
   for (const one of cases.filter(isForJson)) yield await put(one.name, 'json', one.extra !== true, jsonRequest(one), (answer) => one.judge(saidAsJson(answer)))
   for (const { name, request, judge } of texts) yield await put(name, 'text', true, request, judge)
 
+  const of = (mode: ProbeMode, kind?: string): ProbeCase[] => heard.filter((each) => each.mode === mode && (kind === undefined || each.name.startsWith(kind)))
+  const [nativeShare, json] = [native ? shareOf(of('native')) : null, shareOf(of('json'))]
+  const recommended = recommend(nativeShare, json)
+  const { toolMode } = recommended
+  // How it is best spoken with is known now, and what follows is asked in that way.
+  const manner = async function* (questions: readonly Question[], mode: ProbeMode, hear: (answer: Heard) => void = () => undefined): AsyncGenerator<ProbeEvent> {
+    for (const { name, request, judge } of questions) {
+      yield await put(name, mode, mode === 'text', request, (answer) => {
+        hear(answer)
+        return judge(answer)
+      })
+    }
+  }
+  yield* manner(editQuestions(toolMode), toolMode)
+  yield* manner(toolQuestions(toolMode), toolMode)
+  const goesOn = new Set<string>()
+  yield* manner(shortQuestions, 'text', ({ text }) => {
+    const at = goesOnAt(text)
+    if (at !== null) goesOn.add(at)
+  })
+  const thinks: ProbeResult['thinks'] = { byItself: null, off: null, on: null }
+  for (const { name, request, asked } of thinkingQuestions) {
+    yield await put(name, 'text', false, request, ({ thoughts }) => {
+      thinks[asked] = thoughts > 0
+      return asked === 'off' && thoughts > 0 ? 'it thinks all the same' : null
+    })
+  }
+
   const window: ProbeResult['window'] = []
   for await (const part of probeWindow(model, deadline, signal)) {
     window.push(part)
     yield { type: 'window', share: part.share, found: part.found, why: part.why }
   }
-  const of = (mode: ProbeMode, kind?: string): ProbeCase[] => heard.filter((each) => each.mode === mode && (kind === undefined || each.name.startsWith(kind)))
-  const [nativeShare, json] = [native ? shareOf(of('native')) : null, shareOf(of('json'))]
-  const recommended = recommend(nativeShare, json)
   const { profile } = model.info
+  const right = (kind: string): Share => {
+    const asked = of(toolMode, kind).filter(({ problem }) => problem !== notAsked)
+    return { right: asked.filter(({ problem }) => problem === null).length, of: asked.length }
+  }
+  const edits = { edit: right('edit: '), write: right('write: ') }
+  const among = toolCounts.map((count) => ({ count, ...right(`${count} tools: `) }))
+  const firstWrong = among.findIndex((each) => each.of === 0 || each.right < each.of)
+  const toolsAtOnce = among[(firstWrong < 0 ? among.length : firstWrong) - 1]?.count ?? null
+  const change = improved(profile, { toolMode, edits, toolsAtOnce, goesOn: [...goesOn], allTools: toolCounts.at(-1) ?? 0 })
   yield {
     type: 'done', written: null,
     result: {
       model: model.info.id, contextTokens: model.info.contextTokens, cases: heard, native: nativeShare, json, schema: shareOf(of('text', 'schema')),
       stops: of('text', 'stop').every(({ problem }) => problem === null), repeats: of('text', 'repeats').some(({ problem }) => problem !== null),
-      window, profile, recommended, agrees: profile.toolMode === recommended.toolMode,
+      edits, toolsAtOnce, goesOn: [...goesOn], thinks, window, profile, recommended: { ...recommended, ...change }, agrees: change.changes.length === 0,
     },
   }
 }

@@ -57,8 +57,8 @@ export const edit = defineFileTool({
   },
 })
 
-/** The simple form and the list are one list; the same edit in both counts once. */
-function editsOf(args: z.infer<typeof parameters>): Edit[] | null {
+/** The simple form and the list are one list; the same edit in both counts once. Null = there is none. */
+export function editsOf(args: Pick<z.infer<typeof parameters>, 'old' | 'new' | 'edits'>): Edit[] | null {
   const list = [...(args.edits ?? [])]
   if (args.old !== undefined && args.new !== undefined) {
     if (!list.some((one) => one.old === args.old && one.new === args.new)) list.unshift({ old: args.old, new: args.new })

@@ -15,7 +15,7 @@ const disagrees = 10
 export const probe: Command = {
   spec: {
     name: 'models probe', operands: 'ID', arity: [1, 1],
-    about: 'Asks a model (or endpoint) a fixed set of questions: tool calls by its own template and as one JSON object a step, JSON of a schema, stopping, repeating, and a code at the beginning of prompts that fill 25, 50 and 90 % of its window. Recommends how the agent should call tools with it.',
+    about: 'Asks a model (or endpoint) a fixed set of questions: tool calls by its own template and as one JSON object a step, JSON of a schema, stopping, repeating, changing files, finding a tool among many, going on by itself, thinking, and a code at the beginning of prompts that fill 25, 50 and 90 % of its window. Recommends how the agent should speak with it.',
     flags: {
       write: { type: 'boolean', help: 'put the recommendation into your own entries (models.d)' },
       check: { type: 'boolean', help: 'exit 10 when the profile says otherwise' },
@@ -76,9 +76,19 @@ export function page(result: ProbeResult, changed: boolean, width: number, ink: 
     ...fields([
       ['native calls', share(result.native)], ['json calls', share(result.json)], ['schemas', share(result.schema)],
       ['stops', result.stops ? 'yes' : 'not always'], ['repeats itself', result.repeats ? 'yes' : 'no'],
+      ['changes files', `by replacing text: ${share(result.edits.edit)}; by writing them whole: ${share(result.edits.write)}`],
+      ['tools', result.toolsAtOnce === null ? 'too many are offered, however few' : `finds the right one among ${result.toolsAtOnce}`],
+      ['goes on', result.goesOn.length === 0 ? 'no' : oneLine(`as somebody else, at ${result.goesOn.map((text) => JSON.stringify(text)).join(', ')}`)],
+      ['thinks', thoughtsText(result.thinks)],
       ['window', `${count(result.contextTokens)} tokens`], ...window.map((line) => ['', line] as const),
       ['recommended', `toolMode ${result.recommended.toolMode}: ${oneLine(result.recommended.why)}${result.recommended.weak ? '; neither way is reliable' : ''}`],
-      ['profile', result.agrees ? 'says so already' : changed ? `said ${result.profile.toolMode}` : `says ${result.profile.toolMode}; --write changes it`],
+      ['profile', result.agrees ? 'says so already' : oneLine(`${changed ? 'says now' : '--write would make it say'}: ${result.recommended.changes.join('; ')}`)],
     ], ink),
   ]
+}
+
+function thoughtsText({ byItself, off, on }: ProbeResult['thinks']): string {
+  if (byItself === null && off === null && on === null) return 'not asked'
+  if (byItself === true) return off === false ? 'by itself; not when asked to leave it' : 'by itself, also when asked to leave it'
+  return on === true ? 'when asked to' : 'not that anybody could tell'
 }

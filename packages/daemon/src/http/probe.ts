@@ -8,13 +8,13 @@ import { ndjson } from './stream.ts'
 export const probeRoutes: readonly Route[] = [
   {
     method: 'POST', path: '/api/models/:id/probe', scope: 'admin',
-    about: 'ProbeRequest -> lines of ProbeEvent; asks the model (or endpoint) about 30 questions and fills its window; leaving the stream stops it',
+    about: 'ProbeRequest -> lines of ProbeEvent; asks the model (or endpoint) about 60 questions and fills its window; leaving the stream stops it',
     async handle(c, api) {
       const id = c.req.param('id') ?? ''
       const request = parse(ProbeRequest, await bodyOf(c), 'the request')
       const found = await api.parts.model(id)
       if (!found.ok) throw new FaultError(found.fault)
-      const model = metered(found.model, { principal: c.get('principal'), jobId: null, step: () => null }, (entry) => api.store.ledger(entry))
+      const model = metered(found.model, { principal: c.get('principal'), jobId: null, step: () => null, energy: api.energy }, (entry) => api.store.ledger(entry))
       return ndjson((left) => pages(probed(api, id, model, request, left)))
     },
   },
@@ -27,9 +27,7 @@ async function* probed(api: Api, id: string, model: Model, request: ProbeRequest
       yield event
       continue
     }
-    const { profile, recommended } = event.result
-    // Examples are written for json mode; they leave with it.
-    const kept = await (await api.parts.shelf()).keepProfile(id, { ...profile, toolMode: recommended.toolMode, fewShot: recommended.toolMode === 'native' ? null : profile.fewShot })
+    const kept = await (await api.parts.shelf()).keepProfile(id, event.result.recommended.profile)
     yield kept.ok ? { ...event, written: kept.path } : { type: 'failed', fault: kept.fault }
   }
 }
