@@ -121,8 +121,9 @@ describe('the energy of calls', () => {
     await box.pass(1000, 110)
     const second = box.meter.begin()
     await box.settled()
-    first.tokens(30)
-    second.tokens(10)
+    for (let n = 0; n < 30; n += 1) first.heard({ type: 'text', text: 'x' })
+    second.heard({ type: 'prefill', doneTokens: 4, totalTokens: 10 })
+    second.heard({ type: 'prefill', doneTokens: 10, totalTokens: 10 })
     await box.pass(1000, 110)
     // 100 J alone, then three quarters of 100 J.
     assert.equal(await first.end(), 175)
@@ -149,7 +150,7 @@ describe('the energy of calls', () => {
     for (let n = 0; n < 300; n += 1) {
       if (open.size === 0 || random() < 0.4) open.add(box.meter.begin())
       await box.settled()
-      for (const call of open) call.tokens(Math.floor(random() * 20))
+      for (const call of open) if (random() < 0.7) call.heard({ type: 'reasoning', text: 'x' })
       const [ms, watts] = [Math.floor(random() * 1500), 10 + Math.floor(random() * 100)]
       await box.pass(ms, watts)
       used += (watts - 10) * ms / 1000

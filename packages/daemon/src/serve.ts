@@ -14,6 +14,7 @@ import { Conversations } from './http/openai/conversations.ts'
 import { Transfers } from './http/transfers.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
+import { EnergyMeter } from './meter/energy.ts'
 import { Feed } from './queue/feed.ts'
 import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
 import { Projects } from './projects.ts'
@@ -65,7 +66,10 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const folderServers = new FolderServerStore(paths.state)
     const mcpLogins = new Logins(paths.state)
     const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door: createDoor((entry) => store.egress(entry)) })
-    const runner = new Runner({ workspaces, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
+    const energy = new EnergyMeter({ reader: async () => (await import('@hearth/engine/hardware/power')).findPowerReader() })
+    energy.watch()
+    undo.push(() => energy.close())
+    const runner = new Runner({ workspaces, energy, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
     const projects = new Projects({ store, config })
     const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
@@ -87,7 +91,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     }
     const api: Api = {
       keys, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
-      store, runner, intake, feed, parts, workspaces, projects, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
+      store, runner, intake, feed, parts, workspaces, projects, energy, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }

@@ -7,6 +7,7 @@ import type { LoginDesk } from '../mcp/desk.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
 import type { Feed } from '../queue/feed.ts'
+import type { EnergyMeter } from '../meter/energy.ts'
 import type { Projects } from '../projects.ts'
 import type { Intake } from '../queue/intake.ts'
 import type { Runner } from '../queue/runner.ts'
@@ -28,6 +29,7 @@ export type Api = {
   workspaces: Workspaces
   folderServers: FolderServerStore
   projects: Projects
+  energy: EnergyMeter
   /** At MCP servers. */
   logins: LoginDesk
   transfers: Transfers

@@ -1,9 +1,10 @@
 // Owns one call of a model from its first event to its last: whatever the ending, its end is handed over exactly once, before it is passed on.
 // Knows neither ledger nor money.
 import { faultFrom, noUsage, type Model, type ModelEvent, type ModelRequest, type Principal, type Timings } from '@hearth/protocol'
+import type { EnergyMeter } from './energy.ts'
 
-/** For whom and for what a call is made. `step` is read at the end of each call. */
-export type Account = { principal: Principal; jobId: string | null; step: () => number | null }
+/** For whom and for what a call is made. `step` is read at the end of each call; `energy` measures what is computed on this box. */
+export type Account = { principal: Principal; jobId: string | null; step: () => number | null; energy?: EnergyMeter }
 
 export type Terminal = Extract<ModelEvent, { type: 'done' | 'failed' }>
 /** `told`: by the model; false = it threw or stopped without a word. `arrived`: something of an answer was there before. */
@@ -11,9 +12,9 @@ export type CallEnd = { end: Terminal; told: boolean; arrived: boolean }
 
 /**
  * The events of one call. `bill` is awaited before the end is passed on, also when the reader leaves in the middle: then the call is aborted and drained
- * first. When it rejects, the call ends `failed` with that cause.
+ * first. When it rejects, the call ends `failed` with that cause. `heard` sees every event of the model before anybody else.
  */
-export async function* billedCall(inner: Model, account: Account, request: ModelRequest, signal: AbortSignal, bill: (end: CallEnd) => Promise<void>, now: () => number): AsyncGenerator<ModelEvent> {
+export async function* billedCall(inner: Model, account: Account, request: ModelRequest, signal: AbortSignal, bill: (end: CallEnd) => Promise<void>, now: () => number, heard?: (event: ModelEvent) => void): AsyncGenerator<ModelEvent> {
   const startedAt = now()
   const left = new AbortController()
   // By hand: signals made by AbortSignal.any stay until a full collection, and there is one of these for every call.
@@ -31,6 +32,7 @@ export async function* billedCall(inner: Model, account: Account, request: Model
     try {
       const step = await events.next()
       if (step.done === true) return broken(new Error(`the model '${inner.info.id}' ended without saying so`))
+      heard?.(step.value)
       arrived ||= step.value.type !== 'queued' && !isTerminal(step.value)
       return step.value
     } catch (error) {

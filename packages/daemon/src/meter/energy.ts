@@ -1,6 +1,7 @@
 // Owns the energy of calls: the power of the box, sampled while something is computed, less what it takes idle, shared among the calls of each moment by their
 // tokens. Reads no sensor itself and guesses nothing: what was not measured is null.
 import type { PowerReader } from '@hearth/engine'
+import type { ModelEvent } from '@hearth/protocol'
 
 export type EnergyOptions = {
   /** Asked once. */
@@ -14,13 +15,14 @@ export type EnergyOptions = {
 
 /** One call that is being measured. */
 export interface MeasuredCall {
-  /** So many tokens more were read or written. */
-  tokens(count: number): void
+  /** Told every event of the call: tokens that were read or written are its share of the work. */
+  heard(this: void, event: ModelEvent): void
   /** Joules of it above idle, whole; null when the box cannot say. Only the first end counts. */
   end(): Promise<number | null>
 }
 
-type Call = { tokens: number; counted: number; joules: number; known: boolean }
+/** `counted`: tokens of intervals that are shared already; `read`: prompt tokens so far. */
+type Call = { tokens: number; counted: number; read: number; joules: number; known: boolean }
 
 const second = 1000
 const minute = 60_000
@@ -40,6 +42,7 @@ export class EnergyMeter {
   #timer: NodeJS.Timeout | null = null
   #lastAt: number | null = null
   #closed = false
+  #absent = false
 
   constructor(options: EnergyOptions) {
     this.#o = options
@@ -62,7 +65,8 @@ export class EnergyMeter {
   }
 
   begin(): MeasuredCall {
-    const call: Call = { tokens: 0, counted: 0, joules: 0, known: true }
+    if (this.#absent) return unmeasured
+    const call: Call = { tokens: 0, counted: 0, read: 0, joules: 0, known: true }
     // What was used until now is not this call's.
     void this.#sample().then(() => {
       this.#calls.add(call)
@@ -70,7 +74,7 @@ export class EnergyMeter {
     })
     let ended: Promise<number | null> | null = null
     return {
-      tokens: (count) => { call.tokens += count },
+      heard: (event) => count(call, event),
       end: () => ended ??= this.#sample().then(() => {
         this.#calls.delete(call)
         return call.known && this.idleWatts !== null ? Math.round(call.joules) : null
@@ -88,7 +92,10 @@ export class EnergyMeter {
   }
 
   #find(): Promise<PowerReader | null> {
-    this.#reader ??= this.#o.reader().catch(() => null)
+    this.#reader ??= this.#o.reader().catch(() => null).then((reader) => {
+      this.#absent = reader === null
+      return reader
+    })
     return this.#reader
   }
 
@@ -142,5 +149,16 @@ export class EnergyMeter {
       call.counted = call.tokens
       if (idle === null) call.known = false
     })
+  }
+}
+
+const unmeasured: MeasuredCall = { heard: () => undefined, end: () => Promise.resolve(null) }
+
+/** A piece of text is a token, near enough: only the shares of calls of the same moment hang on it. */
+function count(call: Call, event: ModelEvent): void {
+  if (event.type === 'text' || event.type === 'reasoning') call.tokens += 1
+  if (event.type === 'prefill') {
+    call.tokens += Math.max(0, event.doneTokens - call.read)
+    call.read = event.doneTokens
   }
 }

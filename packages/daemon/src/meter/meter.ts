@@ -12,9 +12,13 @@ export function metered(inner: Model, account: Account, write: WriteEntry, now: 
   const { principal, jobId } = account
   return {
     info: inner.info,
-    generate: (request, signal) => billedCall(inner, account, request, signal, ({ end }) => write({
-      at: now(), jobId, step: account.step(), principal: principal.id, origin: principal.origin, model: inner.info.id, place: inner.info.place,
-      purpose: request.purpose, usage: end.usage, timings: end.timings, joules: null, usdMicros: 0, ended: endWord(end),
-    }), now),
+    generate(request, signal) {
+      // What another machine uses is not ours to measure.
+      const call = inner.info.place === 'local' ? account.energy?.begin() : undefined
+      return billedCall(inner, account, request, signal, async ({ end }) => write({
+        at: now(), jobId, step: account.step(), principal: principal.id, origin: principal.origin, model: inner.info.id, place: inner.info.place,
+        purpose: request.purpose, usage: end.usage, timings: end.timings, joules: await call?.end() ?? null, usdMicros: 0, ended: endWord(end),
+      }), now, call?.heard)
+    },
   }
 }

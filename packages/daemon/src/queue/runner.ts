@@ -7,6 +7,7 @@ import {
   abortEnd, fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState,
 } from '@hearth/protocol'
 import type { Log } from '../log.ts'
+import type { EnergyMeter } from '../meter/energy.ts'
 import { metered } from '../meter/meter.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { RemoteServers } from '../mcp/remote.ts'
@@ -25,6 +26,7 @@ export type RunnerOptions = {
   usable(path: string): Promise<string>
   workspaces: Workspaces
   folderServers: FolderServerStore
+  energy: EnergyMeter
   remoteServers: RemoteServers
   now?: () => number
 }
@@ -280,7 +282,7 @@ export class Runner {
       return this.#emit(job.id, body)
     }
     const speedAt = await parts.tuning.speedAt(job.model)
-    const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step }, (entry) => store.ledger(entry), this.#now)
+    const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
         jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems,

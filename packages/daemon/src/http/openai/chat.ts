@@ -45,7 +45,7 @@ export async function chatCompletions(c: Context<Env>, api: Api): Promise<Respon
     const principal = c.get('principal')
     const found = await modelFor(api, principal, chat.model)
     if (!found.ok) return answer(c.req.path, found.fault, 'model')
-    const model = metered(found.model, { principal, jobId: null, step: () => null }, (entry) => api.store.ledger(entry))
+    const model = metered(found.model, { principal, jobId: null, step: () => null, energy: api.energy }, (entry) => api.store.ledger(entry))
     const { sessionKey, tentative } = chat.cacheKey === null ? api.conversations.find([principal.id, model.info.id, chat.user, chat.request.tools], chat.request.messages)
       : { sessionKey: chat.cacheKey, tentative: false }
     const request = ModelRequest.safeParse({
