@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { JobEvent } from '@hearth/protocol'
 import { PasteReader, Pastes } from '../../packages/cli/src/chat/keys.ts'
-import { chatLines, wordsOf } from '../../packages/cli/src/chat/lines.ts'
+import { besideLines, chatLines, wordsOf } from '../../packages/cli/src/chat/lines.ts'
 import { answerOf, lineOf } from '../../packages/cli/src/chat/words.ts'
 import { inkOf } from '../../packages/cli/src/print.ts'
 
@@ -73,5 +73,15 @@ describe('events of a chat', () => {
     assert.equal(wordsOf(turn), 'ok')
     assert.deepEqual(chatLines(event({ type: 'suspended', reason: 'waiting for you', state: 'paused' }), look), [])
     assert.deepEqual(chatLines(event({ type: 'suspended', reason: 'The model is gone.', state: 'paused' }), look), ['! The model is gone.'])
+  })
+})
+
+describe('the thoughts of a turn', () => {
+  const turn = { type: 'turn', step: 1, model: 'm', text: 'Hello.', toolCalls: [], stop: 'end', usage, timings, reasoning: 'Who is it?' }
+
+  it('stand before its words, and beside them where the words go elsewhere', () => {
+    assert.deepEqual(chatLines(event(turn), look), ['  │ ~ Who is it?', '', 'Hello.', '  10 prompt (4 reused) + 2 tokens in 5 ms'])
+    assert.deepEqual(besideLines(event(turn), look), ['  │ ~ Who is it?', '  10 prompt (4 reused) + 2 tokens in 5 ms'])
+    assert.equal(wordsOf(event(turn)), 'Hello.')
   })
 })

@@ -102,6 +102,17 @@ test('long output keeps its first and last lines; every line fits', () => {
   for (const line of lines) assert.ok(columns(line) <= 64, line)
 })
 
+test('thoughts are shown before the words, bounded; a warning stands out', () => {
+  const turn = { type: 'turn', step: 1, model: 'm', text: 'I look.', toolCalls: [], stop: 'end', usage: { promptTokens: 10, reusedTokens: 0, completionTokens: 3 }, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 5 } } as const
+  assert.deepEqual(eventLines(event({ ...turn, reasoning: 'Is it there?\n\u001b[2JPerhaps.\n' }), look), ['  │ ~ Is it there?', '  │ ~ Perhaps.', '  I look.', '  10 prompt + 3 tokens in 5 ms'])
+  const long = eventLines(event({ ...turn, reasoning: 'thinking and thinking '.repeat(500) }), look)
+  assert.equal(long.length, look.cardLines + 2)
+  assert.match(long[2] ?? '', /^ {2}│ … \d+ lines more$/)
+  for (const line of long) assert.ok(columns(line) <= 64, line)
+  assert.deepEqual(eventLines(event({ type: 'thought', step: 1, text: 'Is' }), look), [])
+  assert.deepEqual(eventLines(event({ type: 'warned', text: 'The window is small.' }), look), ['! The window is small.'])
+})
+
 test('tool calls show what they do', () => {
   const card = (name: string, args: Record<string, unknown>): string[] => eventLines(event({
     type: 'tool_planned', step: 1, call: { id: 'c', name, arguments: args }, argsHash: '', idempotency: 'pure', before: null,
