@@ -8,12 +8,13 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { McpServer, type EgressEntry } from '@hearth/protocol'
+import { McpServers } from '@hearth/agent/mcp/servers'
+import { McpServer, type EgressEntry, type Sandbox } from '@hearth/protocol'
 import { addressesOf } from '../../packages/daemon/src/egress/addresses.ts'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
 import { RemoteServers } from '../../packages/daemon/src/mcp/remote.ts'
-import { call, finish, ofType, Workbench, type Options, type Ran } from '../agent/workbench.ts'
+import { call, finish, limits, ofType, Workbench, type Options, type Ran } from '../agent/workbench.ts'
 import { echo, events, json, McpHttpServer, type Behaviour } from '../fixtures/mcp-http-server.ts'
 import { root } from '../fixtures/starter.ts'
 
@@ -194,6 +195,19 @@ describe('a server at an address that', () => {
     assert.match(answers(await run(at(server), { limits: { wallMs: 1000 } }))[0] ?? '', /^it__echo failed: .*timed out/i)
     const { end } = await run(at(server), { abortAt: { when: (event) => event.type === 'tool_started', cause: { kind: 'cancel', by: 'the owner' } } })
     assert.equal(end.type === 'ended' && end.outcome, 'cancelled')
+  })
+
+  it('never comes up is not waited for when the job is stopped meanwhile', async () => {
+    const stop = new AbortController()
+    const server = await serverOf(() => {
+      stop.abort()
+      return true
+    })
+    const door = new RemoteServers({ servers: at(server), logins: new Logins(stateDir), door: createDoor(() => Promise.resolve()) }).forJob('job', bench.workspace, {})
+    const servers = new McpServers(at(server), { sandbox: {} as Sandbox, workspace: bench.workspace, limits, door })
+    assert.deepEqual((await servers.list(stop.signal)).map((told) => told.problem), ['Connection closed'])
+    await servers.close()
+    assert.match((await servers.call('it__echo', {}, 1000, new AbortController().signal)).text, /the job is over$/)
   })
 
   it('ends each of its streams at once is asked again only so often', async () => {

@@ -18,7 +18,7 @@ export async function openingOf(input: AgentInput, ports: AgentPorts, servers: M
   const named = skills.filter((skill, index) => skills.findIndex(({ name }) => name === skill.name) === index)
   const room = instructionBytes(contextTokens) / 2
   const fitting = within(named, room, ({ name, description }) => name + description)
-  const told = servers.size > 0 && offeredNames(profile, [...builtIn, ...(fitting.length === 0 ? [] : ['skill']), 'mcp']).includes('mcp') ? await servers.list() : []
+  const told = servers.size > 0 && offeredNames(profile, [...builtIn, ...(fitting.length === 0 ? [] : ['skill']), 'mcp']).includes('mcp') ? await servers.list(signal) : []
   const tools = new Set(within(told.flatMap((server) => server.tools), room, ({ name, line }) => name + line).map(({ name }) => name))
   const listed = told.map((server) => ({ ...server, tools: server.tools.filter(({ name }) => tools.has(name)) }))
   const untold = (input.mcpProblems ?? []).map((one) => ({ ...one, tools: [] }))

@@ -29,13 +29,15 @@ export class McpServers {
     return this.#open.size
   }
 
-  /** The tools of all servers by name and line, for the prompt. Starts them all; a server that does not come up is told with its reason. */
-  async list(): Promise<Told[]> {
+  /** The tools of all servers by name and line, for the prompt. Starts them all; a server that does not come up is told with its reason. None is waited for any longer when the signal aborts. */
+  async list(signal: AbortSignal): Promise<Told[]> {
+    const leave = (): void => void this.close()
+    signal.addEventListener('abort', leave, { once: true })
     return Promise.all([...this.#open.values()].map(async (server): Promise<Told> => {
       const tools = await server.tools()
       if ('problem' in tools) return { name: server.name, tools: [], problem: tools.problem }
       return { name: server.name, problem: null, tools: tools.map(({ name, description }) => ({ name: `${server.name}__${name}`, line: firstLine(description) })) }
-    }))
+    })).finally(() => signal.removeEventListener('abort', leave))
   }
 
   /** The description and schema of a tool, as the server tells it. */
@@ -75,6 +77,7 @@ class Connection {
   #client: Promise<Client> | null = null
   #tools: Promise<Tool[] | { problem: string }> | null = null
   #starts = 0
+  #closed = false
 
   constructor(name: string, server: McpServer, place: Place) {
     this.name = name
@@ -103,12 +106,11 @@ class Connection {
     }
   }
 
+  /** For good. The line is closed first: who still waits for the server to come up is let go by that. */
   async close(): Promise<void> {
-    const [client, transport] = [this.#client, this.#transport]
-    this.#client = null
-    this.#transport = null
-    await client?.then((one) => one.close()).catch(() => undefined)
-    await transport?.close()
+    this.#closed = true
+    await this.#transport?.close()
+    await this.#client?.then((one) => one.close()).catch(() => undefined)
   }
 
   async #list(): Promise<Tool[] | { problem: string }> {
@@ -134,6 +136,7 @@ class Connection {
 
   #connect(): Promise<Client> {
     if (this.#client !== null && this.#transport?.problem == null) return this.#client
+    if (this.#closed) return Promise.reject(new Error('the job is over'))
     if (this.#starts >= startsAtMost) return Promise.reject(new Error(`it ended ${startsAtMost} times`))
     this.#starts += 1
     this.#client = this.#begin()
@@ -146,6 +149,7 @@ class Connection {
     const { Client } = await import('@modelcontextprotocol/client')
     await this.#transport?.close()
     const transport = await this.#line()
+    if (this.#closed) throw new Error('the job is over')
     this.#transport = transport
     // No schema of a server is compiled in this process: a pattern in it could hold up the whole daemon.
     const client = new Client({ name: 'hearth', version: '1' }, { jsonSchemaValidator: { getValidator: () => (input) => ({ valid: true, data: input as never, errorMessage: undefined }) } })
