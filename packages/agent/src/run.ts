@@ -9,6 +9,7 @@ import type { Mode } from './modes/mode.ts'
 import { nativeMode } from './modes/native.ts'
 import type { McpServers } from './mcp/servers.ts'
 import { Background } from './tools/background.ts'
+import { fetchTool, toldOfNetwork } from './tools/fetch.ts'
 import { mcpTool } from './tools/mcp.ts'
 import { toolsOf } from './tools/registry.ts'
 import { skillTool } from './tools/skill.ts'
@@ -36,7 +37,8 @@ export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSign
   const skills = opened === null || opened.skills.length === 0 ? [] : [skillTool(opened.skills)]
   const explore = exploreTool(input, ports, runLoop, signal, (event) => put(run, event))
   const mcp = opened?.servers.some((server) => server.tools.length > 0) === true ? [mcpTool(servers)] : []
-  const tools = toolsOf(ports.model.info.profile, [explore, ...mcp, ...skills])
+  const fetching = ports.network === undefined ? [] : [fetchTool(ports.network)]
+  const tools = toldOfNetwork(toolsOf(ports.model.info.profile, [explore, ...fetching, ...mcp, ...skills]), ports.network)
   const mode = modeOf(ports.model, tools, input.request.prompt)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)

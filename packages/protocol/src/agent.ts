@@ -4,6 +4,7 @@ import { exitOf, fault, type Fault } from './fault.ts'
 import type { EventOf, JobEventBody, JobRequest } from './job.ts'
 import type { McpDoor, McpServer } from './mcp.ts'
 import type { Model } from './model.ts'
+import type { JobNetwork } from './network.ts'
 import { outcomeTable, type Outcome, type WaitingState } from './outcome.ts'
 import type { Limits, Sandbox } from './sandbox.ts'
 import type { Workspace } from './workspace.ts'
@@ -68,6 +69,8 @@ export type AgentPorts = {
   idle?: () => boolean
   /** What was said to the job since this was asked last, in the order in which it is stored: before whatever is emitted after this call. Absent = nothing. */
   heard?: () => readonly EventOf<'said'>[]
+  /** The hosts that the tools may reach; there exactly when the request names some. Absent = none. */
+  network?: JobNetwork
   /** Tokens per second with so many tokens in the context, from the box profile; null = not measured. */
   speedAt?: (depthTokens: number) => { prefill: number; decode: number } | null
 }

@@ -41,12 +41,12 @@ async function inForeground(command: string, timeout: number | undefined, contex
   const from = shellFolder(context.past)
   const first = beginning()
   const wallMs = Math.min(context.limits.wallMs, timeout === undefined ? Infinity : timeout * 1000)
-  const result = await runProgram({ argv: argvOf(command, from), readOnly: false, shown: true, words: true, wallMs, onBytes: (chunk) => first.take(chunk) }, context)
+  const result = await runProgram({ argv: argvOf(command, from), readOnly: false, network: true, shown: true, words: true, wallMs, onBytes: (chunk) => first.take(chunk) }, context)
   if (!result.ok) return outcomeOf(result, context, true, true)
   const { lostFolder, notes, cwd } = heard(result.stderr.text, from)
   const note = endNote(result, { ...context.limits, wallMs })
   const outcome = outcomeOf({ ...result, stderr: { text: '', totalBytes: 0, truncated: false } }, context, true, true)
-  const said = [...(lostFolder ? [`the folder ${shown(from)} is gone: this ran in /work`] : []), ...(note === null ? [] : [note]), ...notes]
+  const said = [...(lostFolder ? [`the folder ${shown(from)} is gone: this ran in /work`] : []), ...(note === null ? [] : [note]), ...(result.refused ?? []), ...notes]
   // Of an output this long only its ends were kept in memory; what it says of errors between them is read back from the file.
   const trouble = result.stdout.truncated ? { trouble: await troubleOf(outputPath(context), context.shownBytes) } : {}
   return { ...outcome, text: withNotes(result.stdout.text, said), firstBytes: first.bytes(), ...trouble, ...(cwd === from ? {} : { cwd }) }
@@ -98,12 +98,12 @@ async function inBackground(command: string, timeout: number | undefined, contex
   // It may live as long as the job: the job's own time limit ends it, and everything else about it is limited as ever.
   const limits = { ...context.limits, wallMs: Math.min(longestTimerMs, timeout === undefined ? Infinity : timeout * 1000) }
   const running = background.start(command, context.callId, ({ signal, onBytes }) => runProgram({
-    argv: argvOf(command, from), readOnly: false, shown: true, words: true, onBytes, signal,
+    argv: argvOf(command, from), readOnly: false, network: true, shown: true, words: true, onBytes, signal,
   }, { ...context, limits, onOutput: () => undefined }))
   await Promise.race([running.ended, sleep(watchedMs)])
   const { text } = running.news()
   const { result } = running
   if (result !== null && !result.ok) return outcomeOf(result, context, true, true)
   const state = result === null ? `${running.handle} runs in the background` : `${running.handle} has ended: ${endNote(result, limits) ?? 'exit 0'}`
-  return { ...answered(withNotes(text, [state])), ok: result === null || result.exitCode === 0, exitCode: result === null ? null : result.exitCode, wrote: true }
+  return { ...answered(withNotes(text, [state, ...(result?.ok === true ? result.refused ?? [] : [])])), ok: result === null || result.exitCode === 0, exitCode: result === null ? null : result.exitCode, wrote: true }
 }

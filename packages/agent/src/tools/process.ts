@@ -42,7 +42,7 @@ function told(running: Running, context: ToolContext): ToolOutcome {
       : `${handle} has ended: ${result.cause === 'cancelled' ? 'stopped' : (endNote(result, context.limits) ?? 'exit 0')}`
   const shown = lostBytes > 0 ? `[${lostBytes} bytes before are in output:${running.callId}]\n${text}` : text
   return {
-    ok: true, exitCode: null, cause: 'exited', text: withNotes(shown, [state]), totalBytes: Buffer.byteLength(text),
+    ok: true, exitCode: null, cause: 'exited', text: withNotes(shown, [state, ...(result?.ok === true ? result.refused ?? [] : [])]), totalBytes: Buffer.byteLength(text),
     outputFile: outputPath({ outputDir: context.outputDir, callId: running.callId }), wrote: true,
   }
 }

@@ -19,6 +19,8 @@ export type Program = {
   /** Shorter than the job's own limit. */
   wallMs?: number
   env?: Readonly<Record<string, string>>
+  /** It has the job's network, when there is one. */
+  network?: boolean
   /** Gets stdout as it comes. */
   onBytes?: (chunk: Uint8Array) => void
   signal?: AbortSignal
@@ -33,6 +35,7 @@ export function runProgram(program: Program, context: ToolContext): Promise<RunR
     readOnly: program.readOnly,
     ...(stdin === undefined ? {} : { stdin }),
     ...(env === undefined ? {} : { env }),
+    ...(program.network === true && context.network !== undefined ? { network: context.network } : {}),
     limits: program.wallMs === undefined ? context.limits : { ...context.limits, wallMs: Math.min(context.limits.wallMs, program.wallMs) },
     captureBytes: onBytes === undefined || shown === true ? captureBytes : 4096,
     ...(shown === true ? { outputFile: outputPath(context) } : {}),
@@ -74,7 +77,7 @@ export function outcomeOf(result: RunResult, context: ToolContext, wrote: boolea
     ok: result.cause === 'exited' && result.exitCode === 0,
     exitCode: result.exitCode,
     cause: result.cause,
-    text: note === null ? output : withNotes(output, [note]),
+    text: withNotes(output, [...(note === null ? [] : [note]), ...(result.refused ?? [])]),
     totalBytes,
     outputFile: keepsFile ? outputPath(context) : null,
     wrote,

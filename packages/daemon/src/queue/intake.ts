@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { access, constants, cp, realpath, stat, statfs } from 'node:fs/promises'
 import { isAbsolute, join, sep } from 'node:path'
-import { fault, FaultError, JobRequest, Project, type Config, type Job, type Principal, type SubmitReply } from '@hearth/protocol'
+import { fault, FaultError, JobRequest, networkProblem, Project, type Config, type Job, type Principal, type SubmitReply } from '@hearth/protocol'
 import { lowerClass, mayUse } from '../auth/limits.ts'
 import type { Parts } from '../parts.ts'
 import type { Store } from '../store/store.ts'
@@ -45,6 +45,7 @@ export class Intake {
   async fork(source: Job, options: { step: number | null; model: string | null; approve: 'none' | 'writes' | null }, principal: Principal): Promise<Job> {
     const { store, runner, stateDir } = this.#o
     if (runner.inLine(source.id)) throw new FaultError(fault('conflict', { problem: `Job ${source.id} is at work; it can be forked when it waits or is over.` }))
+    this.#checkNetwork(source.request)
     await this.#checkDisk()
     const cwd = await usableFolder(source.request.cwd, this.#o.guarded)
     const model = await this.#chooseModel(options.model ?? source.model, principal)
@@ -69,6 +70,7 @@ export class Intake {
 
   async #make(asked: JobRequest, principal: Principal): Promise<Job> {
     if (asked.kind === 'chat') checkChat(asked)
+    this.#checkNetwork(asked)
     await this.#checkDisk()
     const cwd = await usableFolder(asked.cwd, this.#o.guarded)
     const model = await this.#chooseModel(asked.model, principal)
@@ -77,6 +79,11 @@ export class Intake {
       id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class), result: asked.result ?? (asked.kind === 'chat' ? 'in_place' : this.#o.config.jobs.result) }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
     })
     return this.#stored(id)
+  }
+
+  #checkNetwork({ network = [] }: JobRequest): void {
+    const problem = networkProblem(this.#o.config.sandbox.network.allow, network)
+    if (problem !== null) throw new FaultError(problem)
   }
 
   async #checkDisk(): Promise<void> {

@@ -32,6 +32,7 @@ export function receiptOf(sums: JobSums, runMs: number): Receipt {
     seconds: round(runMs / 1000), modelSeconds: round(sums.modelMs / 1000),
     tokensPerSecond: sums.completionTokens > 0 && sums.decodeMs > 0 ? round(sums.completionTokens / (sums.decodeMs / 1000)) : null,
     joules: sums.joules, usdMicros: sums.usdMicros, bytesLeftBox: sums.bytesLeftBox,
+    ...(sums.network.length === 0 ? {} : { network: sums.network }),
   }
 }
 

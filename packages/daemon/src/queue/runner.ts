@@ -4,8 +4,9 @@ import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
-  abortEnd, fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState,
+  abortEnd, fault, faultEnd, FaultError, faultFrom, networkProblem, outcomeTable, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState,
 } from '@hearth/protocol'
+import { networkOf } from '../egress/job-network.ts'
 import type { Log } from '../log.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered } from '../meter/meter.ts'
@@ -250,6 +251,9 @@ export class Runner {
   async #attempt(job: Job, past: readonly JobEvent[], beforeMs: number, { abort, inbox }: Active): Promise<AgentEnd> {
     const { parts, config, store } = this.#o
     await this.#sameFolder(job.request.cwd)
+    // What an owner allows may have become less while the job waited.
+    const forbidden = networkProblem(config.sandbox.network.allow, job.request.network ?? [])
+    if (forbidden !== null) return faultEnd(forbidden)
     const found = await parts.model(job.model)
     if (!found.ok) return faultEnd(found.fault)
     const sandbox = await parts.sandbox()
@@ -282,6 +286,7 @@ export class Runner {
       return this.#emit(job.id, body)
     }
     const speedAt = await parts.tuning.speedAt(job.model)
+    const network = networkOf(job, past, { store, config, log: this.#o.log, now: this.#now, tell: (why) => this.#inBackground(this.#emit(job.id, { type: 'network_refused', fault: why })) })
     const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
@@ -291,7 +296,7 @@ export class Runner {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0) }, abort.signal))
+      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {

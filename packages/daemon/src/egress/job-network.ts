@@ -1,0 +1,144 @@
+// Owns the network of one job's tools: its rows in the egress table, what it may still send, whom a refusal is told, and the GET of the tool fetch.
+// Judges no host itself: that is the sandbox's dialler, for programs and for fetch alike.
+import { randomBytes } from 'node:crypto'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { connect as tlsConnect } from 'node:tls'
+import { authorityOf, fault, faultFrom, type Config, type Fault, type Fetched, type Job, type JobEvent, type JobNetwork } from '@hearth/protocol'
+import { version } from '@hearth/protocol/version'
+import type { Dialler, Resolve } from '@hearth/sandbox'
+import type { Log } from '../log.ts'
+import type { Store } from '../store/store.ts'
+
+export type JobNetworkOptions = {
+  jobId: string
+  hosts: readonly string[]
+  limits: Config['sandbox']['network']
+  store: Pick<Store, 'openEgress' | 'settleEgress'>
+  /** Bytes that left the box for this job before. */
+  sentBytes: number
+  past: readonly JobEvent[]
+  tell(why: Fault): void
+  now(): number
+  log(line: string): void
+  /** For tests. */
+  resolve?: Resolve
+}
+
+const mostRedirects = 5
+const redirects = new Set([301, 302, 303, 307, 308])
+const fetchMs = 60_000
+/** Refusals of one job that are events; the model reads all of them. */
+const mostTold = 50
+
+/** The network port of a job whose request names hosts; nothing for any other. */
+export function networkOf(job: Job, past: readonly JobEvent[], from: Pick<JobNetworkOptions, 'now' | 'tell'> & { store: Store; config: Config; log: Log }): { network?: JobNetwork } {
+  const { id, request: { network: hosts = [] } } = job
+  if (hosts.length === 0) return {}
+  const { store, config, log, now, tell } = from
+  return { network: jobNetwork({ jobId: id, hosts, limits: config.sandbox.network, store, sentBytes: store.read.sums(id).bytesLeftBox, past, now, tell, log: (line) => log('warn', line, { job: id }) }) }
+}
+
+export function jobNetwork(options: JobNetworkOptions): JobNetwork {
+  const { jobId, hosts, limits, store, past } = options
+  const told = new Set(past.flatMap((event) => (event.type === 'network_refused' ? [event.fault.message] : [])))
+  const network: JobNetwork = {
+    hosts,
+    left: { sentBytes: limits.sentBytes - options.sentBytes, receivedBytes: limits.receivedBytes },
+    async begin(host) {
+      const connection = randomBytes(12).toString('hex')
+      await store.openEgress({ at: options.now(), jobId, purpose: 'tool', host }, connection)
+      return (bytes) => store.settleEgress(connection, bytes)
+    },
+    refused(why) {
+      if (told.has(why.message) || told.size >= mostTold) return
+      told.add(why.message)
+      options.tell(why)
+    },
+    async fetch(url, { maxBytes, signal }) {
+      const { createDialler } = await import('@hearth/sandbox')
+      const dialler = createDialler({ grant: network, log: options.log, ...(options.resolve === undefined ? {} : { resolve: options.resolve }) })
+      try {
+        return await follow(url, dialler, maxBytes, AbortSignal.any([signal, AbortSignal.timeout(fetchMs)]))
+      } catch (error) {
+        return { ok: false, fault: failed(shownHost(url), sentence(error)) }
+      } finally {
+        // What it sent is on disk before the answer is.
+        await dialler.close()
+      }
+    },
+  }
+  return network
+}
+
+async function follow(address: string, dialler: Dialler, maxBytes: number, signal: AbortSignal): Promise<Fetched> {
+  let url = URL.canParse(address) ? new URL(address) : null
+  for (let hop = 0; hop <= mostRedirects; hop += 1) {
+    const refused = (why: string, remedy: string): Fetched => ({ ok: false, fault: dialler.refuse(url?.host ?? address.slice(0, 100), why, remedy) })
+    if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return refused('it is no http or https address', 'Give a whole address, like https://example.org/page.')
+    if (url.username !== '' || url.password !== '') return refused('there is a user in the address', 'Leave it out.')
+    const secure = url.protocol === 'https:'
+    const target = authorityOf(url.host, secure ? 443 : 80)
+    if (target === null) return refused('it is no host', 'Give a whole address, like https://example.org/page.')
+    const dialled = await dialler.dial(target)
+    if (!dialled.ok) return dialled
+    const answer = await ask(url, secure ? encrypted(dialled.stream, target.host) : dialled.stream, signal)
+    const status = answer.statusCode ?? 502
+    const to = answer.headers.location
+    if (!redirects.has(status) || to === undefined) {
+      const { body, cut } = await bodyOf(answer, maxBytes, signal)
+      return { ok: true, url: url.href, status, contentType: answer.headers['content-type'] ?? '', body, cut }
+    }
+    answer.destroy()
+    const next: URL | null = URL.canParse(to, url.href) ? new URL(to, url.href) : null
+    if (secure && next?.protocol === 'http:') return refused(`it redirects from https to http (${next.host})`, 'Ask for the other address by itself, if that is meant.')
+    url = next
+  }
+  return { ok: false, fault: failed(url?.host ?? '', `it redirects more than ${mostRedirects} times`) }
+}
+
+function encrypted(stream: Duplex, host: { name: string; kind: string }): Duplex {
+  return tlsConnect({ socket: stream, host: host.name, ...(host.kind === 'name' ? { servername: host.name } : {}), ALPNProtocols: ['http/1.1'] })
+}
+
+function ask(url: URL, stream: Duplex, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      createConnection: () => stream, setHost: false, method: 'GET', path: `${url.pathname}${url.search}`, signal,
+      headers: { host: url.host, 'user-agent': `hearth/${version}`, accept: 'text/html, text/plain, application/json, */*;q=0.5', 'accept-encoding': 'identity', connection: 'close' },
+    }, resolve)
+    request.once('error', reject)
+    request.end()
+  })
+}
+
+async function bodyOf(answer: IncomingMessage, maxBytes: number, signal: AbortSignal): Promise<{ body: Uint8Array; cut: boolean }> {
+  const pieces: Buffer[] = []
+  let size = 0
+  const stop = (): void => void answer.destroy(signal.reason as Error)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    for await (const piece of answer as AsyncIterable<Buffer>) {
+      pieces.push(piece.subarray(0, maxBytes - size))
+      size += piece.length
+      if (size > maxBytes) return { body: Buffer.concat(pieces), cut: true }
+    }
+    return { body: Buffer.concat(pieces), cut: false }
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+function failed(host: string, why: string): Fault {
+  return fault('network_refused', { host, why, remedy: 'Look at the address and at the network of this box.' })
+}
+
+function shownHost(address: string): string {
+  return URL.canParse(address) ? new URL(address).host : address.slice(0, 100)
+}
+
+function sentence(error: unknown): string {
+  if (error instanceof Error && error.name === 'TimeoutError') return `there was no whole answer within ${fetchMs / 1000} s`
+  const { code } = error as NodeJS.ErrnoException
+  return code ?? faultFrom(error).message
+}
