@@ -25,6 +25,7 @@ export function eventLines(event: JobEvent, look: Look): string[] {
       return [
         `${ink.dim('model')} ${oneLine(event.model)}  ${ink.dim('folder')} ${oneLine(request.cwd)}`,
         ...promptLines(request.prompt, look),
+        ...((request.network ?? []).length === 0 ? [] : [`${ink.dim('network')} ${cut(oneLine((request.network ?? []).join(', ')), look.width - 8)}`]),
         ...request.checks.map((check) => `${ink.dim('check')} ${cut(oneLine(check), look.width - 6)}`),
       ]
     }
@@ -281,6 +282,7 @@ export function receiptLines(receipt: Receipt, look: Look): string[] {
     ['tokens', `${count(receipt.promptTokens)} prompt${reused}, ${count(receipt.completionTokens)} generated${speed}`],
     ['time', `${duration(receipt.seconds * 1000)}, ${duration(receipt.modelSeconds * 1000)} of it in the model${energy}${money}`],
     ['left the box', bytes(receipt.bytesLeftBox)],
+    ...(receipt.network ?? []).map(({ host, connections, bytes: sent }): [string, string] => ['', `${bytes(sent)} to ${oneLine(host)} in ${counted(connections, 'connection')}`]),
   ]
   return rows.map(([name, value]) => `  ${ink.dim(name.padEnd(12))}  ${value}`)
 }

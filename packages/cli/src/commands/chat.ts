@@ -29,6 +29,7 @@ export const chat: Command = {
       cwd: { type: 'string', value: 'DIR', help: 'folder to work in (default: this one)' },
       model: { type: 'string', value: 'ID', help: 'model id, or scripted:FILE (default: jobs.model, else the best installed one)' },
       approve: { type: 'boolean', help: 'ask before each call that writes or runs a command' },
+      network: { type: 'string', value: 'HOST', multiple: true, help: 'host that the tools may reach, with an optional :PORT; within sandbox.network.allow (default: none)' },
       resume: { type: 'boolean', help: 'go on with the chat ID, or with the newest of this folder' },
       fork: { type: 'string', value: 'JOB', help: 'a new chat with the past of a job or chat; that one stays as it is' },
       step: { type: 'string', value: 'N', help: 'with --fork: only up to step N' },
@@ -55,7 +56,8 @@ export const chat: Command = {
     const past = job === null ? [] : await session.resume(job)
     if (interactive) greet(ctx, job, model, cwd, past)
     const approve = args.flag('approve') ? { approve: 'writes' as const } : {}
-    const talk = new Talk(ctx, session, { request: { kind: 'chat', class: 'interactive', cwd, model, ...approve }, json: args.flag('json'), quiet: args.flag('quiet') })
+    const network = args.list('network').length === 0 ? {} : { network: args.list('network') }
+    const talk = new Talk(ctx, session, { request: { kind: 'chat', class: 'interactive', cwd, model, ...approve, ...network }, json: args.flag('json'), quiet: args.flag('quiet') })
     try {
       return interactive ? await talk.interactive() : await talk.piped()
     } finally {
@@ -69,6 +71,7 @@ function checkFlags(args: Args, interactive: boolean): void {
   if (args.flag('resume') && args.text('fork') !== null) throw usageFault('--resume and --fork exclude each other.')
   if (args.text('fork') === null && (args.text('step') !== null || args.flag('files'))) throw usageFault('--step and --files go with --fork.')
   if (args.flag('files') && args.text('step') === null) throw usageFault('--files goes with --step N.')
+  if (args.list('network').length > 0 && (args.flag('resume') || args.text('fork') !== null)) throw usageFault('A chat keeps the network that it began with.')
   if (args.flag('resume') && (args.flag('approve') || args.text('model') !== null)) throw usageFault('A resumed chat keeps its model and its approvals; --fork ID takes others.')
   if (args.flag('approve') && !interactive) throw usageFault('--approve needs a terminal: without one nobody can answer.')
 }

@@ -60,6 +60,7 @@ function rowsOf(job: Job, now: number): [string, string][] {
     ['folder', oneLine(request.cwd)],
     ...(request.result === 'branch' || request.result === 'diff' ? [['result', `as a ${request.result}; it works in a copy`] as [string, string]] : []),
     ['model', oneLine(job.model)],
+    ...((request.network ?? []).length === 0 ? [] : [['network', oneLine((request.network ?? []).join(', '))] as [string, string]]),
     ...request.checks.map((check): [string, string] => ['check', visible(check)]),
     ...(limits.length === 0 ? [] : [['limits', limits.join(', ')] as [string, string]]),
     ...Object.entries(request.tags).map(([key, value]): [string, string] => ['tag', oneLine(`${key}=${value}`)]),
