@@ -41,6 +41,11 @@ test('an edit shows each of its places', () => {
     ['edit a.txt', '  │ - one', '  │ + two', '  │ - three', '  │ - four', '  │ + six'])
 })
 
+test('a request that waits says where it stands, for what, and how long if that is known', () => {
+  const waits = (etaMs: number | null): string[] => eventLines(event({ type: 'waiting', model: 'm', position: 2, reason: "loading 'm'", etaMs }), look)
+  assert.deepEqual([waits(null), waits(3000)], [["waiting for m, number 2 in line: loading 'm'"], ["waiting for m, number 2 in line: loading 'm' (about 3.0 s)"]])
+})
+
 test('columns, cutting and wrapping know wide and combining characters', () => {
   assert.equal(columns('漢字'), 4)
   assert.equal(columns('e\u0301'), 1)

@@ -154,7 +154,7 @@ export class History {
         if (event.mode !== 'review' && event.text !== '') this.#push(this.#mode.told(event.text))
         return
       case 'signals': case 'escalation_offered': case 'escalation_denied': case 'remote': case 'effect':
-      case 'accepted': case 'queued': case 'started': case 'suspended': case 'resumed': case 'loading': case 'text': case 'thought': case 'warned':
+      case 'accepted': case 'queued': case 'started': case 'suspended': case 'resumed': case 'loading': case 'waiting': case 'text': case 'thought': case 'warned':
       case 'tool_output': case 'ended':
       case 'workspace': case 'call_repaired': case 'committed': case 'reverted': case 'delivered': case 'sub_step': case 'sampled': case 'approval_asked': case 'approval_given': case 'network_refused':
         return

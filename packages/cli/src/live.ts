@@ -91,6 +91,7 @@ class LiveView implements View {
     switch (event.type) {
       case 'queued': this.#phase = 'waiting'; break
       case 'loading': this.#phase = 'loading the model'; break
+      case 'waiting': this.#phase = 'waiting for the model'; break
       case 'started': this.#phase = 'starting'; break
       case 'step': this.#step = event.step; this.#phase = 'reading the prompt'; break
       case 'text':

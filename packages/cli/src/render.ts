@@ -34,6 +34,7 @@ export function eventLines(event: JobEvent, look: Look): string[] {
     case 'suspended': return [ink.yellow(`suspended: ${oneLine(event.reason)}`)]
     case 'resumed': return [ink.yellow(`${oneLine(event.by)} let it go on${event.budgetUsdMicros === null ? '' : `, with ${usd(event.budgetUsdMicros)} for the whole job`}`)]
     case 'loading': return [ink.dim(cut(`loading ${oneLine(event.model)}: ${oneLine(event.detail)}`, look.width))]
+    case 'waiting': return [ink.dim(cut(`waiting for ${oneLine(event.model)}, number ${event.position} in line: ${oneLine(event.reason)}${event.etaMs === null ? '' : ` (about ${duration(event.etaMs)})`}`, look.width))]
     case 'step': return ['', ink.bold(`step ${event.step}`)]
     case 'text': case 'thought': return []
     case 'warned': return wrapped(visible(event.text), '! ', ink.yellow, look)

@@ -74,6 +74,10 @@ export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('suspended'), reason: z.string(), state: z.enum(waitingStates).optional().describe('it waits for a person: words (paused) or an approval; absent = it goes on with the next start'), lacks: z.literal('money').optional().describe('what it waits for: a budget (`hearth resume`); an attached client leaves with exit code 12') }),
   z.strictObject({ type: z.literal('resumed'), by: z.string().describe('principal'), budgetUsdMicros: z.int().nullable().describe('limit of the whole job from here on; null = as before') }),
   z.strictObject({ type: z.literal('loading'), model: z.string(), detail: z.string() }),
+  z.strictObject({
+    type: z.literal('waiting'), model: z.string(), position: z.int().describe('of its request in the line for the model, 1 = next'), reason: z.string().describe('what it waits for'),
+    etaMs: z.number().nullable().describe('forecast from measured speeds; null = nothing was measured yet'),
+  }),
   z.strictObject({ type: z.literal('step'), step: z.int().min(1) }),
   z.strictObject({ type: z.literal('text'), step: z.int(), text: z.string().describe('a piece of the completion, batched') }),
   z.strictObject({ type: z.literal('thought'), step: z.int(), text: z.string().describe("a piece of the model's thoughts, batched") }),

@@ -11,6 +11,7 @@ export class EventStream {
   readonly #stopped = new AbortController()
   #timer: NodeJS.Timeout | null = null
   #written = true
+  #waiting = 'waiting'
   #left = false
 
   constructor(out: ServerResponse) {
@@ -45,12 +46,19 @@ export class EventStream {
     this.#out.flushHeaders()
   }
 
+  /** What is waited for: the words of the comments from now on, said at once where the stream is open. Standard clients pass over comments; a person with curl reads them. */
+  waits(words: string): void {
+    if (words === this.#waiting) return
+    this.#waiting = words
+    if (this.opened) void this.write(this.#comment())
+  }
+
   /** Begins the comments that keep a connection alive while nothing is said; they open the stream if need be. */
   keepAlive(): void {
     this.#timer ??= setInterval(() => {
       if (!this.#written) {
         this.open()
-        void this.write(': waiting\n\n')
+        void this.write(this.#comment())
       }
       this.#written = false
     }, keepAliveMs)
@@ -71,6 +79,10 @@ export class EventStream {
   /** Gives the connection back unopened: somebody else answers. */
   release(): void {
     this.#quiet()
+  }
+
+  #comment(): string {
+    return `: ${this.#waiting.replaceAll(/[\r\n]+/g, ' ')}\n\n`
   }
 
   #room(): Promise<void> {

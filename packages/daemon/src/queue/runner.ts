@@ -10,6 +10,7 @@ import { networkOf } from '../egress/job-network.ts'
 import type { Log } from '../log.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered } from '../meter/meter.ts'
+import { tellingWaits } from '../meter/waits.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { RemoteServers } from '../mcp/remote.ts'
 import type { Parts } from '../parts.ts'
@@ -287,7 +288,7 @@ export class Runner {
     }
     const speedAt = await parts.tuning.speedAt(job.model)
     const network = networkOf(job, past, { store, config, log: this.#o.log, now: this.#now, tell: (why) => this.#inBackground(this.#emit(job.id, { type: 'network_refused', fault: why })) })
-    const model = metered(found.model, { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
+    const model = metered(tellingWaits(found.model, (event) => this.#inBackground(this.#emit(job.id, event))), { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
         jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems,

@@ -6,6 +6,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Context } from 'hono'
 import { lowerClass } from '../../auth/limits.ts'
 import { metered } from '../../meter/meter.ts'
+import { waitWords } from '../../meter/waits.ts'
 import { answer } from '../answer.ts'
 import type { Api, Env } from '../api.ts'
 import { bodyOf } from '../parse.ts'
@@ -137,13 +138,14 @@ class Answer {
     const begin = (): void => {
       if (stream === null || begun) return
       begun = true
+      stream.waits('waiting')
       stream.open()
       void stream.write(this.#chunks.role(index))
     }
     let begun = false
     for await (const event of this.#model.generate(request, oneCall ? AbortSignal.any([signal, enough.signal]) : signal)) {
       switch (event.type) {
-        case 'queued': break
+        case 'queued': stream?.waits(waitWords(event, this.#model.info.id)); break
         case 'started': case 'prefill': begin(); break
         case 'text': {
           begin()
