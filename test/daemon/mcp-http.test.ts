@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { McpServers } from '@hearth/agent/mcp/servers'
-import { McpServer, type EgressEntry, type Sandbox } from '@hearth/protocol'
+import { McpServer, type DataClass, type EgressEntry, type PinnedDoor, type Sandbox } from '@hearth/protocol'
 import { addressesOf } from '../../packages/daemon/src/egress/addresses.ts'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
@@ -40,7 +40,7 @@ async function run(servers: Record<string, McpServer>, options: Partial<Options>
     rows.push(row)
     return Promise.resolve()
   })
-  const remote = new RemoteServers({ servers, logins: new Logins(stateDir), door })
+  const remote = new RemoteServers({ servers, logins: new Logins(stateDir), door, dataClass: () => 'open' })
   const ran = await bench.run({
     mcpServers: servers, mcp: remote.forJob('job', bench.workspace, {}),
     script: { turns: [call('mcp', { name: 'it__echo', arguments: { text: 'hi' } }), finish()] }, ...options,
@@ -117,6 +117,21 @@ describe('a server at an address', () => {
     const before = server.asked.length
     assert.equal(problem(await run(servers)), `its file ${token} holds a secret and others may read it; run chmod 600 on it`)
     assert.equal(server.asked.length, before)
+  })
+
+  it('away from this box is not asked for a folder of which nothing may leave, and one on it is', async () => {
+    const asked: string[] = []
+    const door: PinnedDoor = { request: (url) => (asked.push(url), Promise.resolve(new Response(null, { status: 202 }))) }
+    const servers = { far: McpServer.parse({ url: 'https://far.example/mcp' }), lan: McpServer.parse({ url: 'http://192.168.1.7/mcp' }), here: McpServer.parse({ url: 'http://localhost:1/mcp' }) }
+    let held: DataClass = 'local-only'
+    const way = new RemoteServers({ servers, logins: new Logins(stateDir), door, dataClass: (folder) => (folder === '/private' ? held : 'open') }).forJob('job', '/private', {})
+    const ask = (name: string): Promise<Response> => way.send(name, { method: 'POST', headers: {}, body: '{}', signal: AbortSignal.timeout(1000) })
+    for (const name of ['far', 'lan']) await assert.rejects(ask(name), /^Error: nothing of this folder may leave \(its data class is local-only\), and it is not on this box$/)
+    await ask('here')
+    // What holds is asked for each request.
+    held = 'redact'
+    await ask('far')
+    assert.deepEqual(asked, ['http://localhost:1/mcp', 'https://far.example/mcp'])
   })
 
   it('that changes its tools is asked for them again, without a new prompt', async () => {
@@ -203,7 +218,7 @@ describe('a server at an address that', () => {
       stop.abort()
       return true
     })
-    const door = new RemoteServers({ servers: at(server), logins: new Logins(stateDir), door: createDoor(() => Promise.resolve()) }).forJob('job', bench.workspace, {})
+    const door = new RemoteServers({ servers: at(server), logins: new Logins(stateDir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open' }).forJob('job', bench.workspace, {})
     const servers = new McpServers(at(server), { sandbox: {} as Sandbox, workspace: bench.workspace, limits, door })
     assert.deepEqual((await servers.list(stop.signal)).map((told) => told.problem), ['Connection closed'])
     await servers.close()

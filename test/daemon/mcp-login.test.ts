@@ -44,7 +44,7 @@ function office(server: OAuthMcpServer, more: Record<string, unknown> = {}): Off
   const remote = new RemoteServers({ servers, logins, door: createDoor((row) => {
     rows.push(row)
     return Promise.resolve()
-  }) })
+  }), dataClass: () => 'open' })
   return { desk: new LoginDesk({ servers, folderServers: new FolderServerStore(dir), logins, remote }), door: remote.forJob('job', dir, {}) }
 }
 
@@ -135,7 +135,7 @@ describe('a login', () => {
     const other = await serverOf()
     assert.equal(await state(office(other)), 'none')
     const folder = join(dir, 'folder')
-    const remote = new RemoteServers({ servers: {}, logins: new Logins(dir), door: { request: (_url, { headers }) => Promise.resolve(new Response(null, { status: headers?.['authorization'] === undefined ? 204 : 500 })) } })
+    const remote = new RemoteServers({ servers: {}, logins: new Logins(dir), door: { request: (_url, { headers }) => Promise.resolve(new Response(null, { status: headers?.['authorization'] === undefined ? 204 : 500 })) }, dataClass: () => 'open' })
     assert.equal((await ask(remote.forJob('job', folder, { it: McpServer.parse({ url: server.http.url }) }))).status, 204)
   })
 })
@@ -229,7 +229,7 @@ it('a server that lets everybody in needs no login, one whose token is in a file
   server.valid.add('')
   const token = join(dir, 'token')
   await assert.rejects(login(office(server, { tokenFile: token })), /The token for 'it' is in its tokenFile/)
-  const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()) }) })
+  const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open' }) })
   await assert.rejects(login({ ...free, desk }), /'it' is a program in the sandbox/)
   assert.match(failed(await login(free)), /'it' lets everybody in; it needs no login\./)
 })

@@ -1,10 +1,11 @@
 // Owns the daemon's life: claim, open, recover, listen, and the same backwards. Reads no environment and never exits.
 import { join } from 'node:path'
-import { fault, scopes, type Config, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
+import { fault, scopes, type Config, type DataClass, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
 import { createDoor } from './egress/door.ts'
+import { saysProject, strictest } from './egress/policy.ts'
 import type { Api } from './http/api.ts'
 import { makeApp, type Who } from './http/app.ts'
 import { listen } from './http/listen.ts'
@@ -65,13 +66,17 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const workspaces = new Workspaces({ config, stateDir: paths.state, sandbox: () => parts.sandbox(), log })
     const folderServers = new FolderServerStore(paths.state)
     const mcpLogins = new Logins(paths.state)
-    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door: createDoor((entry) => store.egress(entry)) })
+    const projects = new Projects({ store, config })
+    const dataClass = (folder: string): DataClass => {
+      const project = projects.of(folder)
+      return strictest(config.escalation, project === null ? [] : [['project', saysProject(project.rules)]]).dataClass
+    }
+    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door: createDoor((entry) => store.egress(entry)), dataClass })
     const energy = new EnergyMeter({ reader: async () => (await import('@hearth/engine/hardware/power')).findPowerReader() })
     energy.watch()
     undo.push(() => energy.close())
     const runner = new Runner({ workspaces, energy, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
-    const projects = new Projects({ store, config })
     const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
     const uid = process.getuid?.() ?? 0

@@ -32,10 +32,16 @@ export type McpAddress = z.infer<typeof McpAddress>
 export const McpServer = z.union([McpProgram, McpAddress])
 export type McpServer = z.infer<typeof McpServer>
 
+/** Whether a URL leads to this box itself, whatever a name server says. */
+export function isThisBox(url: string | URL): boolean {
+  const { hostname } = new URL(url)
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}
+
 /** https, or this very box: only there may a secret go (RFC 8252, 8.3). */
 export function isSecure(url: string | URL): boolean {
-  const { protocol, hostname } = new URL(url)
-  return protocol === 'https:' || (protocol === 'http:' && (hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)))
+  const { protocol } = new URL(url)
+  return protocol === 'https:' || (protocol === 'http:' && isThisBox(url))
 }
 
 /** `expired`: it was logged in, and has to be again. */

@@ -1,5 +1,5 @@
 // Owns what leaves for MCP servers at an address: each request to the server's own address alone, with its secrets, through the door. No secret comes back from here.
-import { isSecure, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
+import { isSecure, isThisBox, type DataClass, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
 import type { Login } from '@hearth/agent/mcp/oauth'
 import type { Logins, Place } from './logins.ts'
 import { readSecret } from './secret-file.ts'
@@ -9,6 +9,8 @@ export type RemoteOptions = {
   servers: Readonly<Record<string, McpServer>>
   logins: Logins
   door: PinnedDoor
+  /** What holds for this folder now. */
+  dataClass(folder: string): DataClass
 }
 
 /** A secret shorter than this would be found in any text. */
@@ -28,6 +30,7 @@ export class RemoteServers {
         const own = this.#o.servers[name]
         const server = own ?? fromFolder[name]
         if (server === undefined || !('url' in server)) throw new Error(`there is no server ${name} at an address`)
+        if (this.#o.dataClass(folder) === 'local-only' && !isThisBox(server.url)) throw new Error('nothing of this folder may leave (its data class is local-only), and it is not on this box')
         const place = { folder: own === undefined ? folder : null, url: server.url }
         return this.#send(jobId, name, server, place, request)
       },
