@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runAgent } from '@hearth/agent'
 import { scriptedModel, type ScriptInput } from '@hearth/engine'
-import { type AbortCause, type AgentEnd, Config, JobEventBody, JobRequest, type AgentPorts, type Limits, type McpServer, type Model, type ModelRequest, type RunSpec, type Sandbox, type Workspace } from '@hearth/protocol'
+import { type AbortCause, type AgentEnd, Config, type EscalationSettings, type Expert, JobEventBody, JobRequest, type AgentPorts, type Limits, type McpServer, type Model, type ModelRequest, type RunSpec, type Sandbox, type Workspace } from '@hearth/protocol'
 import { createSandbox } from '@hearth/sandbox'
 
 export const limits: Limits = { memoryBytes: 512 * 2 ** 20, pids: 64, wallMs: 20_000, outputBytes: 16 * 2 ** 20, tmpBytes: 16 * 2 ** 20, fileBytes: 64 * 2 ** 20 }
@@ -31,6 +31,8 @@ export type Options = {
   workspace?: Workspace
   idle?: () => boolean
   speedAt?: AgentPorts['speedAt']
+  expert?: Expert
+  escalation?: Partial<EscalationSettings>
 }
 
 export class Workbench {
@@ -67,9 +69,10 @@ export class Workbench {
       jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [] }),
       maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits: { ...limits, ...options.limits },
       past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [], mcpServers: options.mcpServers ?? {},
+      ...(options.escalation === undefined ? {} : { escalation: { modes: ['advise'], planFirst: false, packet: 'packet', packetTokens: 8192, stepTurns: 6, medianSeconds: null, ...options.escalation } }),
     }, {
       ...(options.workspace === undefined ? {} : { workspace: options.workspace }), ...(options.idle === undefined ? {} : { idle: options.idle }),
-      ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }), ...(options.mcp === undefined ? {} : { mcp: options.mcp }),
+      ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }), ...(options.expert === undefined ? {} : { expert: options.expert }), ...(options.mcp === undefined ? {} : { mcp: options.mcp }),
       model: remembering(options.model ?? scripted(options), requests), sandbox: this.#sandbox, now: Date.now,
       emit: (event) => {
         // What the daemon would store must be what the schema says.

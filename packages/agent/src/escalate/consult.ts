@@ -123,8 +123,8 @@ async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_o
   if (mode === 'step' || mode === 'rest') {
     const done = await takeOver(run, offered, model, (event) => put(run, event))
     if (done.type === 'end') return done.end
-    const { check, ...back } = done
-    await Promise.all([...(check === null ? [] : [put(run, { ...check, step })]), put(run, handBack(back))])
+    const { check, how, text, turns } = done
+    await Promise.all([...(check === null ? [] : [put(run, { ...check, step })]), put(run, handBack({ how, text, turns }))])
     return null
   }
   const said = await answerOf(run, offered, (request) => model.generate(request, run.signal))
