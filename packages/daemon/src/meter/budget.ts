@@ -75,10 +75,10 @@ export function reserve(spent: Spent, ask: Ask): Decision {
 function overCount(spent: Spent, ask: Ask): Decision | null {
   for (const [index, { scope, id, budget }] of ask.limits.entries()) {
     if (ask.jobId !== null && budget.jobCount !== null && spent.jobOthers + 1 > budget.jobCount) {
-      return deny('limit', `The job has used its ${budget.jobCount} escalations${whose(scope, id)}.`, remedy(scope, 'jobCount', ask.jobId))
+      return deny('limit', `The limit${whose(scope, id)} is ${counted(budget.jobCount)} for one job, and nothing of it is left.`, remedy(scope, 'jobCount', ask.jobId))
     }
     if (budget.dayCount !== null && (spent.limits[index]?.dayOthers ?? 0) + 1 > budget.dayCount) {
-      return deny('limit', `The ${budget.dayCount} escalations of ${dayOf(spent.at)}${whose(scope, id)} are used.${behind(spent, ask)}`, remedy(scope, 'dayCount', ask.jobId))
+      return deny('limit', `The limit${whose(scope, id)} is ${counted(budget.dayCount)} for ${dayOf(spent.at)}, and nothing of it is left.${behind(spent, ask)}`, remedy(scope, 'dayCount', ask.jobId))
     }
   }
   return null
@@ -93,25 +93,25 @@ function overMoney(spent: Spent, ask: Ask, usdMicros: number): Decision | null {
     const there = spent.limits[index]
     const kept = (field: 'dayUsdMicros' | 'monthUsdMicros'): number => (scope === 'box' ? keptForOthers(spent, ask, field) : 0)
     const rows = [
-      { field: 'escalationUsdMicros', name: 'one escalation', before: spent.escalationUsdMicros, kept: 0 },
-      ...(ask.jobId === null ? [] : [{ field: 'jobUsdMicros', name: 'the job', before: spent.jobUsdMicros, kept: 0 } as const]),
-      { field: 'dayUsdMicros', name: dayOf(spent.at), before: there?.dayUsdMicros ?? 0, kept: kept('dayUsdMicros') },
-      { field: 'monthUsdMicros', name: dayOf(spent.at).slice(0, 7), before: there?.monthUsdMicros ?? 0, kept: kept('monthUsdMicros') },
+      { field: 'escalationUsdMicros', name: ' for one escalation', before: spent.escalationUsdMicros, kept: 0 },
+      ...(ask.jobId === null ? [] : [{ field: 'jobUsdMicros', name: scope === 'job' ? '' : ' for one job', before: spent.jobUsdMicros, kept: 0 } as const]),
+      { field: 'dayUsdMicros', name: ` for ${dayOf(spent.at)}`, before: there?.dayUsdMicros ?? 0, kept: kept('dayUsdMicros') },
+      { field: 'monthUsdMicros', name: ` for ${dayOf(spent.at).slice(0, 7)}`, before: there?.monthUsdMicros ?? 0, kept: kept('monthUsdMicros') },
     ] as const
     for (const { field, name, before, kept: keptUsdMicros } of rows) {
       const limit = budget[field]
       if (limit === null || before + keptUsdMicros + usdMicros <= limit) continue
       const others = keptUsdMicros === 0 ? '' : `, ${dollars(keptUsdMicros)} are kept for others`
       const clock = field === 'dayUsdMicros' || field === 'monthUsdMicros' ? behind(spent, ask) : ''
-      return deny('budget', `The budget for ${name}${whose(scope, id)} is ${dollars(limit)}: ${dollars(before)} are spent or reserved${others}, and this call may cost ${dollars(usdMicros)}.${clock}`, remedy(scope, field, ask.jobId))
+      return deny('budget', `The budget${whose(scope, id)}${name} is ${dollars(limit)}: ${dollars(before)} are spent or reserved${others}, and this call may cost ${dollars(usdMicros)}.${clock}`, remedy(scope, field, ask.jobId))
     }
   }
   const { worth } = ask
   if (worth !== null && ask.jobId !== null) {
     const limit = Math.floor(worth.usdMicros * worth.chance)
     if (spent.jobUsdMicros + usdMicros > limit) {
-      const chance = worth.counted === 0 ? `a chance of ${worth.chance.toFixed(2)}, which is assumed` : `the chance of ${worth.chance.toFixed(2)} that ${worth.counted} jobs showed`
-      return deny('budget', `A resolved job is worth ${dollars(worth.usdMicros)}, with ${chance} it may spend ${dollars(limit)}: ${dollars(spent.jobUsdMicros)} are spent or reserved, and this call may cost ${dollars(usdMicros)}.`, 'Give the job a higher --worth.')
+      const chance = worth.counted === 0 ? `an assumed chance of ${worth.chance.toFixed(2)}` : `the chance of ${worth.chance.toFixed(2)} that ${worth.counted} jobs showed`
+      return deny('budget', `A resolved job is worth ${dollars(worth.usdMicros)}; with ${chance} it may spend ${dollars(limit)}: ${dollars(spent.jobUsdMicros)} are spent or reserved, and this call may cost ${dollars(usdMicros)}.`, 'Give the job a higher --worth.')
     }
   }
   return null
@@ -124,6 +124,10 @@ function keptForOthers(spent: Spent, ask: Ask, field: 'dayUsdMicros' | 'monthUsd
 
 function deny(rule: Denial['rule'], why: string, remedy: string): Decision {
   return { ok: false, denial: { rule, why, remedy } }
+}
+
+function counted(escalations: number): string {
+  return escalations === 1 ? '1 escalation' : `${escalations} escalations`
 }
 
 function whose(scope: BudgetScope, id: string): string {

@@ -25,18 +25,19 @@ export function paid(inner: Model, account: Account, askFor: AskFor, till: Till,
   async function* generate(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
     const startedAt = now()
     // Nothing was sent yet, so nothing is held.
-    if (signal.aborted) return yield { type: 'done', stop: 'cancelled', usage: noUsage, timings: noTimings }
+    if (signal.aborted) {
+      yield { type: 'done', stop: 'cancelled', usage: noUsage, timings: noTimings }
+      return
+    }
     const ask: Ask = {
       ...askFor(startedAt), now: startedAt, principal: principal.id, origin: principal.origin, jobId, step: account.step(), purpose: request.purpose,
       model: inner.info.id, place: inner.info.place, worst: { promptTokens: promptTokensAtMost(request), completionTokens: request.maxTokens },
     }
-    let held: Reserved
-    try {
-      held = await till.reserve(ask)
-    } catch (error) {
-      return yield { type: 'failed', fault: faultFrom(error), usage: noUsage, timings: noTimings }
+    const held = await till.reserve(ask).catch((error: unknown) => faultFrom(error))
+    if ('code' in held || !held.ok) {
+      yield { type: 'failed', fault: 'code' in held ? held : denialFault(held.denial, ask.model), usage: noUsage, timings: noTimings }
+      return
     }
-    if (!held.ok) return yield { type: 'failed', fault: denialFault(held.denial, ask.model), usage: noUsage, timings: noTimings }
     const { id, hold } = held
     yield* billedCall(inner, account, request, signal, ({ end, told, arrived }) => {
       const used = usageOf({ end, told, arrived })

@@ -75,7 +75,7 @@ export function spentOf(query: Query, ask: Ask): Spent {
   }
 }
 
-const within: Readonly<Record<Limit['scope'], string>> = { box: '?2 IS NOT NULL', project: 'r.project = ?2', principal: 'r.principal = ?2', job: 'r.job_id = ?2' }
+export const within: Readonly<Record<Limit['scope'], string>> = { box: '?2 IS NOT NULL', project: 'r.project = ?2', principal: 'r.principal = ?2', job: 'r.job_id = ?2' }
 // The month of a day sorts between its first and its last, whatever its length.
 const ofMonth = "r.day BETWEEN substr(?1, 1, 7) || '-01' AND substr(?1, 1, 7) || '-31'"
 

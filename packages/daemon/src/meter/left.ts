@@ -1,0 +1,55 @@
+// Owns what is left: of every limit of the box, its projects, keys and one job, of packages and of paid throughput. Only reads.
+import type { BudgetReply, BudgetRow, Config, Job, ProjectEntry } from '@hearth/protocol'
+import type { Query } from '../store/db.ts'
+import { bookedAt, drawn, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
+import { number } from '../store/rows.ts'
+import type { Store } from '../store/store.ts'
+import { dayOf } from './amounts.ts'
+import type { Limit } from './budget.ts'
+import { packageRow, paceSince } from './packages.ts'
+import { limitsOf } from './purse.ts'
+
+/** `job`: whose own limits are told too; null = only the box, its projects and its keys. */
+export function whatIsLeft(store: Store, config: Config['escalation'], job: Job | null, projectOf: (path: string) => ProjectEntry | null, now: number): BudgetReply {
+  const { query } = store.read
+  const at = bookedAt(query, now)
+  const project = job === null ? null : projectOf(job.project.path)
+  const all: Limit[] = job === null
+    ? [
+      ...limitsOf(store, config, { id: '' }, null, null), ...store.read.projects().map((one): Limit => ({ scope: 'project', id: one.id, budget: one.rules.budget })),
+      ...store.read.keys().flatMap((key): Limit[] => (key.budget == null || key.revokedAt !== null ? [] : [{ scope: 'principal', id: `key:${key.id}`, budget: key.budget }])),
+    ]
+    : limitsOf(store, config, job.principal, project === null ? null : { id: project.id, budget: project.rules.budget }, job.id)
+  const sums = (sql: string, ...values: (string | number)[]): { count: number; usdMicros: number } => {
+    const [row] = query(`SELECT count(*) AS n, sum(${usd}) AS usd FROM ${moneyFrom} WHERE ${sql}`, ...values)
+    return { count: number(row ?? {}, 'n'), usdMicros: number(row ?? {}, 'usd') }
+  }
+  return {
+    day: dayOf(at), clockBack: dayOf(now) < dayOf(at), rows: all.flatMap((limit) => rowsOf(query, limit, at, job?.id ?? null)),
+    packages: config.packages.map((one) => {
+      const [row] = query(`SELECT sum(${drawn}) AS used, sum(${drawn}) FILTER (WHERE r.at >= ?2) AS lately, sum(coalesce(s.list_usd_micros, r.list_usd_micros) - ${usd}) AS list
+        FROM ${moneyFrom} WHERE r.cover = ?1`, `package:${one.id}`, paceSince(at))
+      return packageRow(one, { used: number(row ?? {}, 'used'), lately: number(row ?? {}, 'lately'), listUsdMicros: number(row ?? {}, 'list') }, at)
+    }),
+    throughput: config.providers.flatMap(({ id, tokensPerMinute }) => (tokensPerMinute === null ? [] : [{ provider: id, tokensPerMinute, used: [...throughputOf(query, id, at).values()].reduce((sum, tokens) => sum + tokens, 0) }])),
+    open: sums('s.reservation IS NULL'),
+    charged: sums("s.how = 'charged' AND r.day >= substr(?, 1, 7)", dayOf(at)),
+  }
+}
+
+function rowsOf(query: Query, { scope, id, budget }: Limit, at: number, jobId: string | null): BudgetRow[] {
+  const money = periods(query, within[scope], id, at)
+  const [day] = query(`SELECT count(DISTINCT coalesce(r.job_id, '') || ' ' || r.escalation) AS n FROM reservations r WHERE r.day = ?1 AND ${within[scope]}`, dayOf(at), id)
+  const [job] = jobId === null ? [] : query(`SELECT sum(${usd}) AS usd, sum(${usd}) FILTER (WHERE s.reservation IS NULL) AS held, count(DISTINCT r.escalation) AS n FROM ${moneyFrom} WHERE r.job_id = ?`, jobId)
+  const row = (period: BudgetRow['period'], unit: BudgetRow['unit'], limit: number | null, spent: number, held: number): BudgetRow[] =>
+    (limit === null ? [] : [{ scope, id, period, unit, limit, spent, held, left: Math.max(0, limit - spent) }])
+  return [
+    ...(job === undefined ? [] : [
+      ...row('job', 'usdMicros', budget.jobUsdMicros, number(job, 'usd'), number(job, 'held')),
+      ...row('job', 'escalations', budget.jobCount, number(job, 'n'), 0),
+    ]),
+    ...row('day', 'usdMicros', budget.dayUsdMicros, money.dayUsdMicros, money.heldDay),
+    ...row('day', 'escalations', budget.dayCount, number(day ?? {}, 'n'), 0),
+    ...row('month', 'usdMicros', budget.monthUsdMicros, money.monthUsdMicros, money.heldMonth),
+  ]
+}

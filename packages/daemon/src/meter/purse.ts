@@ -1,0 +1,78 @@
+// Owns which limits hold for a call: gathers them from the configuration, the key, the project and the job, each time anew. Decides nothing itself.
+import { priceAt, type Budget, type Config, type Model, type ModelRequest, type Principal, type ProviderConfig, type RemoteModelConfig } from '@hearth/protocol'
+import { boughtJobs, jobMoney, spentOf } from '../store/money-rows.ts'
+import type { Store } from '../store/store.ts'
+import { promptTokensAtMost } from './amounts.ts'
+import type { Account } from './billed.ts'
+import { reserve, type Ask, type Decision, type Limit, type Worth } from './budget.ts'
+import { paid, type AskFor } from './paid.ts'
+
+export type PurseOptions = { store: Store; config: Config['escalation']; now?: () => number }
+
+/** What is bought: from whom, for which escalation of the job (or chat), in which project. */
+export type Purchase = {
+  /** Unique within the job; of a chat, unique at all. */
+  escalation: string
+  provider: ProviderConfig
+  model: RemoteModelConfig
+  project: { id: string; budget: Budget } | null
+}
+
+/** So many jobs must have ended before their share of resolved ones is believed. */
+const enoughJobs = 20
+
+export class Purse {
+  readonly #o: PurseOptions
+  readonly #now: () => number
+
+  constructor(options: PurseOptions) {
+    this.#o = options
+    this.#now = options.now ?? Date.now
+  }
+
+  /** The model whose every call is reserved first and settled after; see `paid`. */
+  paid(inner: Model, account: Account, purchase: Purchase): Model {
+    return paid(inner, account, this.#askFor(account, purchase), this.#o.store, this.#now)
+  }
+
+  /** What a call would be granted now: its worst price, or why not. Holds nothing; another may have the money first. */
+  quote(account: Account, purchase: Purchase, request: Pick<ModelRequest, 'messages' | 'tools' | 'responseFormat' | 'maxTokens' | 'purpose'>): Decision {
+    const now = this.#now()
+    const ask: Ask = {
+      ...this.#askFor(account, purchase)(now), now, principal: account.principal.id, origin: account.principal.origin, jobId: account.jobId, step: account.step(),
+      purpose: request.purpose, model: purchase.model.id, place: 'remote', worst: { promptTokens: promptTokensAtMost(request), completionTokens: request.maxTokens },
+    }
+    return reserve(spentOf(this.#o.store.read.query, ask), ask)
+  }
+
+  #askFor({ principal, jobId }: Account, { escalation, provider, model, project }: Purchase): AskFor {
+    const { config, store } = this.#o
+    return (now) => {
+      const own = jobId === null ? null : jobMoney(store.read.query, jobId)
+      return {
+        escalation, project: project?.id ?? null, provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
+        price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: own?.worthUsdMicros == null ? null : this.#worth(own.worthUsdMicros),
+        earmarks: config.reserved, packages: config.packages,
+      }
+    }
+  }
+
+  #worth(usdMicros: number): Worth {
+    const { jobs, resolved } = boughtJobs(this.#o.store.read.query)
+    return jobs < enoughJobs ? { usdMicros, chance: this.#o.config.assumedChance, counted: 0 } : { usdMicros, chance: resolved / jobs, counted: jobs }
+  }
+}
+
+/** Every limit there is for this principal, project and job; all of them hold. */
+export function limitsOf(store: Store, config: Config['escalation'], principal: Pick<Principal, 'id'>, project: Purchase['project'], jobId: string | null): Limit[] {
+  const key = principal.id.startsWith('key:') ? store.read.key(principal.id.slice('key:'.length))?.key.budget ?? null : null
+  const own = jobId === null ? null : jobMoney(store.read.query, jobId).budgetUsdMicros
+  return [
+    { scope: 'box', id: 'box', budget: config.budget },
+    ...(project === null ? [] : [{ scope: 'project' as const, id: project.id, budget: project.budget }]),
+    ...(key === null ? [] : [{ scope: 'principal' as const, id: principal.id, budget: key }]),
+    ...(jobId === null || own === null ? [] : [{ scope: 'job' as const, id: jobId, budget: { ...noLimits, jobUsdMicros: own } }]),
+  ]
+}
+
+const noLimits: Budget = { escalationUsdMicros: null, jobUsdMicros: null, dayUsdMicros: null, monthUsdMicros: null, jobCount: null, dayCount: null }
