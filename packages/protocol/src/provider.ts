@@ -1,5 +1,6 @@
 // Owns the words for remote providers: where they are, which models they sell and at which dated price. Knows no wire format.
 import { z } from 'zod'
+import { escalationModes } from './escalation.ts'
 import { AgentProfile } from './model.ts'
 
 export const providerKinds = ['anthropic', 'openai', 'compatible'] as const
@@ -38,6 +39,17 @@ export const ProviderConfig = z.strictObject({
   .refine(({ tokensPerMinute, reservedTokensPerMinute }) => Object.values(reservedTokensPerMinute).reduce((sum, part) => sum + part, 0) <= (tokensPerMinute ?? 0),
     { path: ['reservedTokensPerMinute'], error: 'more is reserved than tokensPerMinute holds' })
 export type ProviderConfig = z.infer<typeof ProviderConfig>
+
+export const routePreferences = ['order', 'cheapest', 'best', 'fastest'] as const
+
+/** Who is asked for what. Ids are of models of providers, of engine.endpoints, or of this box. */
+export const RouteConfig = z.strictObject({
+  modes: z.array(z.enum(escalationModes)).min(1).nullable().default(null).describe('plan, advise, step, review, rest; null = all'),
+  kinds: z.array(z.string().min(1)).min(1).nullable().default(null).describe('kinds of jobs: their tag `kind`, or task or chat; null = all'),
+  models: z.array(z.string().min(1)).min(1).describe('who may be asked; what runs on this box or in the house goes first'),
+  prefer: z.enum(routePreferences).default('order').describe('among bought models: as they stand here; or, by what came of earlier answers here, the cheapest that helped, the best, the fastest'),
+})
+export type RouteConfig = z.infer<typeof RouteConfig>
 
 /** The price that holds at this moment (milliseconds since 1970); null = none is known. */
 export function priceAt(prices: readonly Price[], at: number): Price | null {
