@@ -1,7 +1,7 @@
 // Calls that wait for a yes, with the real command, daemon and sandbox: without a terminal, on one, and on two at the same time.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Box, root } from './box.ts'
@@ -42,28 +42,29 @@ describe('a job that asks', () => {
   it('without a terminal it waits, says how to answer, and can be answered from elsewhere', async () => {
     const cwd = box.folder()
     const model = box.script({ turns: [
-      call('write', { path: 'a.txt', content: 'one' }), call('bash', { command: 'rm a.txt' }), { ...call('finish', { answer: 'kept' }), expect: { contains: 'did not allow this call: keep it' } },
+      call('write', { path: 'a.txt', content: 'one\nsame\n' }), call('bash', { command: 'rm a.txt', timeout: 9 }), { ...call('finish', { answer: 'kept' }), expect: { contains: 'did not allow this call: keep it' } },
     ] })
+    writeFileSync(join(cwd, 'a.txt'), 'nought\nsame\n')
     const ran = await box.hearth(['run', '--approve', '--model', model, 'change it'], { cwd })
     const id = ran.stderr.split('\n')[0] ?? ''
     const how = `job ${id} waits for an approval; allow it with 'hearth approve ${id}', refuse it with 'hearth approve ${id} --refuse --why TEXT'; 'hearth attach ${id}' then watches on\n`
     assert.deepEqual([ran.code, ran.stdout], [13, ''])
-    assert.ok(ran.stderr.endsWith(`? May write be called? {"path":"a.txt","content":"one"}\nsuspended: waiting for an approval of write\n${how}`), ran.stderr)
-    assert.equal(existsSync(join(cwd, 'a.txt')), false)
+    assert.ok(ran.stderr.endsWith(`? May write be called? {"path":"a.txt","content":"one\\nsame\\n"}\nsuspended: waiting for an approval of write\n${how}`), ran.stderr)
+    assert.equal(readFileSync(join(cwd, 'a.txt'), 'utf8'), 'nought\nsame\n')
 
-    assert.match((await box.hearth(['approve'])).stdout, new RegExp(`^JOB +ASKED +MODEL +CALL\n${id} +\\d+ [sm] ago +scripted:.* write a.txt 3 bytes\n$`))
+    assert.match((await box.hearth(['approve'])).stdout, new RegExp(`^JOB +ASKED +MODEL +CALL\n${id} +\\d+ [sm] ago +scripted:.* write a.txt 9 bytes\n$`))
     const { waiting } = await box.json<{ waiting: { jobId: string; callId: string }[] }>('approve')
     assert.deepEqual(waiting.map(({ jobId }) => jobId), [id])
     const wrong = await box.hearth(['approve', id, '--call', 'other'])
     assert.deepEqual([wrong.code, wrong.stderr.split('\n')[0]], [65, `hearth: Job ${id} does not wait with the call other.`])
     const given = await box.hearth(['approve', id.slice(0, 6), '--call', waiting[0]?.callId ?? ''])
-    assert.deepEqual([given.code, given.stdout], [0, `write a.txt 3 bytes\n  │ + one\nallowed; 'hearth attach ${id}' watches on\n`])
+    assert.deepEqual([given.code, given.stdout], [0, `write a.txt 9 bytes over 12 bytes; 2 lines of 3 stay\n  │ - nought\n  │ + one\nallowed; 'hearth attach ${id}' watches on\n`])
 
     const attached = await box.hearth(['attach', id])
     assert.deepEqual([attached.code, attached.stderr.endsWith(how)], [13, true], attached.stderr)
-    assert.equal(readFileSync(join(cwd, 'a.txt'), 'utf8'), 'one')
+    assert.equal(readFileSync(join(cwd, 'a.txt'), 'utf8'), 'one\nsame\n')
     const refused = await box.hearth(['approve', id, '--refuse', '--why', 'keep it'])
-    assert.deepEqual([refused.code, refused.stdout], [0, `$ rm a.txt\nrefused; 'hearth attach ${id}' watches on\n`])
+    assert.deepEqual([refused.code, refused.stdout], [0, `$ rm a.txt\n  with {"timeout":9}\nrefused; 'hearth attach ${id}' watches on\n`])
     const end = await box.hearth(['attach', id])
     assert.deepEqual([end.code, end.stdout], [0, 'kept\n'], end.stderr)
     assert.equal(existsSync(join(cwd, 'a.txt')), true)

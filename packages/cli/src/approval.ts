@@ -1,4 +1,6 @@
 // Owns a call that waits for somebody's yes: which one it is by the events, how it reads, the question on a terminal, and the answer. Decides nothing.
+import { readFile, realpath, stat } from 'node:fs/promises'
+import { resolve, sep } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Client } from '@hearth/protocol/client'
@@ -8,34 +10,66 @@ import { answerOf } from './chat/words.ts'
 import type { Context, Out } from './context.ts'
 import { stored } from './follow.ts'
 import { lookOf } from './live.ts'
-import { callLines } from './render.ts'
+import { callLines, overwriteLines, type Look } from './render.ts'
 import { oneLine, visible, wrap } from './text.ts'
 
 export type Answer = { approved: boolean; note: string }
 
-/** `seq`: of the event that says that the job waits. `call`: null when its turn cannot be found. */
-export type Question = { seq: number; askedAt: number; step: number; callId: string; call: ToolCall | null; question: string }
+/** `seq`: of the event that says that the job waits. `folder`: where it works. `call`: null when its turn cannot be found. */
+export type Question = { seq: number; askedAt: number; step: number; folder: string | null; callId: string; call: ToolCall | null; question: string }
 
 /** The call that a job waits with now; null = it waits for no answer. */
 export async function openQuestion(client: Client, jobId: string): Promise<Question | null> {
   let calls: readonly ToolCall[] = []
   let asked: EventOf<'approval_asked'> | null = null
   let open: Question | null = null
+  let folder: string | null = null
   for await (const event of stored(client, jobId, 0)) {
     if (event.type === 'turn') calls = event.toolCalls
+    else if (event.type === 'workspace') folder = event.path
     else if (event.type === 'approval_asked') asked = event
     else if (event.type === 'approval_given' || event.type === 'ended') open = null
     else if (event.type === 'suspended' && event.state === 'waiting_approval' && asked !== null) {
       const { step, callId, question } = asked
-      open = { seq: event.seq, askedAt: event.at, step, callId, call: calls.find(({ id }) => id === callId) ?? null, question }
+      open = { seq: event.seq, askedAt: event.at, step, folder, callId, call: calls.find(({ id }) => id === callId) ?? null, question }
     }
   }
   return open
 }
 
-/** The whole call: the command, the text that is written, what an edit takes away and puts there. Nothing is cut: what is not seen is not allowed. */
-export function questionLines({ call, question }: Question, out: Out): string[] {
-  return call === null ? wrap(visible(question), out.width) : callLines(call, { ...lookOf(out, false), width: Infinity, cardLines: Infinity })
+/** The whole call: the command, or what a file gets and loses. Nothing is cut: what is not seen is not allowed. */
+export async function questionLines({ call, question, folder }: Question, out: Out): Promise<string[]> {
+  if (call === null) return wrap(visible(question), out.width)
+  const { path, content } = call.arguments
+  const before = call.name === 'write' && folder !== null && typeof path === 'string' && typeof content === 'string' ? await textIn(folder, path) : null
+  return before === null ? wholeCall(call, out) : overwriteLines(String(path), before, String(content), wholeLook(out))
+}
+
+/** What the card of a call says of its arguments; other tools show all of them. */
+const onTheCard: Readonly<Record<string, readonly string[]>> = { bash: ['command'], write: ['path', 'content'], edit: ['path', 'old', 'new', 'edits'] }
+
+export function wholeCall(call: ToolCall, out: Out): string[] {
+  const shown = onTheCard[call.name]
+  const rest = shown === undefined ? [] : Object.entries(call.arguments).filter(([name]) => !shown.includes(name))
+  return [...callLines(call, wholeLook(out)), ...(rest.length === 0 ? [] : [`  with ${oneLine(JSON.stringify(Object.fromEntries(rest)))}`])]
+}
+
+function wholeLook(out: Out): Look {
+  return { ...lookOf(out, false), width: Infinity, cardLines: Infinity }
+}
+
+const shownBytes = 2 ** 20
+
+/** The text of a file of the job's folder as the tools name it; null when there is none that can be shown: it is new, no text, large, elsewhere or not ours to read. */
+async function textIn(folder: string, path: string): Promise<string | null> {
+  try {
+    const file = await realpath(resolve(folder, path.replace(/^\/work(\/|$)/, './')))
+    const info = await stat(file)
+    if (!file.startsWith(await realpath(folder) + sep) || !info.isFile() || info.size > shownBytes) return null
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
+  } catch {
+    return null
+  }
 }
 
 /** Throws FaultError `conflict` when the job does not wait with this call any more. */
@@ -60,7 +94,7 @@ export function canAsk(ctx: Context): boolean {
  */
 export async function askHere(ctx: Context, client: Client, jobId: string, question: Question, signal: AbortSignal): Promise<'answered' | 'left' | 'taken back'> {
   const { err } = ctx
-  for (const line of questionLines(question, err)) err.line(line)
+  for (const line of await questionLines(question, err)) err.line(line)
   for (;;) {
     const text = await lineOf(ctx, err.ink.yellow('allow? y, n, or why not: '), signal)
     if (signal.aborted) {

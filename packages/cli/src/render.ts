@@ -189,6 +189,21 @@ export function callLines(call: ToolCall, look: Look): string[] {
   }
 }
 
+/** A write over a file that is there: what it takes away and puts there, between the lines that stay at the beginning and at the end. */
+export function overwriteLines(path: string, before: string, after: string, look: Look): string[] {
+  const [old, fresh] = [before.split('\n'), after.split('\n')]
+  const shorter = Math.min(old.length, fresh.length)
+  let head = 0
+  while (head < shorter && old[head] === fresh[head]) head += 1
+  let tail = 0
+  while (tail < shorter - head && old.at(-1 - tail) === fresh.at(-1 - tail)) tail += 1
+  const between = (lines: readonly string[]): string => lines.slice(head, lines.length - tail).join('\n')
+  return [
+    `${look.ink.cyan('write')} ${oneLine(path)} ${look.ink.dim(`${bytes(Buffer.byteLength(after))} over ${bytes(Buffer.byteLength(before))}; ${counted(head + tail, 'line')} of ${old.length} stay${head + tail === 1 ? 's' : ''}`)}`,
+    ...card(between(old), look, '- ', look.ink.red), ...card(between(fresh), look, '+ ', look.ink.green),
+  ]
+}
+
 /** Each place of an edit; what is no text there is nothing to show, and the tool refuses it. */
 function editsOf({ arguments: { edits, ...own } }: ToolCall): { old: string; new: string }[] {
   const text = (value: unknown): string => (typeof value === 'string' ? value : '')

@@ -4,12 +4,12 @@ import { FaultError, faultFrom } from '@hearth/protocol/fault'
 import { commandExits } from '@hearth/protocol/outcome'
 import type { JobEvent, JobRequestInput, UsageReply } from '@hearth/protocol'
 import { createInterface } from 'node:readline'
+import { wholeCall } from '../approval.ts'
 import { Args } from '../args.ts'
 import { diff } from '../commands/diff.ts'
 import type { Context } from '../context.ts'
 import { lookOf, openView } from '../live.ts'
 import { bytes, count, counted, duration } from '../print.ts'
-import { callLines } from '../render.ts'
 import { jsonLine, oneLine, visible, wrap } from '../text.ts'
 import { besideLines, chatLines, wordsOf } from './lines.ts'
 import { Session } from './session.ts'
@@ -120,7 +120,7 @@ export class Talk {
 
   async #approve(waits: Extract<Session['waits'], { type: 'approval' }>, terminal: Terminal): Promise<void> {
     const { out } = this.#ctx
-    if (waits.call !== null) for (const line of callLines(waits.call, { ...lookOf(out, false), cardLines: 40 })) out.line(line)
+    if (waits.call !== null) for (const line of wholeCall(waits.call, out)) out.line(line)
     for (;;) {
       const asked = await terminal.ask(out.ink.yellow('allow? y, n, or why not: '))
       const answer = asked.type === 'line' ? answerOf(asked.text) : { approved: false, note: '' }

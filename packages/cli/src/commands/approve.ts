@@ -41,12 +41,14 @@ export const approve: Command = {
     const job = await findJob(client, word)
     const question = await openQuestion(client, job.id)
     if (question === null) throw new FaultError(fault('conflict', { problem: `Job ${job.id} does not wait for an approval.` }))
+    // Read before the call may run: it changes what is there.
+    const lines = await questionLines(question, ctx.out)
     const after = await answer(client, job.id, args.text('call') ?? question.callId, { approved: !refused, note: args.text('why') ?? '' })
     if (json) {
       ctx.out.line(jsonLine(after))
       return 0
     }
-    for (const line of questionLines(question, ctx.out)) ctx.out.line(line)
+    for (const line of lines) ctx.out.line(line)
     ctx.out.line(`${refused ? 'refused' : 'allowed'}; '${job.request.kind === 'chat' ? 'hearth chat --resume' : 'hearth attach'} ${visible(job.id)}' watches on`)
     return 0
   },
