@@ -115,7 +115,7 @@ describe('a server at an address', () => {
     assert.doesNotMatch(JSON.stringify([ran.events, ran.requests, ran.rows]), /secret-token|secret value/)
     await chmod(token, 0o644)
     const before = server.asked.length
-    assert.equal(problem(await run(servers)), `its file ${token} holds a secret and others may read it; run chmod 600 on it`)
+    assert.equal(problem(await run(servers)), `others may read its key file ${token} (mode 644)`)
     assert.equal(server.asked.length, before)
   })
 
