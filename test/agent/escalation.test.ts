@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import type { Denial, EscalationSettings, ModelRequest } from '@hearth/protocol'
-import { type Act, bash, Experts, finish, isAdvised, local, look, pricePerTurn, write } from './experts.ts'
+import type { Denial, EscalationSettings } from '@hearth/protocol'
+import { type Act, bash, Experts, finish, isAdvised, local, look, obeying, pricePerTurn, write } from './experts.ts'
 import { ofType, Workbench, type Ran } from './workbench.ts'
 
 let bench: Workbench
@@ -12,11 +12,6 @@ before(async () => { bench = await Workbench.open({ f: 'old\n' }) })
 after(() => bench.close())
 
 const advice = { text: 'The file f must hold the word right.\n1. write f\n2. run the check\n3. finish\nGO ON' }
-/** Does what it was told, once it was told. */
-const then = (stuck: (turn: number) => Act) => (request: ModelRequest, turn: number): Act => {
-  if (!isAdvised(request)) return stuck(turn)
-  return request.messages.some((message) => message.role === 'assistant' && message.toolCalls?.some((call) => call.name === 'write') === true) ? finish() : write('f', 'right\n')
-}
 const checks = ['grep -q right f']
 const signalsOf = ({ events }: Ran): string[] => ofType(events, 'escalation_offered').flatMap(({ signals }) => signals.map(({ kind, name }) => `${kind} ${name}`))
 
@@ -32,7 +27,7 @@ describe('a local model that', () => {
     it(`${name} is helped once, by advice, and gets there`, async () => {
       await writeFile(join(bench.workspace, 'f'), 'old\n')
       const expert = new Experts({ turns: [advice] })
-      const ran = await bench.run({ model: local(then(stuck)), script: { turns: [] }, checks, maxSteps: 30, expert, ...(escalation === undefined ? {} : { escalation }) })
+      const ran = await bench.run({ model: local(obeying(stuck)), script: { turns: [] }, checks, maxSteps: 30, expert, ...(escalation === undefined ? {} : { escalation }) })
       assert.equal(ran.end.type === 'ended' && ran.end.outcome, 'resolved')
       assert.deepEqual(signalsOf(ran), signals)
       assert.deepEqual(ofType(ran.events, 'handed_back').map(({ id, mode, how, usdMicros }) => [id, mode, how, usdMicros]), [['e1', 'advise', 'answered', pricePerTurn]])
@@ -161,7 +156,7 @@ describe('help that is denied', () => {
   it('for want of money waits, and asks again when it is taken up', async () => {
     let poor = true
     const expert = new Experts({ turns: [advice], deny: () => (poor ? { rule: 'budget', why: 'The budget of today is used up.', remedy: "Raise it with 'hearth resume'." } : null) })
-    const model = local(then(() => bash('true')))
+    const model = local(obeying(() => bash('true')))
     await writeFile(join(bench.workspace, 'f'), 'old\n')
     const first = await bench.run({ model, script: { turns: [] }, checks, expert })
     assert.deepEqual(first.end, { type: 'suspended', reason: "The budget of today is used up. Raise it with 'hearth resume'.", state: 'paused', lacks: 'money' })
@@ -175,7 +170,7 @@ describe('help that is denied', () => {
   it('in one mode is sought in the next', async () => {
     const expert = new Experts({ turns: [{ calls: [{ name: 'write', arguments: { path: 'f', content: 'right\n' } }] }], deny: ({ mode }) => (mode === 'step' ? null : { rule: 'mode', why: 'Not this.', remedy: '' }) })
     await writeFile(join(bench.workspace, 'f'), 'old\n')
-    const ran = await bench.run({ model: local(then(() => bash('true'))), script: { turns: [] }, checks, expert, escalation: { modes: ['advise', 'step'] } })
+    const ran = await bench.run({ model: local(obeying(() => bash('true'))), script: { turns: [] }, checks, expert, escalation: { modes: ['advise', 'step'] } })
     assert.deepEqual(expert.asked.map(({ id, mode }) => [id, mode]), [['e1', 'advise'], ['e1', 'step']])
     assert.equal(ran.end.type === 'ended' && ran.end.outcome, 'resolved')
   })

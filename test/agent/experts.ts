@@ -89,5 +89,11 @@ export const write = (path: string, content: string): Act => ({ name: 'write', a
 export const finish = (answer = 'done'): Act => ({ name: 'finish', arguments: { answer } })
 export const look = (pattern: string): Act => ({ name: 'glob', arguments: { pattern } })
 
+/** Stuck, until an expert has spoken; then it writes `content` into f and finishes. */
+export const obeying = (stuck: (turn: number) => Act, content = 'right\n') => (request: ModelRequest, turn: number): Act => {
+  if (!isAdvised(request)) return stuck(turn)
+  return request.messages.some((message) => message.role === 'assistant' && message.toolCalls?.some((call) => call.name === 'write') === true) ? finish() : write('f', content)
+}
+
 /** Words of an expert are in what the model reads. */
 export const isAdvised = (request: ModelRequest): boolean => request.messages.some(({ text }) => /^(Advice of a stronger model|A stronger model took over)/.test(text))

@@ -27,6 +27,7 @@ type Local = { events: readonly JobEventBody[]; kept: boolean; exploring: boolea
 /** `since`: from the offer on, so that what a step that was taken over did counts. */
 function compared(before: readonly JobEventBody[], since: readonly JobEventBody[], local: Local): Found {
   const [old, now] = [before.findLast(isRun), since.findLast(isRun)]
+  if (now?.type === 'check' && now.passed) return { effect: 'cleared', evidence: 'the check passes' }
   if (now !== undefined && old !== undefined) {
     const [hadFailed, fails] = [failed(old), failed(now)]
     if (!fails) return hadFailed ? { effect: 'cleared', evidence: 'what failed before passes now' } : moved(local, 'nothing fails')

@@ -37,6 +37,9 @@ export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>,
     if (event.type === 'check' && event.passed && event.when === 'after_edit') own.abort({ kind: 'suspend', reason: passed } satisfies AbortCause)
   }
   const { info } = model
+  const course = remoteEvents(history.events, id)
+  const last = course.findLast((event) => event.type === 'check' || event.type === 'turn')
+  if (last?.type === 'check' && last.passed) return cameBack(course, { type: 'suspended', reason: passed }, false)
   try {
     const end = await run.runLoop({
       ...input, jobId: `${input.jobId}.${id}`, past: pastOf(history.events, id), outputDir, mcpServers: {}, mcpProblems: [], skillFolders: [], maxSteps: maxTurns, maxTokens: Infinity,
