@@ -193,6 +193,7 @@ describe('a login server that', () => {
     ['is for another resource', { resource: () => ({ resource: 'https://other.example/mcp' }) }, /does not match expected/],
     ['has a page of another kind', { metadata: (said) => ({ ...said, authorization_endpoint: 'http://elsewhere.example/page' }) }, /the page to log in on is not https\.$/],
     ['registers nobody', { metadata: ({ registration_endpoint: _none, ...said }) => said }, /does not support dynamic client registration\.$/],
+    ['says too much', { metadata: (said) => ({ ...said, more: 'x'.repeat(10e6) }) }, /an answer about a login has more than 1 MiB\.$/],
     ['is not one', { metadata: () => ({ hello: 1 }) }, /^Logging in at the MCP server 'it' failed: /],
   ]
   for (const [name, turns, expected] of cases) {

@@ -15,6 +15,8 @@ export type RemoteOptions = {
 
 /** A secret shorter than this would be found in any text. */
 const redactFrom = 8
+/** What a login server says of itself, or a token, is smaller than this. */
+const loginBytes = 2 ** 20
 
 export class RemoteServers {
   readonly #o: RemoteOptions
@@ -38,14 +40,15 @@ export class RemoteServers {
   }
 
   /** Requests that a login needs, for the server at this place; they may go to whom the server names as its login server. */
-  loginFetch({ url, folder }: Place, jobId: string | null, signal?: AbortSignal): (url: string | URL, init?: RequestInit) => Promise<Response> {
+  loginFetch({ url, folder }: Place, jobId: string | null): (url: string | URL, init?: RequestInit) => Promise<Response> {
     return async (to, init = {}) => {
       if (!isSecure(to)) throw new Error(`a login goes over https only, and ${new URL(to).host} is not asked so`)
-      return this.#o.door.request(String(to), {
+      const answer = await this.#o.door.request(String(to), {
         method: init.method === 'POST' ? 'POST' : 'GET', purpose: 'mcp', jobId, headers: Object.fromEntries(new Headers(init.headers)),
         body: init.body === undefined || init.body === null ? null : String(init.body as string | URLSearchParams), nearHosts: nearHosts(url, folder),
-        signal: AbortSignal.any([AbortSignal.timeout(20_000), ...(signal === undefined ? [] : [signal])]),
+        signal: AbortSignal.timeout(20_000),
       })
+      return atMost(loginBytes, answer)
     }
   }
 
@@ -101,6 +104,19 @@ function elsewhere(url: string, answer: Response): string | null {
 function unreached(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   return code === undefined ? message : `it cannot be reached (${code})`
+}
+
+function atMost(limit: number, answer: Response): Response {
+  if (answer.body === null) return answer
+  let bytes = 0
+  const count = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      bytes += chunk.length
+      if (bytes > limit) controller.error(new Error(`an answer about a login has more than ${limit / 2 ** 20} MiB`))
+      else controller.enqueue(chunk)
+    },
+  })
+  return new Response(answer.body.pipeThrough(count), { status: answer.status, headers: answer.headers })
 }
 
 /** The same answer without what was sent in secret: a server may say again what it was told. */
