@@ -26,7 +26,7 @@ describe('routes of help', () => {
     const records = { dear: track(10, 9, 1, 50), cheap: track(10, 6, 0.1, 200), quick: track(10, 5, 0.8, 20) }
     const all = bought('dear', 'cheap', 'quick')
     assert.deepEqual([names(all, 'cheapest', records), names(all, 'best', records), names(all, 'fastest', records), names(all, 'order', records)],
-      [['cheap', 'quick', 'dear'], ['dear', 'cheap', 'quick'], ['quick', 'dear', 'cheap'], ['dear', 'cheap', 'quick']])
+      [['cheap', 'dear', 'quick'], ['dear', 'cheap', 'quick'], ['quick', 'dear', 'cheap'], ['dear', 'cheap', 'quick']])
     assert.deepEqual(ordered(all, 'cheapest', new Map(Object.entries(records)))[0], { id: 'cheap', because: '6 of its 10 answers helped, 0.0167 USD for each that did' })
   })
 
