@@ -10,6 +10,7 @@ import { LoginDesk } from '../../packages/daemon/src/mcp/desk.ts'
 import { FolderServerStore } from '../../packages/daemon/src/mcp/folder-servers.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
 import { RemoteServers } from '../../packages/daemon/src/mcp/remote.ts'
+import { readConfig } from '../../packages/daemon/src/settings.ts'
 import { OAuthMcpServer, type Turns } from '../fixtures/oauth-mcp-server.ts'
 
 type Row = Omit<EgressEntry, 'id'>
@@ -233,4 +234,15 @@ it('a server that lets everybody in needs no login, one whose token is in a file
   const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open' }) })
   await assert.rejects(login({ ...free, desk }), /'it' is a program in the sandbox/)
   assert.match(failed(await login(free)), /'it' lets everybody in; it needs no login\./)
+})
+
+it('a configuration that would send a secret in the clear, or misspells a key, is refused by the name of the key', async () => {
+  const path = join(dir, 'config.json')
+  for (const [server, where, problem] of [
+    [{ url: 'http://far.example/mcp', tokenFile: '/x' }, 'url', 'a secret is only sent over https, or to this box itself'], [{ url: 'https://far.example/mcp', tokenfile: '/x' }, 'tokenfile', 'there is no such key'],
+    [{ url: 'https://me@far.example/mcp' }, 'url', 'no user and no fragment belongs here'], [{ url: 'https://far.example/mcp', headerFiles: { host: '/x' } }, 'headerFiles', 'one of these headers is set by the daemon itself, or has no usable name'],
+  ] as const) {
+    await writeFile(path, JSON.stringify({ agent: { mcpServers: { it: server } } }))
+    await assert.rejects(readConfig(path), (error) => error instanceof FaultError && error.fault.message === `The configuration ${path} is not valid at agent.mcpServers.it.${where}: ${problem}.`)
+  }
 })

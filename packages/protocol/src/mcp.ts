@@ -18,7 +18,7 @@ const ownHeaders = /^(host|connection|accept|accept-encoding|content-.*|transfer
 const McpAddress = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).refine((url) => !/#|\/\/[^/]*@/.test(url), 'no user and no fragment belongs here').describe('where it is; a host that is named here may be on this box or in its network'),
   tokenFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with a token for it, sent as `authorization: Bearer`; null = none, or that of `hearth mcp login`'),
-  headerFiles: z.record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/).refine((name) => !ownHeaders.test(name), 'this header is not yours to set'), z.string().startsWith('/')).default({}).describe('further headers by name: the file (0600) that holds the value'),
+  headerFiles: z.record(z.string(), z.string().startsWith('/')).refine((files) => Object.keys(files).every((name) => /^[A-Za-z0-9-]{1,64}$/.test(name) && !ownHeaders.test(name)), 'one of these headers is set by the daemon itself, or has no usable name').default({}).describe('further headers by name: the file (0600) that holds the value'),
   oauth: z.strictObject({
     clientId: z.string().min(1).nullable().default(null).describe('as whom to log in; null = the login server is asked for an id'),
     clientSecretFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with the secret of that id'),
