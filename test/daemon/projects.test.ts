@@ -129,7 +129,7 @@ describe('the strictest holds', () => {
 
   it('a folder is of the innermost project around it, by whole names', () => {
     const project = (id: string, path: string): ProjectEntry => ({ id, path, rules: ProjectRules.parse({}), createdAt: 0, changedAt: 0 })
-    const all = [project('home', '/home/a'), project('shop', '/home/a/shop'), project('else', '/srv')]
-    assert.deepEqual(['/home/a/shop/src', '/home/a/shop', '/home/a/shopping', '/home/ab', '/srv/x', '/'].map((path) => projectOf(path, all)?.id), ['shop', 'shop', 'home', undefined, 'else', undefined])
+    const all = [project('all', '/data/a'), project('shop', '/data/a/shop'), project('else', '/srv')]
+    assert.deepEqual(['/data/a/shop/src', '/data/a/shop', '/data/a/shopping', '/data/ab', '/srv/x', '/'].map((path) => projectOf(path, all)?.id), ['shop', 'shop', 'all', undefined, 'else', undefined])
   })
 })
