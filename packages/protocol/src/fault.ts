@@ -149,6 +149,7 @@ export const faultTable = {
   // What leaves the box
   egress_unrecorded: row<{ host: string; problem: string }>('daemon', 73, 507, (d) => [
     `Nothing was sent to ${d.host}: what would leave could not be written down first (${d.problem}).`, "Free some space, or run 'hearth doctor'; then ask again."]),
+  not_bought: row<{ why: string; remedy: string }>('daemon', 14, 403, (d) => [d.why, d.remedy]),
   packet_held_back: row<{ host: string; kinds: readonly string[] }>('daemon', 77, 403, (d) => [
     `Nothing was sent to ${d.host}: a secret stands in it (${d.kinds.join(', ')}).`, 'Take it out of what is sent, or do this step here.']),
   packet_body: row<{ id: string; why: string }>('daemon', 65, 410, (d) => [`The body of packet ${d.id} cannot be shown: ${d.why}.`, 'Its row stays: host, size, sha256 and what was replaced.']),
