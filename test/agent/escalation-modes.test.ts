@@ -144,7 +144,7 @@ describe('a review', () => {
     const expert = new Experts({ turns: [{ text: 'APPROVE' }] })
     const redo = new Experts({ turns: [{ text: 'REDO\nf must hold the word right.' }] })
     // Each review is a conversation of its own: the first one is refused, the second approved.
-    expert.model = ((asked, offer, approved) => (asked.id === 'e1' ? Experts.prototype.model.call(redo, asked, offer, approved) : Experts.prototype.model.call(expert, asked, offer, approved))) as Experts['model']
+    expert.model = (asked, offer, approved) => (asked.id === 'e1' ? Experts.prototype.model.call(redo, asked, offer, approved) : Experts.prototype.model.call(expert, asked, offer, approved))
     const { end, events, requests } = await run(expert, { modes: ['review'], checks: [], model: done() })
     assert.deepEqual(end, { type: 'ended', outcome: 'done_unverified', verified: null, summary: 'written again', fault: null })
     assert.deepEqual(ofType(events, 'handed_back').map(({ id, mode }) => [id, mode]), [['e1', 'review'], ['e2', 'review']])

@@ -119,6 +119,26 @@ const ended: JobEventBody = {
 const step = (n: number): JobEventBody => ({ type: 'step', step: n })
 const bytesOf = async (stream: ReadableStream<Uint8Array>): Promise<Buffer> => Buffer.from(await new Response(stream).arrayBuffer())
 
+describe('what a job changed so far, for a model', () => {
+  it('is the patches of its files in order; what is binary or long is a name, and nothing is when nothing was changed', async () => {
+    const bench = new Bench()
+    const folder = bench.repository({ 'a b.txt': 'one\ntwo\n', 'c.txt': 'c\n', 'd.bin': Buffer.from([0, 1, 2]) })
+    const place = await bench.open(bench.job(folder))
+    assert.deepEqual(await place.port?.diff?.(10_000), [])
+    bench.write(folder, { 'a b.txt': 'one\n2\n', 'd.bin': Buffer.from([0, 9]), 'long.txt': 'diff --git a/x b/x\n'.repeat(5000), 'n\u00e9w.txt': 'diff --git a/x b/x\n' })
+    rmSync(join(folder, 'c.txt'))
+    await keep(place, 1)
+    const files = await place.port?.diff?.(10_000) ?? []
+    await bench.close()
+    assert.deepEqual(files.map(({ path }) => path), ['a b.txt', 'c.txt', 'd.bin', 'long.txt', 'n\u00e9w.txt'])
+    assert.match(files[0]?.patch ?? '', /^diff --git a\/a b.txt b\/a b.txt\nindex .*\n--- a\/a b.txt\t?\n\+\+\+ b\/a b.txt\t?\n@@ -1,2 \+1,2 @@\n one\n-two\n\+2\n$/)
+    assert.match(files[1]?.patch ?? '', /\n-c\n$/)
+    assert.equal(files[2]?.patch, 'diff --git a/d.bin b/d.bin\n(binary, not shown)\n')
+    assert.equal(files[3]?.patch, 'diff --git a/long.txt b/long.txt\n(+5000 -0 lines, not shown)\n')
+    assert.match(files[4]?.patch ?? '', /\n\+diff --git a\/x b\/x\n$/)
+  })
+})
+
 describe('states of a folder', () => {
   let bench: Bench
   before(() => { bench = new Bench({ fileBytes: 100_000 }) })

@@ -11,11 +11,12 @@ const sliceBytes = 4000
 const fileBytes = 512 * 1024
 const treeLines = 200
 
-// One line for each place: its number, and its lines in base64, which no content can break out of. A file with a NUL in it is binary.
+// One line for each place: its number, and its lines in base64, which no content can break out of. A link that leads outside is no file; one with a NUL in it is binary.
 const script = `
 n=0
 while [ $# -ge 3 ]; do
-  if [ -f "$1" ] && [ -r "$1" ] && [ "$(stat -Lc %s -- "$1")" -le ${fileBytes} ] && { [ ! -s "$1" ] || grep -qI -m1 . -- "$1"; }; then
+  case $(readlink -f -- "$1") in "$PWD"/*) in=1;; *) in=0;; esac
+  if [ $in = 1 ] && [ -f "$1" ] && [ -r "$1" ] && [ "$(stat -Lc %s -- "$1")" -le ${fileBytes} ] && { [ ! -s "$1" ] || grep -qI -m1 . -- "$1"; }; then
     printf '%s ' "$n"; sed -n "$2,$3p" -- "$1" | head -c ${sliceBytes} | base64 -w0; echo
   fi
   n=$((n+1)); shift 3

@@ -41,12 +41,12 @@ export function clean(text: string): string {
 
 /** It says that going on is useless: STOP alone on one of the last lines. */
 export function saysStop(text: string): boolean {
-  return text.trim().split('\n').slice(-3).some((line) => /^[\s*#`_]*(?:verdict:\s*)?STOP[\s*`_.]*$/.test(line))
+  return text.trim().split('\n').slice(-3).some((line) => /^[\s*#`_]*(?:[Vv]erdict:\s*)?STOP[\s*`_.]*$/.test(line))
 }
 
 /** APPROVE or REDO in the first words; null = neither, and then the review says nothing. */
 export function verdictIn(text: string): 'approve' | 'redo' | null {
-  const word = /^[\s*#`_]*(?:verdict:\s*)?(APPROVE|REDO)\b/.exec(text)?.[1]
+  const word = /^[\s*#`_]*(?:[Vv]erdict:\s*)?(APPROVE|REDO)\b/.exec(text)?.[1]
   return word === undefined ? null : word === 'APPROVE' ? 'approve' : 'redo'
 }
 

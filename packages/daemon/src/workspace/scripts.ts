@@ -73,6 +73,8 @@ exec git diff-tree -r -z --numstat --no-renames "$head^" "$head"
 export const differences = 'exec git diff-tree -r -z --raw --no-renames --no-abbrev "$1" "$2"'
 export const counts = 'exec git diff-tree -r -z --numstat --no-renames "$1" "$2"'
 export const patch = 'exec git diff --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --src-prefix=a/ --dst-prefix=b/ "$1" "$2"'
+/** The same for readers, of the named files only: a binary file is a line. $1, $2: the states. */
+export const textPatch = 'old=$1 new=$2; shift 2; exec git --literal-pathspecs diff --no-renames --no-ext-diff --no-textconv --no-color --src-prefix=a/ --dst-prefix=b/ "$old" "$new" -- "$@"'
 
 /**
  * Changes the folder, whose present state is HEAD, by the index lines of standard input. git refuses the whole when a file is not as HEAD has it.

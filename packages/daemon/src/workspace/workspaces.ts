@@ -11,6 +11,7 @@ import { Keeper, type KeeperOptions, type Memo } from './keeper.ts'
 import { linesOf, type Count } from './records.ts'
 import { headOf, sourceOf, type Plain, type Repository } from './source.ts'
 import type { Failed, States, Taken } from './states.ts'
+import { textDiff } from './text-diff.ts'
 
 /** Where one run of a job works. */
 export type Place = {
@@ -112,6 +113,7 @@ export class Workspaces {
         this.#o.log('warn', 'a step could not be kept', { job: job.id, step, problem: taken.why })
         return null
       },
+      diff: (limitBytes) => textDiff(states, base, limitBytes, signal),
       restore: async (commit) => {
         const why = await goTo(states, commit, signal)
         return why === null ? null : fault('not_put_back', { path: states.folder, why })
