@@ -52,7 +52,7 @@ export function verdictIn(text: string): 'approve' | 'redo' | null {
 
 /** The commands behind CHECK:, at most four, each on one line. */
 export function checksIn(text: string): string[] {
-  const found = [...text.matchAll(/^[\s*-]*CHECK:\s*(.+?)\s*$/gm)].map((match) => (match[1] ?? '').replace(/^`(.*)`$/, '$1').trim())
+  const found = [...text.matchAll(/^[ \t*-]*CHECK:[ \t]*(\S.*?)[ \t]*$/gm)].map((match) => (match[1] ?? '').replace(/^`(.*)`$/, '$1').trim())
   return [...new Set(found)].filter((check) => check !== '' && !check.includes('\0') && Buffer.byteLength(check) <= checkBytes).slice(0, planChecks)
 }
 
