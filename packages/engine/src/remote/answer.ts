@@ -162,7 +162,10 @@ export class Answer {
     const { count, log, who } = this.#options
     if (this.#started === null) return this.sent ? { ...noUsage, promptTokens: count.prompt() } : noUsage
     const counted = { ...this.#started, completionTokens: count.completion(this.#heard) }
-    if (this.#said === null) return counted
+    if (this.#said === null) {
+      if (this.#finish !== null) log(`${who} gives no usage; ${counted.completionTokens} completion tokens were counted instead`)
+      return counted
+    }
     const problem = this.#problem(this.#said, this.#heard.chars)
     if (problem !== null) {
       log(`${who} gives a usage that cannot be true (${problem}); ${counted.completionTokens} completion tokens were counted instead`)

@@ -123,7 +123,8 @@ class AnthropicReading implements Reading {
       case 'message_start': return { ...nothing, usage: this.#counts(isObject(event['message']) ? event['message']['usage'] : null) }
       case 'content_block_start': return this.#begin(index, event['content_block'])
       case 'content_block_delta': return this.#piece(index, delta)
-      case 'message_delta': return { ...nothing, ...endOf(delta), usage: this.#counts(event['usage']) }
+      // The count of a beginning is no count of the end.
+      case 'message_delta': return { ...nothing, ...endOf(delta), usage: this.#counts(event['usage'] ?? (Number.isNaN(this.#usage.prompt) ? null : { output_tokens: Number.NaN })) }
       default: return nothing
     }
   }

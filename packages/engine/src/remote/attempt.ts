@@ -3,6 +3,7 @@
 import { fault, faultFrom, FaultError, type Door, type Fault } from '@hearth/protocol'
 import { shown } from '../foreign.ts'
 import { networkCode, networkProblem } from './network-problem.ts'
+import type { Chunk } from './answer.ts'
 import type { Patience } from './patience.ts'
 import { faultOfRefusal, waitOf } from './provider-fault.ts'
 
@@ -42,8 +43,8 @@ export class Attempt {
   waitMs: number | null = null
   /** The prompt left and nobody refused it. */
   billable = false
-  /** The answer's bytes are over, at their end or before. */
-  over = false
+  #over = false
+  #atEnd = true
 
   constructor(options: AttemptOptions) {
     this.#options = options
@@ -72,14 +73,26 @@ export class Attempt {
     const type = answer.headers.get('content-type') ?? ''
     if (!/event-stream/i.test(type)) {
       await answer.body.cancel()
-      throw this.#failed(this.#garbled(`it answered with '${shown(type)}' where a stream of events was asked for`))
+      throw this.#failed(this.#garbled(`it answered with '${shown(this.clean(type))}' where a stream of events was asked for`))
     }
     return new Response(ReadableStream.from(this.#bounded(answer.body)), { status: 200, headers: { 'content-type': 'text/event-stream' } })
+  }
+
+  /** The answer's bytes ended in the middle of an event. */
+  get torn(): boolean {
+    return this.#over && !this.#atEnd
   }
 
   /** A text of the provider without the key, whatever it repeats. */
   clean(text: string): string {
     return this.#options.key === null ? text : text.replaceAll(this.#options.key, '***')
+  }
+
+  /** The same of a piece of its answer. */
+  cleanChunk(chunk: Chunk): Chunk {
+    if (this.#options.key === null) return chunk
+    const calls = chunk.calls.map((part) => ({ ...part, id: part.id === null ? null : this.clean(part.id), name: this.clean(part.name), arguments: this.clean(part.arguments) }))
+    return { ...chunk, text: this.clean(chunk.text), reasoning: this.clean(chunk.reasoning), refused: chunk.refused === null ? null : this.clean(chunk.refused), calls }
   }
 
   async #refusal(answer: Response): Promise<FaultError> {
@@ -106,6 +119,7 @@ export class Attempt {
 
   async *#bounded(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
     let bytes = 0
+    let tail = ''
     try {
       for await (const chunk of body) {
         this.#options.patience.heard()
@@ -114,12 +128,14 @@ export class Attempt {
           this.fault = this.#garbled(`its answer is larger than ${(this.#options.maxBytes / 2 ** 20).toFixed(1)} MiB`)
           return
         }
+        tail = (tail + Buffer.from(chunk.subarray(-4)).toString('latin1')).slice(-4)
+        this.#atEnd = /\n\r?\n$/.test(tail)
         yield chunk
       }
     } catch {
       // A torn connection ends the answer as an end does: what it lacks tells them apart.
     } finally {
-      this.over = true
+      this.#over = true
     }
   }
 

@@ -115,7 +115,7 @@ class RemoteModel<Body> implements Model {
       for await (const event of await this.#dialect.open(body, { baseUrl: this.#baseUrl, fetch: attempt.fetch, signal: ended })) {
         const chunk = reading.read(event)
         if (typeof chunk === 'string') attempt.fault = fault('provider_garbled', { provider: provider.id, how: attempt.clean(chunk) })
-        else yield* answer.take(chunk)
+        else yield* answer.take(attempt.cleanChunk(chunk))
         if (answer.ended || attempt.fault !== null) break
       }
     } catch (error) {
@@ -129,7 +129,7 @@ class RemoteModel<Body> implements Model {
     else if (patience.over !== null) yield answer.failed(fault('provider_silent', { provider: provider.id, how: patience.over }))
     else if (attempt.fault !== null) {
       if (attempt.waitMs === null) yield answer.failed(attempt.fault)
-    } else if (thrown === null || (thrown instanceof SyntaxError && attempt.over)) {
+    } else if (thrown === null || (thrown instanceof SyntaxError && attempt.torn)) {
       // Half an event at the end of the stream is an answer that broke off, not a senseless one.
       yield* answer.end()
       this.#remember(answer.firstCall, reading.thoughts())
