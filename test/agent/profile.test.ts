@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { scriptedModel } from '@hearth/engine'
 import { AgentProfile, Catalog, type JobEventBody, type McpServer, type ModelRequest } from '@hearth/protocol'
+import { builtIn, needed } from '../../packages/agent/src/tools/registry.ts'
 import { call, finish, ofType, type Options, type Ran, Workbench } from './workbench.ts'
 
 let bench: Workbench
@@ -105,6 +106,11 @@ describe('at most so many tools', () => {
     assert.deepEqual(offered(await run({ maxTools: 2, tools: ['plan', 'glob'] })), ['finish', 'glob'])
     assert.deepEqual(offered(await run({ maxTools: 64 })), offered(await run({})))
     assert.ok(!offered(await run({ maxTools: offered(await run({})).length - 1 })).includes('ask_expert'))
+  })
+  it('are left out in the documented order', () => {
+    const told = /the order is ([^]*?), and the end of it goes first/.exec(readFileSync(join(import.meta.dirname, '../../docs/tools.md'), 'utf8'))?.[1] ?? ''
+    assert.deepEqual([...told.matchAll(/`(\w+)`/g)].map(([, name]) => name), needed)
+    assert.deepEqual(builtIn.filter((name) => !needed.includes(name)), [])
   })
   it('count skills and servers, and what is left out is not told of', async () => {
     await mkdir(join(bench.workspace, '.agents/skills/tea'), { recursive: true })

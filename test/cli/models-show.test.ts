@@ -1,6 +1,6 @@
 // `hearth models show` and the endpoints in `hearth models ls`, with the real daemon, the shipped catalogue and a real server on the network.
 import assert from 'node:assert/strict'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -84,6 +84,18 @@ test('show prints all that an entry knows', async (t) => {
   ]) assert.ok(stdout.split('\n').includes(line), `${line}\nis not in\n${stdout}`)
   assert.match(stdout, /^fits {8}(one conversation of|no;|yes,)/m)
   for (const note of entry.entry?.notes ?? []) assert.ok(stdout.includes(`  - ${note}\n`), note)
+})
+
+test('show prints what a profile of the owner says', async (t) => {
+  const home = homeWith(t, [])
+  mkdirSync(join(home.dir, 'models.d'))
+  const profile = { toolMode: 'native', maxTools: 6, editFormat: 'write', prompt: { how: 'add', text: 'Write short lines.' }, reasoning: { ask: 'off' }, stop: ['\nUser:'], minContextTokens: 4096 }
+  writeFileSync(join(home.dir, 'models.d/mine.json'), JSON.stringify({ version: 1, models: [{ id: 'qwen3-8b', profile }] }))
+  const { stdout } = await home.hearth('models', 'show', 'qwen3-8b')
+  for (const line of [
+    'tools          at most 6', 'changes files  by writing them whole', "own words      behind Hearth's: Write short lines.", 'thoughts       asked for: off; dropped from the prompt',
+    'stops at       "\\nUser:"', 'set up for     a window from 4,096 tokens on',
+  ]) assert.ok(stdout.split('\n').includes(line), `${line}\nis not in\n${stdout}`)
 })
 
 test('every entry of the catalogue has a page, and what is not known says why', async (t) => {

@@ -108,7 +108,7 @@ test('long output keeps its first and last lines; every line fits', () => {
 })
 
 test('thoughts are shown before the words, bounded; a warning stands out', () => {
-  const turn = { type: 'turn', step: 1, model: 'm', text: 'I look.', toolCalls: [], stop: 'end', usage: { promptTokens: 10, reusedTokens: 0, completionTokens: 3 }, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 5 } } as const
+  const turn: Extract<JobEventBody, { type: 'turn' }> = { type: 'turn', step: 1, model: 'm', text: 'I look.', toolCalls: [], stop: 'end', usage: { promptTokens: 10, reusedTokens: 0, completionTokens: 3 }, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 5 } }
   assert.deepEqual(eventLines(event({ ...turn, reasoning: 'Is it there?\n\u001b[2JPerhaps.\n' }), look), ['  │ ~ Is it there?', '  │ ~ Perhaps.', '  I look.', '  10 prompt + 3 tokens in 5 ms'])
   const long = eventLines(event({ ...turn, reasoning: 'thinking and thinking '.repeat(500) }), look)
   assert.equal(long.length, look.cardLines + 2)

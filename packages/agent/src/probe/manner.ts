@@ -64,7 +64,7 @@ export function editQuestions(toolMode: ToolMode): Question[] {
     const asked = `The file ${path} is:\n${before}\n${task}`
     return [
       step(`edit: ${name}`, toolMode, [edit, finish], asked, ({ name: called, arguments: args }) => {
-        const edits = called === 'edit' ? editsOf(args as Parameters<typeof editsOf>[0]) : null
+        const edits = called === 'edit' ? editsOf(args) : null
         if (edits === null) return called === 'edit' ? 'an edit without old and new' : `called ${called} and not edit`
         const applied = applyEdits(before, edits, args['replace_all'] === true, path)
         return applied.ok ? same(applied.text, after) : applied.problem

@@ -80,13 +80,18 @@ function fitText({ fit, installed, id }: ModelRow): string {
 }
 
 function profileOf({ profile }: CatalogModel): (readonly [string, string])[] {
-  const { sampling, fewShot, tools, maxCallTokens } = profile
+  const { sampling, fewShot, tools, maxTools, maxCallTokens, editFormat, prompt, stop, reasoning, minContextTokens } = profile
   const set = Object.entries(sampling).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${String(value)}`)
   return [
     ['sampling', set.length === 0 ? 'the defaults' : oneLine(set.join(', '))],
     ['one step', `at most ${count(maxCallTokens)} tokens`],
     ...(fewShot === null ? [] : [['examples', oneLine(`${fewShot.count} of the bank ${fewShot.bank}`)] as const]),
-    ...(tools === null ? [] : [['tools', oneLine(tools.join(', '))] as const]),
+    ...(tools === null && maxTools === undefined ? [] : [['tools', oneLine([...tools ?? [], ...(maxTools === undefined ? [] : [`at most ${maxTools}`])].join(', '))] as const]),
+    ...(editFormat === undefined || editFormat === 'both' ? [] : [['changes files', editFormat === 'edit' ? 'by replacing text' : 'by writing them whole'] as const]),
+    ...(prompt === undefined ? [] : [['own words', oneLine(`${prompt.how === 'add' ? 'behind' : 'in place of'} Hearth's: ${prompt.text.slice(0, 200)}`)] as const]),
+    ...(reasoning === undefined ? [] : [['thoughts', `asked for: ${reasoning.ask ?? 'as its template does'}; ${reasoning.keep === true ? 'kept in the prompt' : 'dropped from the prompt'}`] as const]),
+    ...(stop === undefined || stop.length === 0 ? [] : [['stops at', oneLine(stop.map((text) => JSON.stringify(text)).join(', '))] as const]),
+    ...(minContextTokens === undefined ? [] : [['set up for', `a window from ${count(minContextTokens)} tokens on`] as const]),
   ]
 }
 

@@ -8,7 +8,7 @@ import { ndjson } from './stream.ts'
 export const probeRoutes: readonly Route[] = [
   {
     method: 'POST', path: '/api/models/:id/probe', scope: 'admin',
-    about: 'ProbeRequest -> lines of ProbeEvent; asks the model (or endpoint) about 60 questions and fills its window; leaving the stream stops it',
+    about: 'ProbeRequest -> lines of ProbeEvent; asks the model (or endpoint) about 50 questions and fills its window; leaving the stream stops it',
     async handle(c, api) {
       const id = c.req.param('id') ?? ''
       const request = parse(ProbeRequest, await bodyOf(c), 'the request')
