@@ -5,6 +5,8 @@
 const silent = new Set(['script', 'style', 'template', 'svg', 'math', 'iframe', 'object', 'audio', 'video', 'canvas', 'select', 'textarea', 'datalist'])
 const empty = new Set(['area', 'base', 'br', 'col', 'embed', 'hr', 'img', 'input', 'link', 'meta', 'source', 'track', 'wbr'])
 const blocks = new Set(['p', 'div', 'section', 'article', 'header', 'footer', 'main', 'nav', 'aside', 'ul', 'ol', 'dl', 'dt', 'dd', 'table', 'tr', 'form', 'fieldset', 'figure', 'figcaption', 'blockquote', 'address', 'hr', 'details', 'summary', 'body', 'html', 'title', 'pre', 'li', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6'])
+/** No empty line stands between two of them. */
+const tight = new Set(['li', 'tr', 'dt', 'dd', 'div'])
 const hiddenBy = /(?:^|[\s"'])hidden(?=[\s=/]|$)|aria-hidden\s*=\s*["']?true|(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9]))/i
 /** What is longer is no tag, but text. */
 const longestTag = 16_384
@@ -100,8 +102,8 @@ export function textOfHtml(html: string, base: string): string {
       continue
     }
     if (blocks.has(name)) {
-      if (link === null) line()
-      else say(' ')
+      if (link !== null) say(' ')
+      else if (!tight.has(name) || out.at(-1) !== '\n') line()
     }
     if (name === 'pre') preformatted = Math.max(0, preformatted + (closes ? -1 : 1))
     else if (name === 'br') line()
@@ -117,5 +119,5 @@ export function textOfHtml(html: string, base: string): string {
     }
   }
   closeLink()
-  return out.join('').split('\n').map((text) => text.trimEnd()).join('\n').replace(/\n[ \t]+(?=- |#|\n)/g, '\n').replace(/\n{3,}/g, '\n\n').trim()
+  return out.join('').split('\n').map((text) => text.trimEnd()).join('\n').replace(/\n[ \t]+(?=- |#|\| |\n)/g, '\n').replace(/\n{3,}/g, '\n\n').trim()
 }

@@ -74,7 +74,7 @@ export function jobNetwork(options: JobNetworkOptions): JobNetwork {
 async function follow(address: string, dialler: Dialler, maxBytes: number, signal: AbortSignal): Promise<Fetched> {
   let url = URL.canParse(address) ? new URL(address) : null
   for (let hop = 0; hop <= mostRedirects; hop += 1) {
-    const refused = (why: string, remedy: string): Fetched => ({ ok: false, fault: dialler.refuse(url?.host ?? address.slice(0, 100), why, remedy) })
+    const refused = (why: string, remedy: string): Fetched => ({ ok: false, fault: dialler.refuse(url === null ? address.slice(0, 100) : url.host === '' ? url.href.slice(0, 100) : url.host, why, remedy) })
     if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return refused('it is no http or https address', 'Give a whole address, like https://example.org/page.')
     if (url.username !== '' || url.password !== '') return refused('there is a user in the address', 'Leave it out.')
     const secure = url.protocol === 'https:'

@@ -1,0 +1,111 @@
+// The network port of a job over the real store: rows before bytes, settled once, null after a death in between; GET with its redirects.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import type { Fault, JobEvent, JobNetwork } from '@hearth/protocol'
+import { Config } from '@hearth/protocol'
+import { jobNetwork } from '../../packages/daemon/src/egress/job-network.ts'
+import { Store } from '../../packages/daemon/src/store/store.ts'
+import { httpServer, httpsServer, makeCertificate, type Counting } from '../fixtures/counting-servers.ts'
+
+type Row = { host: string; bytes: number | null; purpose: string; job_id: string }
+
+describe('the network port of a job', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-job-network-'))
+  const path = join(folder, 'hearth.db')
+  const limits = Config.parse({}).sandbox.network
+  let store: Store
+  let plain: Counting
+  let secure: Counting
+  let rowsWhenAsked: Row[] = []
+  before(async () => {
+    store = await Store.open(path)
+    plain = await httpServer((request, response) => {
+      rowsWhenAsked = rows()
+      const to = /^\/to\/(.+)$/.exec(request.url ?? '')?.[1]
+      if (to !== undefined) return void response.writeHead(307, { location: decodeURIComponent(to) }).end()
+      if (request.url === '/large') return void response.end('x'.repeat(100_000))
+      response.setHeader('content-type', 'text/plain').end(`${request.method} ${request.url} ${JSON.stringify(Object.keys(request.headers).sort())}`)
+    })
+    secure = await httpsServer(makeCertificate(folder, ['DNS:secure.test']), (_request, response) => response.end('secret'))
+  })
+  after(async () => {
+    await store.close()
+    await plain.close()
+    await secure.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const rows = (): Row[] => {
+    const db = new DatabaseSync(path, { readOnly: true })
+    try {
+      return db.prepare('SELECT host, bytes, purpose, job_id FROM egress ORDER BY id').all() as Row[]
+    } finally {
+      db.close()
+    }
+  }
+  const open = (jobId: string, told: Fault[] = [], past: JobEvent[] = []): JobNetwork => jobNetwork({
+    jobId, hosts: [`plain.test:${plain.port}`, `127.0.0.1:${plain.port}`, `secure.test:${secure.port}`, `127.0.0.1:${secure.port}`], limits, store, sentBytes: 0, past, tell: (why) => told.push(why), now: Date.now, log: () => undefined,
+    resolve: () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]),
+  })
+  const get = (network: JobNetwork, url: string, maxBytes = 1000): ReturnType<JobNetwork['fetch']> => network.fetch(url, { maxBytes, signal: new AbortController().signal })
+  const said = async (network: JobNetwork, url: string): Promise<string> => {
+    const found = await get(network, url)
+    return found.ok ? `HTTP ${found.status}` : found.fault.message
+  }
+
+  test('a row is there before the request is, and holds the bytes the server got', async () => {
+    const before = plain.receivedBytes
+    const found = await get(open('a'), `http://plain.test:${plain.port}/page?x=1#part`)
+    assert.ok(found.ok)
+    assert.equal(Buffer.from(found.body).toString(), 'GET /page?x=1 ["accept","accept-encoding","connection","host","user-agent"]')
+    const row = { host: `plain.test:${plain.port}`, purpose: 'tool', job_id: 'a' }
+    assert.deepEqual(rowsWhenAsked.map((one) => ({ ...one })), [{ ...row, bytes: null }])
+    assert.deepEqual(rows().map((one) => ({ ...one })), [{ ...row, bytes: plain.receivedBytes - before }])
+    assert.deepEqual(store.read.sums('a').network, [{ host: row.host, connections: 1, bytes: plain.receivedBytes - before }])
+  })
+
+  test('redirects are judged one by one, and a body is cut', async () => {
+    const told: Fault[] = []
+    const network = open('b', told)
+    const at = (to: string): string => `http://plain.test:${plain.port}/to/${encodeURIComponent(to)}`
+    assert.equal(await said(network, at('/page')), 'HTTP 200')
+    assert.equal(await said(network, at('http://elsewhere.test/')), 'The job did not reach elsewhere.test: it is not in its list of hosts.')
+    assert.equal(await said(network, at('http://169.254.169.254/latest')), 'The job did not reach 169.254.169.254: it is not in its list of hosts.')
+    assert.equal(await said(network, at('file:///etc/passwd')), 'The job did not reach file:///etc/passwd: it is no http or https address.')
+    assert.equal(await said(network, at(at(at(at(at(at(at('/page')))))))), `The job did not reach plain.test:${plain.port}: it redirects more than 5 times.`)
+    assert.deepEqual(told.map(({ message }) => message.split(': it')[0]), ['elsewhere.test', '169.254.169.254', 'file:///etc/passwd'].map((host) => `The job did not reach ${host}`))
+    const large = await get(network, `http://plain.test:${plain.port}/large`, 1000)
+    assert.ok(large.ok && large.cut && large.body.length === 1000)
+  })
+
+  test('a certificate that nobody vouches for ends it', async () => {
+    assert.match(await said(open('c'), `https://secure.test:${secure.port}/`), /^The job did not reach secure\.test:\d+: DEPTH_ZERO_SELF_SIGNED_CERT\.$/)
+  })
+
+  test('a refusal is one event a host, also over a restart', async () => {
+    const told: Fault[] = []
+    const network = open('d', told)
+    for (let n = 0; n < 3; n += 1) await get(network, 'http://elsewhere.test/')
+    assert.equal(told.length, 1)
+    const again: Fault[] = []
+    const past = told.map((why, index): JobEvent => ({ type: 'network_refused', fault: why, seq: index + 1, jobId: 'd', at: 1 }))
+    await get(open('d', again, past), 'http://elsewhere.test/')
+    assert.deepEqual(again, [])
+  })
+
+  test('what was not settled stays unknown, and nothing else of a row can change', async () => {
+    const settle = await open('e').begin('lost.test')
+    const row = (): unknown => rows().find(({ job_id: job }) => job === 'e')?.bytes
+    assert.equal(row(), null)
+    const db = new DatabaseSync(path)
+    assert.throws(() => db.exec("UPDATE egress SET host = 'x' WHERE job_id = 'e'"), /append-only/)
+    await settle(5)
+    assert.equal(row(), 5)
+    await assert.rejects(settle(6), /append-only/)
+    assert.throws(() => db.exec("UPDATE egress SET bytes = NULL WHERE job_id = 'e'"), /append-only/)
+    db.close()
+  })
+})
