@@ -20,7 +20,7 @@ function unrest(text: string): number {
 
 // What people write where a secret would stand, and what programs put there.
 const example = /^(?:x{3,}|\*{3,}|\.{3,}|#+|0+|1234?5?6?7?8?9?0?|none|null|nil|true|false|undefined|yes|no|test(?:ing)?\d{0,3}|pass(?:word)?\d{0,2}|passwd|pwd|secret|token|string|str|changeme|change[_-]?it|redacted|removed|hidden|masked|empty|default|required|optional|foo(?:bar)?|bar|baz|dummy|fake|sample|todo|tbd|user(?:name)?|admin|root|hunter|bearer|basic|type|text)$/i
-const template = /^(?:<.*>?|\$.*|%[A-Za-z_]\w*%.*|\{.*|\[.*|&.*|@.*|!.*\w\(|.*\.\.\.|.*\*{4}.*|.*x{6}.*|.*X{6}.*|__.*__|.*<[a-z_ -]+>.*|.*\$\{.*|.*\{\{.*|.*#\{.*|‹.*|\\.*)$/
+const template = /^(?:<.*>?|\$.*|%[A-Za-z_]\w*%.*|\{.*|\[.*|&.*|@.*|!.*\w\(|.*\.\.\.|.*\*{4}.*|.*x{6}.*|.*X{6}.*|__.*__|.*<[a-z_ -]+>.*|.*\$\{.*|.*\{\{.*|.*#\{.*|.*[‹›].*|\\.*)$/
 const exampleWords = /example|placeholder|changeme|change[_-]me|your[_-]|[_-]?here$|insert[_-]|replace|redacted|dummy|sample|todo|xxxx|lorem/i
 // a.b.c(, foo(), A::B, a->b, new X, `a.b` where every part is a name
 const expression = /[(){}[\]<>|]|::|->|=>|^new |^(?:process|import|os|env|config|this|self|options|settings|secrets|vars|var|data|local|req|request|ctx|args|params|module|exports|window|document)\b[.?!]|^[A-Za-z_$][\w$]*(?:\??\.[A-Za-z_$][\w$]*)+[;,]?$/

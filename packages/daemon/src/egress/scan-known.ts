@@ -16,18 +16,20 @@ export class KnownTexts {
   readonly #byHash = new Map<number, Pattern[]>()
   readonly #filter = new Uint8Array(1 << 16)
   readonly #exact: { kind: string; text: string; fold: boolean }[] = []
-  readonly size: number
+  readonly #seen = new Set<string>()
 
-  constructor(known: readonly Known[]) {
-    const seen = new Set<string>()
-    let size = 0
-    for (const { kind, value } of known) {
-      if (value.length < valueLeast || seen.has(value)) continue
-      seen.add(value)
-      size += 1
-      for (const form of formsOf(value)) this.#add(kind, form, form === value)
-    }
-    this.size = size
+  constructor(known: readonly Known[] = []) {
+    for (const one of known) this.add(one)
+  }
+
+  get size(): number {
+    return this.#seen.size
+  }
+
+  add({ kind, value }: Known): void {
+    if (value.length < valueLeast || this.#seen.has(value)) return
+    this.#seen.add(value)
+    for (const form of formsOf(value)) this.#add(kind, form, form === value)
   }
 
   #add(kind: string, form: string, raw: boolean): void {

@@ -27,11 +27,26 @@ export async function scan(text: string, known: KnownTexts): Promise<Finding[]> 
   return merged(found)
 }
 
-async function scanPiece(text: string, known: KnownTexts, depth: number): Promise<Match[]> {
+/** What was found, and beside it every place of texts that are known only now. */
+export function scanKnown(text: string, known: KnownTexts, found: readonly Finding[]): Finding[] {
+  if (known.size === 0) return [...found]
+  const all = [...found]
+  for (let start = 0; start === 0 || start + overlapChars < text.length; start += pieceChars - overlapChars) {
+    for (const view of viewsOf(text.slice(start, start + pieceChars))) for (const one of known.find(view)) all.push({ kind: one.kind, start: one.start + start, end: one.end + start })
+  }
+  return merged(all)
+}
+
+/** As it is without what hides; with escapes undone; put together. Each only when it differs from the one before. */
+function viewsOf(text: string): View[] {
   const seen = visible(text)
   const open = unescaped(seen)
-  const whole = joined(open)
-  const views = [seen, open, whole].filter((view, index, all) => index === 0 || view !== all[index - 1])
+  return [seen, open, joined(open)].filter((view, index, all) => index === 0 || view !== all[index - 1])
+}
+
+async function scanPiece(text: string, known: KnownTexts, depth: number): Promise<Match[]> {
+  const views = viewsOf(text)
+  const [seen, whole] = [views[0], views.at(-1)]
   const found: Match[] = []
   for (const view of views) {
     found.push(...known.find(view))
