@@ -16,6 +16,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   chat: { summary: 'talk with a model that works in this folder', load: async () => (await import('./commands/chat.ts')).chat },
   ps: { summary: 'list running and queued jobs', load: async () => (await import('./commands/ps.ts')).ps },
   show: { summary: 'one job on one page', load: async () => (await import('./commands/show.ts')).show },
+  why: { summary: 'why a job went as it did: guards, escalations, prices, effects', load: async () => (await import('./commands/why.ts')).why },
   logs: { summary: 'the events of a job as text', load: async () => (await import('./commands/logs.ts')).logs },
   attach: { summary: 'watch a running job; ends with its exit code', load: async () => (await import('./commands/logs.ts')).attach },
   diff: { summary: 'what a job changed, as a patch', load: async () => (await import('./commands/diff.ts')).diff },
