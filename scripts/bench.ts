@@ -9,6 +9,7 @@ import { growth } from './benches/growth.ts'
 import { drawGrowth, drawPage, drawPicture, type Recorded } from './benches/draw.ts'
 import { barText, figures, type Benchmark, type Context, type Row } from './benches/frame.ts'
 import { interactive } from './benches/interactive.ts'
+import { ledger } from './benches/ledger.ts'
 import { residency } from './benches/residency.ts'
 import { search } from './benches/search.ts'
 import { http } from './benches/http.ts'
@@ -22,7 +23,7 @@ import { workspace } from './benches/workspace.ts'
 import { wordsOf, wrongWords } from './words.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, agent]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, agent]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }

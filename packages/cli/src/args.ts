@@ -72,8 +72,8 @@ export class Args {
   usdMicros(name: string): number | null {
     const text = this.text(name)
     if (text === null) return null
-    const amount = /^\d+(\.\d{1,6})?$/.test(text) ? Math.round(Number(text) * 1e6) : NaN
-    if (!Number.isSafeInteger(amount)) throw usageFault(`--${name} takes an amount in dollars such as 2 or 0.50, not '${text}'.`)
+    const amount = parseUsd(text)
+    if (amount === null) throw usageFault(`--${name} takes an amount in dollars such as 2 or 0.50, not '${text}'.`)
     return amount
   }
 
@@ -85,6 +85,12 @@ export class Args {
     if (value === null || value <= 0) throw usageFault(`--${name} takes seconds or a time like 90s, 10m, 1h30m or 7d, not '${text}'.`)
     return value
   }
+}
+
+/** Dollars with six decimals at most, as micro-dollars; null for anything else. */
+export function parseUsd(text: string): number | null {
+  const [, whole = '', part = ''] = /^\$?(\d{1,9})(?:\.(\d{1,6}))?$/.exec(text) ?? []
+  return whole === '' ? null : Number(whole) * 1_000_000 + Number(part.padEnd(6, '0'))
 }
 
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }

@@ -1,7 +1,7 @@
 // Owns watching one job to its end, for `run` and `attach`: progress to stderr, the result to stdout, what Ctrl-C means, calls that wait for a yes, the exit code of the outcome.
 import { Client } from '@hearth/protocol/client'
-import { commandExits } from '@hearth/protocol/outcome'
-import type { EventOf, JobEvent } from '@hearth/protocol'
+import { commandExits, outcomeTable } from '@hearth/protocol/outcome'
+import type { EventOf, Job, JobEvent } from '@hearth/protocol'
 import { askHere, canAsk, howToAnswer, openQuestion } from './approval.ts'
 import type { Context } from './context.ts'
 import { follow } from './follow.ts'
@@ -18,7 +18,7 @@ export type WatchOptions = {
   interrupt: 'cancel' | 'leave'
 }
 
-/** Follows until the job ends and resolves to its exit code; 13 when it waits for an approval that nobody here gives, 130 when it was left by Ctrl-C, 0 when the reader of stdout went away. */
+/** Follows until the job ends and resolves to its exit code; 13 when it waits for an approval that nobody here gives, 12 when it waits for money, 130 when it was left by Ctrl-C, 0 when the reader of stdout went away. */
 export async function watch(ctx: Context, jobId: string, options: WatchOptions): Promise<number> {
   const client = new Client(ctx.paths.socket)
   const left = new AbortController()
@@ -57,7 +57,14 @@ export async function watch(ctx: Context, jobId: string, options: WatchOptions):
       if (event.type === 'approval_given' || event.type === 'ended') await takeBack(event.type === 'ended' ? '' : 'it was answered elsewhere')
       if (event.type !== 'ended') {
         view?.event(event)
-        if (event.type !== 'suspended' || event.state !== 'waiting_approval') continue
+        if (event.type !== 'suspended') continue
+        // One of an earlier day may have been answered since.
+        if (event.lacks === 'money' && (await client.call<Job>('GET', `/api/jobs/${encodeURIComponent(jobId)}`)).lastSeq === event.seq) {
+          view?.close()
+          ctx.err.line(`job ${visible(jobId)} waits for money; 'hearth resume ${visible(jobId)} --budget USD' lets it go on, 'hearth budget ${visible(jobId)}' shows its limits`)
+          return outcomeTable.over_budget.exit
+        }
+        if (event.state !== 'waiting_approval') continue
         const question = await openQuestion(client, jobId)
         // It was answered meanwhile: what follows says so.
         if (question?.seq !== event.seq) continue

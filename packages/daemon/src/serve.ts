@@ -19,6 +19,7 @@ import { EnergyMeter } from './meter/energy.ts'
 import { Feed } from './queue/feed.ts'
 import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
 import { Projects } from './projects.ts'
+import { endLongPauses } from './queue/pauses.ts'
 import { Runner } from './queue/runner.ts'
 import { claim, databasePath, makeFolders } from './state-dir.ts'
 import { Store } from './store/store.ts'
@@ -46,6 +47,7 @@ export type Daemon = {
 }
 
 const sandboxReportMs = 60_000
+const pauseEveryMs = 60_000
 
 /** Starts the daemon; resolves when it answers on its socket. Throws FaultError, with nothing left open. */
 export async function serve(options: ServeOptions): Promise<Daemon> {
@@ -110,6 +112,11 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const prune = (): void => void workspaces.keeper.prune((id) => store.read.job(id)?.endedAt, Date.now())
       .catch((error: unknown) => log('warn', 'old kept states could not be removed', { problem: String(error) }))
     setImmediate(prune)
+    const endPauses = (): void => endLongPauses(store.read.query, config.escalation.pauseSeconds, Date.now(), (id, end) => {
+      runner.endWaiting(id, end)?.catch((error: unknown) => log('warn', 'a job that waited too long could not be ended', { job: id, problem: String(error) }))
+    })
+    endPauses()
+    const pausing = setInterval(endPauses, pauseEveryMs).unref()
     const pruning = setInterval(prune, 3_600_000).unref()
     // A daemon that ends soon again is not asked to hold models. Others load them when they have said that they are ready.
     const loading = new AbortController()
@@ -122,6 +129,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       async stop(graceMs) {
         if (idle !== null) clearInterval(idle)
         clearInterval(pruning)
+        clearInterval(pausing)
         loading.abort()
         await runner.stop(graceMs)
         feed.close()

@@ -1,8 +1,8 @@
 // Owns `hearth keys ...`: make, list, revoke. A secret is printed once, by `add`, and never kept.
 import type { Client } from '@hearth/protocol/client'
-import type { ApiKey, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
+import type { ApiKey, Budget, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
 import { ask } from '../ask.ts'
-import { usageFault } from '../args.ts'
+import { parseUsd, usageFault } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
@@ -24,10 +24,12 @@ export const add: Command = {
       expires: { type: 'string', value: 'TIME', help: 'ends after this time, e.g. 30d (default: never)' },
       model: { type: 'string', multiple: true, value: 'ID', help: 'the only model it may use; may be given more than once (default: all but scripts)' },
       class: { type: 'string', value: 'CLASS', help: `the highest priority it may ask for: ${classes.join(', ')} (default: interactive)` },
+      budget: { type: 'string', multiple: true, value: 'LIMIT[,...]', help: 'what it may spend: 5/day, 20/month, 0.50/job, 0.10/escalation in dollars, 3x/job or 50x/day in escalations (default: as the box allows)' },
       human: { type: 'boolean', help: 'a person uses it, not a program; the ledger tells them apart' },
     },
     examples: [
       ['hearth keys add editor', 'may ask models, nothing else'],
+      ['hearth keys add ci --scope jobs:write,jobs:read,escalate --budget 2/day,0.25/job', 'may give jobs that buy, for two dollars a day'],
       ['hearth keys add nightly --scope jobs:write,jobs:read --class batch --expires 30d', 'may give jobs for a month, behind everybody else'],
     ],
   },
@@ -36,7 +38,7 @@ export const add: Command = {
     const request: KeyRequestInput = {
       name: args.operands[0] ?? '', ...(wanted.length === 0 ? {} : { scopes: [...new Set(wanted.map((text) => oneOf('scope', text, scopes)))] }),
       class: oneOf('class', args.text('class') ?? 'interactive', classes), origin: args.flag('human') ? 'human' : 'automation',
-      models: args.list('model').length === 0 ? null : args.list('model'), expiresInSeconds: args.seconds('expires'),
+      models: args.list('model').length === 0 ? null : args.list('model'), budget: budgetFrom(args.list('budget')), expiresInSeconds: args.seconds('expires'),
     }
     const reply = await (await daemon(ctx)).call<KeyReply>('POST', '/api/keys', request)
     if (args.flag('json')) {
@@ -49,6 +51,23 @@ export const add: Command = {
     ctx.err.line(reply.url === null ? `The daemon does not listen for it: ${await whyNot(ctx)}` : `OpenAI clients: base URL ${visible(reply.url)}/v1`)
     return 0
   },
+}
+
+const moneyOf = { escalation: 'escalationUsdMicros', job: 'jobUsdMicros', day: 'dayUsdMicros', month: 'monthUsdMicros' } as const
+const countOf = { job: 'jobCount', day: 'dayCount' } as const
+
+/** Limits like '5/day' (dollars) and '3x/job' (escalations); null for none. */
+function budgetFrom(words: readonly string[]): Budget | null {
+  if (words.length === 0) return null
+  const budget: Budget = { escalationUsdMicros: null, jobUsdMicros: null, dayUsdMicros: null, monthUsdMicros: null, jobCount: null, dayCount: null }
+  for (const word of words.flatMap((text) => text.split(','))) {
+    const [amount = '', period = ''] = word.trim().split('/')
+    const usd = parseUsd(amount)
+    if (usd !== null && Object.hasOwn(moneyOf, period)) budget[moneyOf[period as keyof typeof moneyOf]] = usd
+    else if (/^\d{1,6}x$/.test(amount) && Object.hasOwn(countOf, period)) budget[countOf[period as keyof typeof countOf]] = Number.parseInt(amount, 10)
+    else throw usageFault(`--budget takes 5/day, 20/month, 0.50/job, 0.10/escalation, 3x/job or 50x/day, not '${word}'.`)
+  }
+  return budget
 }
 
 async function whyNot(ctx: Context): Promise<string> {

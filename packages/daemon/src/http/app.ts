@@ -13,6 +13,7 @@ import { keptRoutes } from './kept.ts'
 import { keyRoutes } from './keys.ts'
 import { mcpRoutes } from './mcp.ts'
 import { loadedRoutes } from './loaded.ts'
+import { moneyRoutes } from './money.ts'
 import { modelRoutes } from './models.ts'
 import { openAiRoutes } from './openai/routes.ts'
 import { probeRoutes } from './probe.ts'
@@ -20,7 +21,7 @@ import { profileRoutes } from './profile.ts'
 import { projectRoutes } from './projects.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

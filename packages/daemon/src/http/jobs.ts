@@ -59,9 +59,8 @@ export const jobRoutes: readonly Route[] = [
   },
 ]
 
-/** The job of the path. Throws FaultError `unknown_job`, or `bad_request` for a beginning that two jobs share. */
-export function jobOf(c: Context<Env>, api: Api): Job {
-  const id = c.req.param('id') ?? ''
+/** The job of the path, or of another word. Throws FaultError `unknown_job`, or `bad_request` for a beginning that two jobs share. */
+export function jobOf(c: Context<Env>, api: Api, id: string = c.req.param('id') ?? ''): Job {
   const exact = api.store.read.job(id)
   if (exact !== null) return exact
   const found = id.length >= 4 ? api.store.read.jobsByPrefix(id) : []

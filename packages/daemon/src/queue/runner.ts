@@ -21,6 +21,7 @@ import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
 import { decide, emptyQueue, overlaps, type Folder, type QueueEffect, type QueueEvent } from './scheduler.ts'
+import { isWaiting, turnEnd } from './turn.ts'
 
 export type RunnerOptions = {
   store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
@@ -37,20 +38,8 @@ export type RunnerOptions = {
 type Active = { abort: AbortController; done: Promise<void>; inbox: EventOf<'said'>[]; over: boolean }
 type End = Extract<AgentEnd, { type: 'ended' }>
 
-/** It waits for a person, and only that person's act brings it back into the line. */
-function isWaiting(state: JobState): boolean {
-  return state === 'paused' || state === 'waiting_approval'
-}
-
 function conflict(problem: string): FaultError {
   return new FaultError(fault('conflict', { problem }))
-}
-
-/** In a chat only a cancel is the end; every other one is the end of a turn, and its cause is told. */
-function turnEnd(job: Job, end: AgentEnd): AgentEnd {
-  if (job.request.kind !== 'chat' || end.type === 'suspended' || end.outcome === 'cancelled') return end
-  const reason = end.fault === null ? end.summary ?? outcomeTable[end.outcome].means : `${end.fault.message} ${end.fault.remedy}`.trim()
-  return { type: 'suspended', reason, state: 'paused' }
 }
 
 const longestTimerMs = 2 ** 31 - 1
@@ -119,11 +108,16 @@ export class Runner {
     if (!this.#journals.has(id)) return
     await this.#o.store.cancelled(id, by)
     while (this.#busy(id) !== null) await this.#busy(id)
-    const dormant = !this.inLine(id) && this.#journals.has(id) && !this.#ending.has(id)
-    this.#apply({ type: 'cancel', id }, { kind: 'cancel', by })
-    if (!dormant) return
+    const ending = this.endWaiting(id, faultEnd(fault('cancelled', { by })))
+    if (ending === null) this.#apply({ type: 'cancel', id }, { kind: 'cancel', by })
+    await ending
+  }
+
+  /** Ends a job that waits for a person. Null, and nothing is done, for one that works, waits in the line or is over. */
+  endWaiting(id: string, end: End): Promise<void> | null {
+    if (this.inLine(id) || this.#busy(id) !== null || !this.#journals.has(id) || this.#ending.has(id)) return null
     this.#ending.add(id)
-    await this.#end(id, this.#past(id), 0, faultEnd(fault('cancelled', { by }))).finally(() => this.#ending.delete(id))
+    return this.#end(id, this.#past(id), 0, end).finally(() => this.#ending.delete(id))
   }
 
   /** A person's words to a chat. Resolves when they are on disk; one that waits goes on with them. Throws FaultError `conflict` or `shutting_down`. */
@@ -140,13 +134,26 @@ export class Runner {
   }
 
   /** A person's answer to the call that a job waits with. Resolves when it is on disk. Throws FaultError `conflict` or `shutting_down`. */
-  async approve(id: string, answer: Omit<EventOf<'approval_given'>, 'type'>): Promise<void> {
+  approve(id: string, answer: Omit<EventOf<'approval_given'>, 'type'>): Promise<void> {
+    return this.#answer(id, { type: 'approval_given', ...answer }, (past) => (this.#state(id) !== 'waiting_approval' ? 'for an approval'
+      : past.findLast((event) => event.type === 'approval_asked')?.callId !== answer.callId ? `with the call ${answer.callId}` : null))
+  }
+
+  /** Lets a job go on that waits for money. Resolves when that is on disk. Throws FaultError `conflict` or `shutting_down`. */
+  resume(id: string, answer: Omit<EventOf<'resumed'>, 'type'>): Promise<void> {
+    return this.#answer(id, { type: 'resumed', ...answer }, (past) => {
+      const last = past.at(-1)
+      return last?.type === 'suspended' && last.lacks === 'money' ? null : 'for money'
+    })
+  }
+
+  /** `lacks`: what it does not wait for, so that this is no answer. */
+  async #answer(id: string, answer: JobEventBody, lacks: (past: readonly JobEvent[]) => string | null): Promise<void> {
     while (this.#busy(id) !== null) await this.#busy(id)
     this.#mayGoOn(id)
-    if (this.inLine(id) || this.#state(id) !== 'waiting_approval') throw conflict(`Job ${id} does not wait for an approval.`)
-    const asked = this.#past(id).findLast((event) => event.type === 'approval_asked')
-    if (asked?.callId !== answer.callId) throw conflict(`Job ${id} does not wait with the call ${answer.callId}.`)
-    await this.aside(id, (emit) => emit({ type: 'approval_given', ...answer }))
+    const not = lacks(this.#past(id))
+    if (not !== null) throw conflict(`Job ${id} does not wait ${not}.`)
+    await this.aside(id, (emit) => emit(answer))
     this.#goOn(id)
   }
 
@@ -245,7 +252,7 @@ export class Runner {
     // Said after the run had heard for the last time: it goes on at once.
     if (end.type === 'suspended' && end.state === 'paused' && active.inbox.length > 0 && !active.abort.signal.aborted) return this.#run(id, active)
     active.over = true
-    if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason, ...(end.state === undefined ? {} : { state: end.state }) })
+    if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason, ...(end.state === undefined ? {} : { state: end.state }), ...(end.lacks === undefined ? {} : { lacks: end.lacks }) })
     else await this.#end(id, past, before + this.#now() - startedAt, end)
   }
 

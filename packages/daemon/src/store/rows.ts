@@ -20,7 +20,7 @@ export function eventWrites(event: JobEvent): Write[] {
     case 'started': writes.push(['setStarted', [at, jobId]]); break
     case 'suspended': writes.push(['setState', [event.state ?? 'suspended', jobId]]); break
     // What a job waited for has come: a start of the daemon that finds it so takes it up.
-    case 'said': case 'approval_given': writes.push(['setWoken', [jobId]]); break
+    case 'said': case 'approval_given': case 'resumed': writes.push(['setWoken', [jobId]]); break
     case 'ended':
       writes.push(['setEnded', [event.outcome, event.verified === null ? null : Number(event.verified), event.summary,
         event.fault === null ? null : JSON.stringify(event.fault), JSON.stringify(event.receipt), event.exitCode, at, jobId]])

@@ -1,0 +1,14 @@
+// Owns what the end of a run is for its job: its end, or a wait for a person. Pure.
+import { outcomeTable, type AgentEnd, type Job, type JobState } from '@hearth/protocol'
+
+/** It waits for a person, and only that person's act brings it back into the line. */
+export function isWaiting(state: JobState): boolean {
+  return state === 'paused' || state === 'waiting_approval'
+}
+
+/** In a chat only a cancel is the end; every other one is the end of a turn, and its cause is told. */
+export function turnEnd(job: Job, end: AgentEnd): AgentEnd {
+  if (job.request.kind !== 'chat' || end.type === 'suspended' || end.outcome === 'cancelled') return end
+  const reason = end.fault === null ? end.summary ?? outcomeTable[end.outcome].means : `${end.fault.message} ${end.fault.remedy}`.trim()
+  return { type: 'suspended', reason, state: 'paused' }
+}
