@@ -6,6 +6,7 @@ import { Job } from './job.ts'
 import { EgressEntry, LedgerEntry, PacketEntry } from './ledger.ts'
 import { McpServerRow } from './mcp.ts'
 import { PredictedSpeed } from './profile.ts'
+import { Price, providerKinds } from './provider.ts'
 
 /** Body of every reply whose status is not 2xx. */
 export type ErrorReply = { error: Fault }
@@ -155,11 +156,27 @@ export const ModelDetail = z.strictObject({
 })
 export type ModelDetail = z.infer<typeof ModelDetail>
 
+/** A model that a provider sells, from escalation.providers. */
+export const RemoteRow = z.strictObject({
+  id: z.string(),
+  place: z.literal('remote'),
+  provider: z.string(),
+  kind: z.enum(providerKinds),
+  url: z.string().nullable().describe('null = the provider\'s own; no secret can stand in it'),
+  model: z.string().describe('the name that is sent'),
+  key: z.boolean().describe('it is asked with a key'),
+  contextTokens: z.int(),
+  toolMode: z.string(),
+  price: Price.nullable().describe('that holds today (UTC); null = none is known, and nothing is bought'),
+})
+export type RemoteRow = z.infer<typeof RemoteRow>
+
 export const ModelList = z.strictObject({
   models: z.array(ModelRow),
   default: z.string().nullable(),
   recommended: z.string().nullable().optional().describe('the model of the catalogue to fetch for this box; null = none fits'),
   endpoints: z.array(EndpointRow).optional().describe('models on other machines of this network; absent = none is configured'),
+  remotes: z.array(RemoteRow).optional().describe('models that providers sell; absent = none is configured'),
 })
 export type ModelList = z.infer<typeof ModelList>
 
