@@ -51,6 +51,22 @@ test('endpoints are listed, and asked only when that is wished', async (t) => {
   ].join('\n'))
 })
 
+test('what providers sell is listed with the price of today', async (t) => {
+  const home = makeHome(t, true)
+  const model = (id: string, prices: readonly object[]) => ({ id, model: id.slice(4), contextTokens: 200_000, maxOutputTokens: 8192, prices })
+  const price = (from: string, input: number, output: number) => ({ from, input, cacheRead: 1, cacheWrite: 1, output })
+  writeFileSync(join(home.dir, 'config.json'), JSON.stringify({ escalation: { providers: [{
+    id: 'far', kind: 'compatible', url: 'https://far.example/v1', keyFile: '/nowhere/key',
+    models: [model('far/big', [price('2026-01-01', 9_000_000, 9_000_000), price('2026-02-01', 3_000_000, 15_000_000), price('2999-01-01', 1, 1)]), model('far/new', [])],
+  }] } }))
+  const said = (await home.hearth('models', 'ls', '--installed')).stdout
+  assert.ok(said.includes([
+    'SOLD     PLACE   CONTEXT  A MILLION TOKENS      PROVIDER, MODEL',
+    'far/big  remote  200,000  $3.00 in, $15.00 out  far, big',
+    'far/new  remote  200,000  no price              far, new', '',
+  ].join('\n')), said)
+})
+
 test('a check sends the key of its file, passes the door and does not wait for ever', async (t) => {
   const url = await server(t)
   const home = makeHome(t)

@@ -1,9 +1,9 @@
 // Owns `hearth models show`: everything that is known of one model, and how an endpoint is listed. Asks the daemon only.
-import type { CatalogModel, EndpointRow, ModelDetail, ModelRow } from '@hearth/protocol'
+import type { CatalogModel, EndpointRow, ModelDetail, ModelRow, RemoteRow } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { serve } from '../daemon.ts'
-import { age, bytes, count, fields, table, type Ink } from '../print.ts'
+import { age, bytes, count, fields, table, usd, type Ink } from '../print.ts'
 import { jsonLine, oneLine, visible, wrap } from '../text.ts'
 
 const idleExitSeconds = 60
@@ -147,5 +147,16 @@ export function endpointLines(endpoints: readonly EndpointRow[], width: number, 
     oneLine(`${one.url}, ${one.model}`),
   ])
   const head = [{ title: 'ENDPOINT' }, { title: 'PLACE' }, { title: 'CONTEXT', side: 'right' as const }, { title: 'ANSWERS' }, { title: 'ADDRESS, MODEL' }]
+  return ['', ...table(head, rows, width, ink)]
+}
+
+/** The table of what providers sell; nothing when there are none. A model without a price of today is not bought from. */
+export function remoteLines(remotes: readonly RemoteRow[], width: number, ink: Ink): string[] {
+  if (remotes.length === 0) return []
+  const rows = remotes.map((one) => [
+    oneLine(one.id), 'remote', count(one.contextTokens), one.price === null ? { text: 'no price', ink: ink.red } : `${usd(one.price.input)} in, ${usd(one.price.output)} out`,
+    oneLine(`${one.provider}, ${one.model}`),
+  ])
+  const head = [{ title: 'SOLD' }, { title: 'PLACE' }, { title: 'CONTEXT', side: 'right' as const }, { title: 'A MILLION TOKENS' }, { title: 'PROVIDER, MODEL' }]
   return ['', ...table(head, rows, width, ink)]
 }

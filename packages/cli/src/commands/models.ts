@@ -10,7 +10,7 @@ import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
 import { bytes, count, duration, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
-import { endpointLines } from './models-show.ts'
+import { endpointLines, remoteLines } from './models-show.ts'
 import { showTransfer } from '../transfer.ts'
 
 /** Models need the daemon for a moment only: one that was started for this ends soon. */
@@ -50,7 +50,7 @@ export const ls: Command = {
     ])
     const head = [{ title: 'MODEL' }, { title: 'STATE' }, { title: 'SIZE', side: 'right' as const }, { title: 'CONTEXT', side: 'right' as const }, { title: 'FITS', side: 'right' as const }, ...(speeds ? [{ title: 'TOK/S', side: 'right' as const }, { title: 'TTFT 2K', side: 'right' as const }] : []), { title: 'MODE' }, { title: 'SUMMARY' }]
     for (const line of table(head, rows, width, ink)) ctx.out.line(line)
-    for (const line of endpointLines(list.endpoints ?? [], width, ink)) ctx.out.line(line)
+    for (const line of [...endpointLines(list.endpoints ?? [], width, ink), ...remoteLines(list.remotes ?? [], width, ink)]) ctx.out.line(line)
     const advice = list.models.find((model) => model.id === list.recommended)
     if (advice?.installed === false) ctx.out.line(`Recommended for this box: hearth models pull ${oneLine(advice.id)}${advice.bytes === null ? '' : ` (${bytes(advice.bytes)})`}`)
     return 0

@@ -1,5 +1,5 @@
 // Owns the routes of models: list, show, pull, verify, import, prune, remove, reset.
-import { fault, FaultError, FolderImportRequest, ImportRequest, type ModelDetail, type ModelList, type ModelRow } from '@hearth/protocol'
+import { fault, FaultError, FolderImportRequest, ImportRequest, priceAt, type ModelDetail, type ModelList, type ModelRow, type ProviderConfig, type RemoteRow } from '@hearth/protocol'
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf, parse } from './parse.ts'
@@ -7,13 +7,14 @@ import { ndjson } from './stream.ts'
 
 export const modelRoutes: readonly Route[] = [
   {
-    method: 'GET', path: '/api/models', scope: 'infer', about: 'ModelList: the catalogue, what was imported, and endpoints; ?check=1 asks each endpoint whether it answers',
+    method: 'GET', path: '/api/models', scope: 'infer', about: 'ModelList: the catalogue, what was imported, endpoints, and what providers sell; ?check=1 asks each endpoint whether it answers',
     async handle(c, api) {
       const shelf = await api.parts.shelf()
       const { models, recommended } = await shelf.overview(api.config.models.default)
       const reply: ModelList = { models: await api.parts.tuning.withSpeeds(models), recommended, default: await api.parts.defaultModel() }
       const endpoints = await api.parts.endpoints(c.req.query('check') === '1')
-      return c.json(endpoints.length === 0 ? reply : { ...reply, endpoints })
+      const remotes = remoteRows(api.config.escalation.providers)
+      return c.json({ ...reply, ...(endpoints.length === 0 ? {} : { endpoints }), ...(remotes.length === 0 ? {} : { remotes }) })
     },
   },
   {
@@ -103,4 +104,10 @@ async function modelOf(c: Context<Env>, api: Api): Promise<ModelRow> {
   const row = rows.find((candidate) => candidate.id === id) ?? rows.find((candidate) => candidate.aliases?.includes(id))
   if (row === undefined) throw new FaultError(fault('unknown_model', { id, known: rows.map((known) => known.id) }))
   return row
+}
+
+function remoteRows(providers: readonly ProviderConfig[]): RemoteRow[] {
+  return providers.flatMap(({ id: provider, kind, url, keyFile, models }) => models.map(({ id, model, contextTokens, profile, prices }) => ({
+    id, place: 'remote' as const, provider, kind, url, model, key: keyFile !== null, contextTokens, toolMode: profile.toolMode, price: priceAt(prices, Date.now()),
+  })))
 }
