@@ -1,7 +1,7 @@
 // `hearth why`: the story of a job's decisions for a person and for a program; and the lines of an escalation while it happens.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { JobEvent, JobEventBody } from '@hearth/protocol'
+import type { JobEventBody } from '@hearth/protocol'
 import { inkOf } from '../../packages/cli/src/print.ts'
 import { eventLines } from '../../packages/cli/src/render.ts'
 import { receipt } from '../fixtures/fake-daemon.ts'
@@ -64,7 +64,7 @@ test('a job that bought nothing says so', async (t) => {
 
 test('an escalation reads so while it happens', () => {
   const look = { ink: inkOf(false), width: 100, cardLines: 5, summary: true }
-  const lines = story.flatMap((body, index) => (['signals', 'escalation_offered', 'escalation_denied', 'remote', 'handed_back', 'effect'].includes(body.type) ? eventLines({ ...body, seq: index + 1, jobId: 'j', at: 0 } as JobEvent, look) : []))
+  const lines = story.flatMap((body, index) => (['signals', 'escalation_offered', 'escalation_denied', 'remote', 'handed_back', 'effect'].includes(body.type) ? eventLines({ ...body, seq: index + 1, jobId: 'j', at: 0 }, look) : []))
   assert.deepEqual(lines, [
     '  noticed: slow (9 s) (noted)',
     '  noticed: same_error (the same error 3 times: E: x)',
