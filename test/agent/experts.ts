@@ -39,15 +39,15 @@ export class Experts implements Expert {
     })
   }
 
-  model(asked: Consultation, offer: Offer, approved: string | null): Model {
+  model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model> {
     const model = scriptedModel({ version: 1, turns: this.#o.turns }, 'big')
-    return {
+    return Promise.resolve({
       info: { ...model.info, place: offer.place },
       generate: (request, signal) => {
         this.sent.push({ id: asked.id, request: structuredClone(request), approved })
         return model.generate(request, signal)
       },
-    }
+    })
   }
 
   spent(id: string): number {

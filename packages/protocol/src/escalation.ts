@@ -84,6 +84,7 @@ export const Offer = z.strictObject({
   bytes: z.int().min(0),
   redactions: z.array(z.strictObject({ kind: z.string(), count: z.int() })),
   worstUsdMicros: z.int().min(0).describe('price at worst, micro-dollars'),
+  because: z.string().optional().describe('why this model and not another one of the route'),
 })
 export type Offer = z.infer<typeof Offer>
 
@@ -101,7 +102,9 @@ export interface Expert {
    * reserves the worst price before the first byte leaves. `approved`: sha256 of the text that a person approved; null = consent is `auto`.
    * What was replaced is put back in its answers. A refusal is its `failed` event, with one of the fault codes of this subject.
    */
-  model(asked: Consultation, offer: Offer, approved: string | null): Model
+  model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model>
+  /** Why nothing of this file (relative to the folder) may be in a packet; null = it may. */
+  withholds?(path: string): string | null
   /** What a call of this escalation cost so far, micro-dollars. */
   spent(id: string): number
 }

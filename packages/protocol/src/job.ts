@@ -2,13 +2,14 @@
 // The stream is also the journal: history, resume, logs, page and tests are all read from it.
 import { z } from 'zod'
 import type { Fault } from './fault.ts'
+import { escalationModes } from './escalation.ts'
 import { escalationEvents } from './escalation-events.ts'
 import { Receipt } from './ledger.ts'
 import type { Outcome } from './outcome.ts'
 import { liveStates, outcomes, waitingStates } from './outcome.ts'
 import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
 import { HostPattern } from './network.ts'
-import { jobClasses, Principal, Project } from './principal.ts'
+import { consents, dataClasses, jobClasses, Principal, Project } from './principal.ts'
 import { jobResults } from './workspace.ts'
 
 const noNul = (text: string): boolean => !text.includes('\0')
@@ -32,6 +33,12 @@ export const JobRequest = z.strictObject({
   result: z.enum(jobResults).nullable().default(null).describe('where it works and what becomes of it: in_place, branch, diff; null = the configured default'),
   budgetUsdMicros: z.int().min(0).nullable().optional().describe('money it may spend at most, micro-dollars; null or absent = as the box, its project and who asks allow'),
   worthUsdMicros: z.int().min(0).nullable().optional().describe('what a resolved outcome is worth: it never spends more than this times its chance to be resolved; null or absent = no such limit'),
+  escalation: z.strictObject({
+    consent: z.enum(consents).optional(),
+    modes: z.array(z.enum(escalationModes)).optional(),
+    dataClass: z.enum(dataClasses).optional(),
+    planFirst: z.boolean().optional().describe('buy a plan before the first step, where that is allowed'),
+  }).optional().describe('rules of its own for help from outside; they only make those of box, project and key stricter'),
   tags: z.record(z.string(), z.string()).default({}),
   idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),
 })

@@ -51,6 +51,14 @@ export const RouteConfig = z.strictObject({
 })
 export type RouteConfig = z.infer<typeof RouteConfig>
 
+/** Addresses of the providers that have one of their own. */
+const ownUrls: Readonly<Record<(typeof providerKinds)[number], string | null>> = { anthropic: 'https://api.anthropic.com', openai: 'https://api.openai.com/v1', compatible: null }
+
+/** Where its requests go, without a slash at the end. */
+export function providerUrl({ kind, url }: Pick<ProviderConfig, 'kind' | 'url'>): string {
+  return (url ?? ownUrls[kind] ?? '').replace(/\/+$/, '')
+}
+
 /** The price that holds at this moment (milliseconds since 1970); null = none is known. */
 export function priceAt(prices: readonly Price[], at: number): Price | null {
   const day = new Date(at).toISOString().slice(0, 10)

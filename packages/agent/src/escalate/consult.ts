@@ -1,7 +1,7 @@
 // Owns the course of one escalation: packet, offer, approval, the expert's answer, the hand-back. Each stage is an event before the next begins, and the next is read
 // off the events: a job that was cut off anywhere goes on there, and nothing that was answered is sent again.
 import {
-  exitOf, ModelRequest, outcomeTable, packetText, type AgentEnd, type Consultation, type Denial, type EscalationMode, type EventOf, type Expert, type Fault, type JobEventBody, type Signal, type Timings, type Usage,
+  exitOf, ModelRequest, outcomeTable, packetText, type AgentEnd, type Consultation, type Denial, type EscalationMode, type EventOf, type Expert, type Fault, type JobEventBody, type Model, type Signal, type Timings, type Usage,
 } from '@hearth/protocol'
 import { aborted } from '../ends.ts'
 import { put, type Run } from '../run.ts'
@@ -117,7 +117,7 @@ async function deny(run: Run, { id, mode, signals }: { id: string; mode: Escalat
 /** The expert's work and its hand-back. */
 async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_offered'>, approved: string | null): Promise<AgentEnd | null> {
   const { mode, id, step, offer } = offered
-  const model = expert.model(consultationOf(offered), offer, approved)
+  const model = await expert.model(consultationOf(offered), offer, approved)
   const handBack = (back: Pick<EventOf<'handed_back'>, 'how' | 'text' | 'turns' | 'checks'>): EventOf<'handed_back'> =>
     ({ type: 'handed_back', step, id, mode, usdMicros: expert.spent(id), model: offer.model, ...back })
   if (mode === 'step' || mode === 'rest') {
@@ -158,7 +158,7 @@ async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_o
 type Said = { type: 'said'; text: string } | { type: 'failed'; fault: Fault } | { type: 'end'; end: AgentEnd }
 
 /** The stored answer, or a new one, which is on disk when this resolves. */
-async function answerOf(run: Run, offered: EventOf<'escalation_offered'>, generate: (request: ModelRequest) => ReturnType<ReturnType<Expert['model']>['generate']>): Promise<Said> {
+async function answerOf(run: Run, offered: EventOf<'escalation_offered'>, generate: (request: ModelRequest) => ReturnType<Model['generate']>): Promise<Said> {
   const { id, step, mode, packet, maxTokens, offer } = offered
   const stored = remoteEvents(run.history.events, id).find((event) => event.type === 'turn')
   if (stored?.type === 'turn') return { type: 'said', text: stored.text }

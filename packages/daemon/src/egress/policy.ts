@@ -5,7 +5,7 @@ import {
 import { sep } from 'node:path'
 
 /** What one of them says; null or absent = it says nothing of it. */
-export type Says = { consent?: Consent | null; modes?: readonly EscalationMode[] | null; dataClass?: DataClass | null }
+export type Says = { consent?: Consent | null | undefined; modes?: readonly EscalationMode[] | null | undefined; dataClass?: DataClass | null | undefined }
 export type Source = 'box' | 'project' | 'key' | 'job'
 
 /** What holds, and who made it so: the first of those that are as strict as it is. */

@@ -206,6 +206,10 @@ export const migrations: readonly string[] = [
   CREATE TRIGGER projects_keep BEFORE UPDATE ON projects BEGIN SELECT raise(ABORT, 'versions of projects are append-only'); END;
   CREATE TRIGGER projects_stay BEFORE DELETE ON projects BEGIN SELECT raise(ABORT, 'versions of projects are append-only'); END;
   `,
+  // 8: what came of help is few among very many events
+  `
+  CREATE INDEX events_effects ON events (at) WHERE type = 'effect';
+  `,
 ]
 
 /** Brings the schema up to date, one transaction a migration. Throws FaultError `database` for a database of a newer Hearth. */

@@ -1,0 +1,262 @@
+// Owns whom a job may ask and on which terms: route, policy, secrets and price of one escalation, put together into an offer, and the gated model that answers it.
+// Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
+import type { Send } from '@hearth/engine'
+import {
+  AgentProfile, fault, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type Expert, type Fault, type Job, type JobEvent, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
+} from '@hearth/protocol'
+import type { EnergyMeter } from '../meter/energy.ts'
+import { metered, type Account } from '../meter/meter.ts'
+import type { Purse } from '../meter/purse.ts'
+import type { Parts } from '../parts.ts'
+import type { Projects } from '../projects.ts'
+import { escalationSpent, helpRecords } from '../store/help-rows.ts'
+import type { Store } from '../store/store.ts'
+import { gated, sha256 } from './gate.ts'
+import { recordedSend, type Packets } from './packets.ts'
+import { neverLeaves, type PathLists } from './paths.ts'
+import { Placeholders, type Redaction } from './placeholders.ts'
+import { saysPrincipal, saysProject, strictest, type Effective, type Source } from './policy.ts'
+import { ordered, routeFor, type Choice } from './routes.ts'
+import type { HeldSecrets } from './scan-held.ts'
+import { taintOf } from './taint.ts'
+
+export type ExpertsOptions = {
+  store: Store; config: Config; parts: Parts; projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door
+  /** Key of the placeholders; outlives the daemon. */
+  placeholderKey(): Promise<Buffer>
+  /** What a provider's client is given to send with, made of the door. */
+  remote(options: { provider: ProviderConfig; model: RemoteModelConfig; send: Send }): Promise<Model>
+  lan(endpoint: EndpointConfig, door: Door): Promise<Model>
+  throughDoor(jobId: string): Promise<Send>
+  log: (line: string) => void
+  now?: () => number
+}
+
+/** Somebody who could answer. */
+type Seller = { place: 'remote'; id: string; host: string; provider: ProviderConfig; model: RemoteModelConfig }
+type Asked = Seller | { place: 'lan'; id: string; host: string; endpoint: EndpointConfig } | { place: 'local'; id: string; host: string }
+
+type Terms = { ok: true; consent: 'ask' | 'auto'; secrets: 'redact' | 'hold' } | { ok: false; denial: Denial }
+
+export class Experts {
+  readonly #o: ExpertsOptions
+  readonly #now: () => number
+
+  constructor(options: ExpertsOptions) {
+    this.#o = options
+    this.#now = options.now ?? Date.now
+  }
+
+  /** The port for one run of a job; null when this box names nobody who could ever be asked. `step`: of the job now. */
+  forJob(job: Job, step: () => number | null): Expert | null {
+    const { providers, routes } = this.#o.config.escalation
+    return providers.every(({ models }) => models.length === 0) && routes.length === 0 ? null : new JobExpert(job, step, this.#o, this.#now)
+  }
+}
+
+class JobExpert implements Expert {
+  readonly #job: Job
+  readonly #o: ExpertsOptions
+  readonly #now: () => number
+  readonly #account: Account
+  #placeholders: Promise<Placeholders> | null = null
+
+  constructor(job: Job, step: () => number | null, options: ExpertsOptions, now: () => number) {
+    this.#job = job
+    this.#o = options
+    this.#now = now
+    this.#account = { principal: job.principal, jobId: job.id, step, energy: options.energy }
+  }
+
+  async offer(asked: Consultation): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
+    const denials: Denial[] = []
+    for (const choice of await this.#choices(asked.mode)) {
+      const one = await this.#offerOf(asked, choice)
+      if (one.ok) return one
+      denials.push(one.denial)
+    }
+    // What policy says tells more than that somebody could not be reached.
+    return { ok: false, denial: denials.find(({ rule }) => rule !== 'provider') ?? denials[0] ?? {
+      rule: 'provider', why: `Nobody is configured who could be asked for '${asked.mode}'.`, remedy: 'Add a provider (escalation.providers) or a route (escalation.routes).',
+    } }
+  }
+
+  async model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model> {
+    const one = await this.#find(offer.model)
+    return one === null ? failing(offer, fault('unknown_model', { id: offer.model, known: [] })) : this.#answering(asked, one, approved)
+  }
+
+  spent(id: string): number {
+    return escalationSpent(this.#o.store.read.query, this.#job.id, id)
+  }
+
+  withholds(path: string): string | null {
+    const found = neverLeaves([path], this.#lists())
+    return found === null ? null : found.why
+  }
+
+  /** Of this escalation, by whom a route names; the first one is asked. */
+  async #choices(mode: Consultation['mode']): Promise<(Choice & { one: Asked })[]> {
+    const { config, store, parts } = this.#o
+    const kind = this.#job.request.tags['kind'] ?? this.#job.request.kind ?? 'task'
+    const route = routeFor(config.escalation.routes, mode, kind)
+    const ids = route?.models ?? config.escalation.providers.flatMap(({ models }) => models.map(({ id }) => id))
+    const found: Asked[] = []
+    for (const id of ids) {
+      const one = id === this.#job.model ? null : await this.#find(id)
+      if (one !== null) found.push(one)
+    }
+    const loaded = new Set(parts.workers().filter(({ state }) => state === 'ready').map(({ model }) => model))
+    const candidates = found.map(({ id, place }) => ({ id, place, ready: loaded.has(id) }))
+    const records = helpRecords(store.read.query, mode, kind)
+    return ordered(candidates, route?.prefer ?? 'order', records).flatMap((choice) => found.flatMap((one) => (one.id === choice.id ? [{ ...choice, one }] : [])))
+  }
+
+  async #find(id: string): Promise<Asked | null> {
+    const { config, parts } = this.#o
+    for (const provider of config.escalation.providers) {
+      const model = provider.models.find((one) => one.id === id)
+      if (model !== undefined) return { place: 'remote', id, host: new URL(providerUrl(provider)).host, provider, model }
+    }
+    const endpoint = config.engine.endpoints.find((one) => one.id === id)
+    if (endpoint !== undefined) return { place: 'lan', id, host: new URL(endpoint.url).host, endpoint }
+    const found = await parts.model(id)
+    return found.ok && found.model.info.place === 'local' ? { place: 'local', id, host: 'this box' } : null
+  }
+
+  async #offerOf(asked: Consultation, { one, because }: Choice & { one: Asked }): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
+    const text = packetText(asked.packet)
+    const base = { model: one.id, place: one.place, host: one.host, because }
+    const terms = this.#terms(asked, one)
+    if (!terms.ok) return terms
+    if (staysIn(one)) return { ok: true, offer: { ...base, consent: 'auto', preview: text, sha256: sha256(text), bytes: Buffer.byteLength(text), redactions: [], worstUsdMicros: 0 } }
+    let hidden
+    try {
+      hidden = await (await this.#hiding()).hide(text, await this.#o.held.texts())
+    } catch (error) {
+      return deny('secret', `What may not leave cannot be read (${error instanceof Error ? error.message : String(error)}).`, 'Mend that file; nothing leaves until then.')
+    }
+    if (terms.secrets === 'hold' && hidden.redactions.length > 0) {
+      return deny('secret', `A secret stands in what would leave (${hidden.redactions.map(({ kind }) => kind).join(', ')}).`, "Take it out of the work, or use the data class 'redact'.")
+    }
+    const worst = this.#worst(asked, one, hidden.text)
+    if (!worst.ok) return worst
+    return {
+      ok: true,
+      offer: { ...base, consent: terms.consent, preview: hidden.text, sha256: sha256(hidden.text), bytes: Buffer.byteLength(hidden.text), redactions: hidden.redactions, worstUsdMicros: worst.usdMicros },
+    }
+  }
+
+  /** What it costs at worst, when each turn is as dear as the first: a turn is reserved by itself before it is sent. */
+  #worst(asked: Consultation, one: Asked, text: string): { ok: true; usdMicros: number } | { ok: false; denial: Denial } {
+    if (one.place !== 'remote') return { ok: true, usdMicros: 0 }
+    const quote = this.#o.purse.quote(this.#account, this.#purchase(asked, one), {
+      messages: [{ role: 'user', text }], tools: [], responseFormat: { type: 'text' }, maxTokens: asked.maxTokens, purpose: asked.mode,
+    })
+    return quote.ok ? { ok: true, usdMicros: quote.hold.usdMicros * asked.maxTurns } : quote
+  }
+
+  #purchase({ id }: Consultation, { provider, model }: Seller): Parameters<Purse['quote']>[1] {
+    const project = this.#o.projects.of(this.#job.project.path)
+    return { escalation: id, provider, model, project: project === null ? null : { id: project.id, budget: project.rules.budget } }
+  }
+
+  /** Policy as it is now, for this question and this answerer. */
+  #terms({ mode, packet }: Pick<Consultation, 'mode' | 'packet'>, one: Asked): Terms {
+    const held = this.#effective()
+    if (!held.modes.includes(mode)) return deny('mode', `'${mode}' is not allowed by ${sources[held.because.modes[mode] ?? 'box']}.`, 'Allow it there, or go on without.')
+    if (staysIn(one)) return { ok: true, consent: 'auto', secrets: 'redact' }
+    if (held.consent === 'never') return deny('consent', `Nothing may be bought: ${sources[held.because.consent]} says so.`, "Set the consent to 'ask' or 'auto' there.")
+    if (held.dataClass === 'local-only') return deny('data_class', `Nothing of this job may leave the house: ${sources[held.because.dataClass]} says local-only.`, 'Go on without, or let it leave there.')
+    const lists = this.#lists()
+    const kept = packet.files.flatMap((path) => { const found = neverLeaves([path], lists); return found === null ? [] : [{ path, why: found.why }] })[0]
+    if (kept !== undefined) return deny('data_class', `Something of ${kept.path} would leave, and it may not: ${kept.why}.`, 'Ask without that file.')
+    const { localFile, stranger } = taintOf(this.#past(), lists, { network: (this.#job.request.network ?? []).length > 0, remoteServers: this.#remoteServers() })
+    if (localFile !== null) return deny('data_class', `This job has seen ${localFile}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
+    // Strangers' words, the owner's files and a way out: of these three two at most without a person (the rule of two).
+    return { ok: true, consent: held.consent === 'auto' && stranger === null ? 'auto' : 'ask', secrets: held.dataClass === 'redact' ? 'redact' : 'hold' }
+  }
+
+  #effective(): Effective {
+    const project = this.#o.projects.of(this.#job.project.path)
+    return strictest(this.#o.config.escalation, [
+      ...(project === null ? [] : [['project', saysProject(project.rules)] as const]), ['key', saysPrincipal(this.#job.principal)], ['job', this.#job.request.escalation ?? {}],
+    ])
+  }
+
+  #lists(): PathLists {
+    return { owner: this.#o.config.escalation.neverPaths, localOnly: this.#o.projects.of(this.#job.project.path)?.rules.localOnly ?? [] }
+  }
+
+  #past(): readonly JobEvent[] {
+    return this.#o.store.read.journal(this.#job.id)
+  }
+
+  #remoteServers(): ReadonlySet<string> {
+    return new Set(Object.entries(this.#o.config.agent.mcpServers).flatMap(([name, server]) => ('command' in server ? [] : [name])))
+  }
+
+  #hiding(): Promise<Placeholders> {
+    this.#placeholders ??= this.#o.placeholderKey().then((key) => new Placeholders(key, this.#job.id))
+    return this.#placeholders
+  }
+
+  async #answering(asked: Consultation, one: Asked, approved: string | null): Promise<Model> {
+    if (one.place === 'local') {
+      const found = await this.#o.parts.model(one.id)
+      if (!found.ok) return failing({ model: one.id, place: one.place }, found.fault)
+      return metered(found.model, this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
+    }
+    if (one.place === 'lan' && one.endpoint.local) return metered(await this.#o.lan(one.endpoint, this.#o.door), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
+    const placeholders = await this.#hiding()
+    const held = await this.#o.held.texts()
+    const about = (redactions: readonly Redaction[]): Parameters<typeof recordedSend>[1] => ({
+      packets: this.#o.packets, held, jobId: this.#job.id, escalation: asked.id, principal: this.#job.principal.id, purpose: asked.mode, model: one.id, redactions: [...redactions],
+    })
+    const send = await this.#o.throughDoor(this.#job.id)
+    const inner = one.place === 'remote'
+      ? async (redactions: readonly Redaction[]): Promise<Model> => this.#o.purse.paid(
+          await this.#o.remote({ provider: one.provider, model: one.model, send: recordedSend(send, about(redactions)) }), this.#account, this.#purchase(asked, one))
+      : async (redactions: readonly Redaction[]): Promise<Model> => metered(
+          await this.#o.lan(one.endpoint, recordedDoor(this.#o.door, about(redactions))), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
+    return gated({
+      info: { id: one.id, place: one.place, contextTokens: one.place === 'remote' ? one.model.contextTokens : one.endpoint.contextTokens, profile: one.place === 'remote' ? one.model.profile : one.endpoint.profile },
+      host: one.host, placeholders, approved, jobHasNetwork: (this.#job.request.network ?? []).length > 0, held: () => this.#o.held.texts(), inner,
+      may: () => {
+        const terms = this.#terms(asked, one)
+        if (!terms.ok) return terms
+        return terms.consent === 'ask' && approved === null ? deny('consent', 'It may leave only after a person approved it.', 'Ask again; it then waits for an approval.') : { ok: true, secrets: terms.secrets }
+      },
+    })
+  }
+}
+
+const sources: Readonly<Record<Source, string>> = { box: 'the configuration of this box', project: 'the project of this folder', key: 'the key that gave the job', job: 'the job' }
+
+function deny(rule: Denial['rule'], why: string, remedy: string): { ok: false; denial: Denial } {
+  return { ok: false, denial: { rule, why, remedy } }
+}
+
+/** Nothing of it leaves the house: this box, or a machine that the owner counts as it. */
+function staysIn(one: Asked): boolean {
+  return one.place === 'local' || (one.place === 'lan' && one.endpoint.local)
+}
+
+/** A door whose posts are recorded first, as those of a provider's client are. */
+function recordedDoor(door: Door, recording: Parameters<typeof recordedSend>[1]): Door {
+  return {
+    fetch: (url, options) => door.fetch(url, options),
+    helper: (purpose, host, jobId) => door.helper(purpose, host, jobId),
+    post: (url, { purpose, jobId, headers = {}, body, signal = new AbortController().signal }) =>
+      recordedSend((post) => door.post(post.url, { purpose, jobId, headers: { ...post.headers }, body: post.body, signal: post.signal }), recording)({ url, headers, body, signal }),
+  }
+}
+
+function failing({ model, place }: Pick<Offer, 'model' | 'place'>, why: Fault): Model {
+  return {
+    info: { id: model, place, contextTokens: 1, profile: AgentProfile.parse({ toolMode: 'native' }) },
+    async *generate() {
+      yield { type: 'failed', fault: why, usage: noUsage, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 } }
+    },
+  }
+}
