@@ -26,8 +26,10 @@ export async function gather(run: Run, mode: EscalationMode, signals: readonly S
   const asked = signals.some(({ kind }) => kind === 'declared') ? askedNow(history.events) : null
   const tree = mode === 'plan' && form !== 'full' ? await readTree(reading) : []
   const places = form === 'packet' ? placesFor(run, mode, tree, asked?.files ?? []) : []
-  const slices: PacketSlice[] = await readSlices(places, reading)
-  const diff = mode === 'plan' || form === 'full' ? null : await ports.workspace?.diff?.(packetTokens * bytesPerPacketToken) ?? null
+  const mayShow = (path: string): boolean => (ports.expert?.withholds?.(path) ?? null) === null
+  const slices: PacketSlice[] = await readSlices(places.filter(({ path }) => mayShow(path)), reading)
+  const changed = mode === 'plan' || form === 'full' ? null : await ports.workspace?.diff?.(packetTokens * bytesPerPacketToken) ?? null
+  const diff = changed?.filter(({ path }) => mayShow(path)) ?? null
   const added = checksOf(input.request, history.events).slice(input.request.checks.length)
   return packetOf({
     form, mode, request: input.request, addedChecks: added, events: history.events, diff, slices, tree, messages: history.messages,

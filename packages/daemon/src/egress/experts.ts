@@ -2,14 +2,14 @@
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
 import type { Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type Expert, type Fault, type Job, type JobEvent, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type JobEvent, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
 import type { Purse } from '../meter/purse.ts'
 import type { Parts } from '../parts.ts'
 import type { Projects } from '../projects.ts'
-import { escalationSpent, helpRecords } from '../store/help-rows.ts'
+import { escalationSpent, helpRecords, medianSeconds } from '../store/help-rows.ts'
 import type { Store } from '../store/store.ts'
 import { gated, sha256 } from './gate.ts'
 import { recordedSend, type Packets } from './packets.ts'
@@ -45,6 +45,16 @@ export class Experts {
   constructor(options: ExpertsOptions) {
     this.#o = options
     this.#now = options.now ?? Date.now
+  }
+
+  /** How a job asks, as far as policy lets it. */
+  settings(job: Job): EscalationSettings {
+    const { config, projects, store } = this.#o
+    const { packet, packetTokens, stepTurns } = config.escalation
+    return {
+      modes: effectiveOf(config, projects, job).modes, planFirst: job.request.escalation?.planFirst ?? false, packet, packetTokens, stepTurns,
+      medianSeconds: medianSeconds(store.read.query, job.request.class),
+    }
   }
 
   /** The port for one run of a job; null when this box names nobody who could ever be asked. `step`: of the job now. */
@@ -163,7 +173,7 @@ class JobExpert implements Expert {
 
   /** Policy as it is now, for this question and this answerer. */
   #terms({ mode, packet }: Pick<Consultation, 'mode' | 'packet'>, one: Asked): Terms {
-    const held = this.#effective()
+    const held = effectiveOf(this.#o.config, this.#o.projects, this.#job)
     if (!held.modes.includes(mode)) return deny('mode', `'${mode}' is not allowed by ${sources[held.because.modes[mode] ?? 'box']}.`, 'Allow it there, or go on without.')
     if (staysIn(one)) return { ok: true, consent: 'auto', secrets: 'redact' }
     if (held.consent === 'never') return deny('consent', `Nothing may be bought: ${sources[held.because.consent]} says so.`, "Set the consent to 'ask' or 'auto' there.")
@@ -175,13 +185,6 @@ class JobExpert implements Expert {
     if (localFile !== null) return deny('data_class', `This job has seen ${localFile}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
     // Strangers' words, the owner's files and a way out: of these three two at most without a person (the rule of two).
     return { ok: true, consent: held.consent === 'auto' && stranger === null ? 'auto' : 'ask', secrets: held.dataClass === 'redact' ? 'redact' : 'hold' }
-  }
-
-  #effective(): Effective {
-    const project = this.#o.projects.of(this.#job.project.path)
-    return strictest(this.#o.config.escalation, [
-      ...(project === null ? [] : [['project', saysProject(project.rules)] as const]), ['key', saysPrincipal(this.#job.principal)], ['job', this.#job.request.escalation ?? {}],
-    ])
   }
 
   #lists(): PathLists {
@@ -232,6 +235,11 @@ class JobExpert implements Expert {
 }
 
 const sources: Readonly<Record<Source, string>> = { box: 'the configuration of this box', project: 'the project of this folder', key: 'the key that gave the job', job: 'the job' }
+
+function effectiveOf({ escalation }: Config, projects: Projects, { project: { path }, principal, request }: Job): Effective {
+  const project = projects.of(path)
+  return strictest(escalation, [...(project === null ? [] : [['project', saysProject(project.rules)] as const]), ['key', saysPrincipal(principal)], ['job', request.escalation ?? {}]])
+}
 
 function deny(rule: Denial['rule'], why: string, remedy: string): { ok: false; denial: Denial } {
   return { ok: false, denial: { rule, why, remedy } }

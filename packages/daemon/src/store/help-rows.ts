@@ -26,3 +26,10 @@ export function helpRecords(query: Query, mode: EscalationMode, kind: string): M
     ORDER BY effect.at DESC LIMIT ${newest}) GROUP BY model`, mode, kind)
   return new Map(rows.map((row) => [text(row, 'model'), { asked: number(row, 'asked'), cleared: number(row, 'cleared'), usdMicros: number(row, 'usd'), seconds: number(row, 'ms') / 1000 }]))
 }
+
+/** What jobs of this class that were resolved usually took, of the last hundred; null for fewer than ten. */
+export function medianSeconds(query: Query, jobClass: string): number | null {
+  const seconds = query(`SELECT json_extract(receipt, '$.seconds') AS seconds FROM jobs WHERE state = 'resolved' AND json_extract(request, '$.class') = ? ORDER BY ended_at DESC LIMIT 100`, jobClass)
+    .map((row) => number(row, 'seconds')).toSorted((a, b) => a - b)
+  return seconds.length < 10 ? null : seconds[Math.floor(seconds.length / 2)] ?? null
+}
