@@ -31,6 +31,8 @@ describe('a step that is taken over', () => {
     assert.equal(await readFile(join(bench.workspace, 'f'), 'utf8'), 'right\n')
     assert.equal(expert.sent.length, 3)
     assert.ok(expert.sent.every(({ request }) => request.purpose === 'step' && request.tools.map(({ name }) => name).join() === 'bash,edit,finish,glob,grep,read,write'))
+    const [offered] = ofType(events, 'escalation_offered')
+    assert.ok(expert.sent.every(({ request }) => request.messages.find(({ role }) => role === 'user')?.text === offered?.offer.preview), 'what leaves begins with exactly what was offered')
     const [back] = ofType(events, 'handed_back')
     assert.deepEqual([back?.mode, back?.how, back?.turns, back?.usdMicros], ['step', 'passed', 3, 3 * pricePerTurn])
     assert.equal(back?.text, [

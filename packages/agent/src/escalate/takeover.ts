@@ -2,7 +2,7 @@
 // `remote` events, so that a job that was cut off goes on in the middle of it; the local history gets a receipt.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { packetText, type AbortCause, type AgentEnd, type EventOf, type HandBack, type JobEventBody, type Model } from '@hearth/protocol'
+import { packetText, type AbortCause, type AgentEnd, type EventOf, type HandBack, type JobEventBody, type Message, type Model } from '@hearth/protocol'
 import { checksOf } from '../checks.ts'
 import { receipt } from '../context/receipt.ts'
 import type { Run } from '../run.ts'
@@ -49,13 +49,19 @@ export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>,
       workspace: ports.workspace == null ? null : { base: ports.workspace.base, keep: (_own, what) => ports.workspace?.keep(step, what) ?? Promise.resolve(null), restore: (commit) => ports.workspace?.restore(commit) ?? Promise.resolve(null) },
       model: {
         info: { ...info, profile: { ...info.profile, tools: itsTools.filter((name) => info.profile.tools?.includes(name) ?? true), fewShot: null } },
-        generate: (request, signal) => model.generate({ ...request, purpose: mode, maxTokens: Math.min(request.maxTokens, maxTokens) }, signal),
+        generate: (request, signal) => model.generate({ ...request, messages: asOffered(request.messages, packetText(offered.packet)), purpose: mode, maxTokens: Math.min(request.maxTokens, maxTokens) }, signal),
       },
     }, own.signal)
     return cameBack(remoteEvents(history.events, id), end, run.signal.aborted)
   } finally {
     run.signal.removeEventListener('abort', follow)
   }
+}
+
+/** What a person approved are the first words of the conversation, word for word; a tool mode may have put something around them. */
+function asOffered(messages: readonly Message[], text: string): Message[] {
+  const first = messages.findIndex(({ role }) => role === 'user')
+  return messages.map((message, index) => (index === first && message.role === 'user' ? { role: 'user', text } : message))
 }
 
 /** Its course so far, as a job of its own: it reads nothing of the folder's instructions, which were not in what was approved. */
