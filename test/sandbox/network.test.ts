@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Config, type Fault, type Limits, type NetworkGrant, type RunResult, type Sandbox } from '@hearth/protocol'
 import { createSandbox } from '../../packages/sandbox/src/index.ts'
-import { httpServer, httpsServer, makeCertificate, silentServer, type Counting } from '../fixtures/counting-servers.ts'
+import { httpServer, httpsServer, makeCertificate, rawServer, silentServer, type Counting } from '../fixtures/counting-servers.ts'
 
 const MiB = 2 ** 20
 const limits: Limits = { memoryBytes: 1024 * MiB, pids: 128, wallMs: 60_000, outputBytes: 16 * MiB, tmpBytes: 64 * MiB, fileBytes: 64 * MiB }
@@ -220,6 +220,22 @@ describe('a run with a network', () => {
     const two = await run(talk(`"GET http://plain.test:${p}/first HTTP/1.1\\r\\nHost: evil.test\\r\\n\\r\\nGET http://evil.test/second HTTP/1.1\\r\\nHost: plain.test:${p}\\r\\nConnection: close\\r\\n\\r\\n"`))
     assert.deepEqual([heads.map(({ url, headers }) => [url, headers[1]]), two.refusals.map(({ message }) => message)], [[['/first', `plain.test:${p}`]], ['The job did not reach evil.test: it is not in its list of hosts.']])
     assert.equal((await run(`curl -sS http://plain.test:${p}/alive`)).stdout.text, `you asked for /alive of plain.test:${p}`)
+  })
+
+  test('servers that answer nonsense end in an error of that request', async () => {
+    const answers = ['HTTP/1.1 000 X\r\n\r\n', 'HTTP/1.1 200 \x01\r\n\r\n', 'HTTP/1.1 101 Up\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc', 'nonsense', '', `HTTP/1.1 200 OK\r\n${'a: b\r\n'.repeat(50_000)}\r\n`, 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort', 'HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n']
+    const left = [...answers]
+    const odd = await rawServer(() => left.shift() ?? '')
+    const { stdout, exitCode } = await run(`for n in ${answers.map((_, n) => n).join(' ')}; do curl -s -o /dev/null -w '%{http_code} ' http://plain.test:${odd.port}/; done; curl -sS http://plain.test:${plain.port}/alive`, { hosts: [...usual(), `plain.test:${odd.port}`, `127.0.0.1:${odd.port}`] })
+    await odd.close()
+    assert.equal(exitCode, 0)
+    assert.equal(stdout.text, `502 200 502 502 502 502 502 200 502 you asked for /alive of plain.test:${plain.port}`)
+  })
+
+  test('many refusals are told as one after the first twenty', async () => {
+    const { refusals, refused } = await run('for n in $(seq 30); do curl -s http://host$n.test/ > /dev/null; done')
+    assert.equal(refusals.length, 21)
+    assert.equal(refused?.at(-1), 'The job did not reach further hosts: 20 were refused already. They are not told one by one.')
   })
 
   test('a thousand connections are bounded, and those after them served', async () => {

@@ -18,7 +18,7 @@ export type Dialler = {
   dial(target: Target): Promise<Dialled>
   /** Tells of something that was refused elsewhere, and counts it among the refusals. */
   refuse(host: string, why: string, remedy: string): Fault
-  /** A sentence for each host that was refused, 20 at most. */
+  /** A sentence for each host that was refused; after 20 one for all others. */
   refusals(): string[]
   /** Cuts what is open; resolves when every count is on disk. */
   close(): Promise<void>
@@ -47,9 +47,10 @@ export function createDialler({ grant, resolve = (name) => lookup(name, { all: t
 
   const refuse: Dialler['refuse'] = (host, why, remedy) => {
     const refusal = fault('network_refused', { host, why, remedy })
-    if (!refusals.has(host) && refusals.size < mostRefusals) {
-      refusals.set(host, `${refusal.message} ${refusal.remedy}`)
-      grant.refused(refusal)
+    const [name, said] = refusals.has(host) || refusals.size < mostRefusals ? [host, refusal] : ['', fault('network_refused', { host: 'further hosts', why: `${mostRefusals} were refused already`, remedy: 'They are not told one by one.' })]
+    if (!refusals.has(name)) {
+      refusals.set(name, `${said.message} ${said.remedy}`)
+      grant.refused(said)
     }
     return refusal
   }
@@ -80,6 +81,8 @@ export function createDialler({ grant, resolve = (name) => lookup(name, { all: t
       return failed(`what leaves this box could not be recorded (${codeOf(error)})`)
     }
     const stream = new Counted(usable, target.port, grant.left, () => void refuse(said, ...spent(grant)))
+    // Whoever uses it may be gone when it fails.
+    stream.on('error', () => stream.destroy())
     open.add(stream)
     const done = new Promise<void>((over) => stream.once('close', over)).then(() => {
       open.delete(stream)

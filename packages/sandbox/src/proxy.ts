@@ -37,8 +37,8 @@ export async function openProxy(parent: string, owner: { uid: number; gid: numbe
   const server = createServer({ maxHeaderSize: headBytes, headersTimeout: headMs, requestTimeout: 0, connectionsCheckingInterval: 1000, keepAliveTimeout: 5000, requireHostHeader: false, insecureHTTPParser: false })
   server.maxConnections = mostConnections
   server.on('drop', () => void dialler.refuse('some hosts', `it had ${mostConnections} connections open already`, 'Let it open fewer at the same time.'))
-  server.on('connect', (request: IncomingMessage, near: Duplex, head: Buffer) => void tunnel(dialler, request.url ?? '', near, head))
-  server.on('request', (request: IncomingMessage, answer: ServerResponse) => void pass(dialler, request, answer))
+  server.on('connect', (request: IncomingMessage, near: Duplex, head: Buffer) => void tunnel(dialler, request.url ?? '', near, head).catch(() => near.destroy()))
+  server.on('request', (request: IncomingMessage, answer: ServerResponse) => void pass(dialler, request, answer).catch(() => answer.destroy()))
   const path = join(folder, 'socket')
   await listen(server, folder)
   return {
@@ -135,20 +135,29 @@ async function pass(dialler: Dialler, request: IncomingMessage, answer: ServerRe
   const dialled = await dialler.dial(target)
   if (!dialled.ok) return refuseWith(answer, dialled.refused ? 403 : 502, dialled.fault)
   const { stream: far } = dialled
-  far.on('error', () => answer.destroy())
+  answer.on('error', () => far.destroy())
   answer.on('close', () => far.destroy())
   const asked = httpRequest({
     createConnection: () => far, setHost: false, method: request.method ?? 'GET', path: path === undefined ? '/' : path.startsWith('?') ? `/${path}` : path, maxHeaderSize: headBytes * 4,
     headers: ['host', `${target.host.kind === 'ipv6' ? `[${target.host.name}]` : target.host.name}${target.port === 80 ? '' : `:${target.port}`}`, ...passedOn(request), 'connection', 'close'],
   })
   asked.on('response', (found) => {
-    answer.writeHead(found.statusCode ?? 502, found.statusMessage, passedOn(found))
     found.on('error', () => answer.destroy())
+    try {
+      answer.writeHead(found.statusCode ?? 502, passedOn(found))
+    } catch (error) {
+      // The parser lets more through than the library says again, status 000 for one.
+      return plain(answer, 502, `${textOf(target)} did not answer as HTTP: ${codeOf(error)}`)
+    }
     found.pipe(answer)
   })
   asked.on('error', (error) => {
     if (answer.headersSent) answer.destroy()
     else plain(answer, 502, `${textOf(target)} did not answer as HTTP: ${codeOf(error)}`)
+  })
+  asked.on('upgrade', (_found, socket) => {
+    socket.destroy()
+    plain(answer, 502, `${textOf(target)} changed to another protocol`)
   })
   request.on('error', () => far.destroy())
   request.pipe(asked)

@@ -98,7 +98,10 @@ async function follow(address: string, dialler: Dialler, maxBytes: number, signa
 }
 
 function encrypted(stream: Duplex, host: { name: string; kind: string }): Duplex {
-  return tlsConnect({ socket: stream, host: host.name, ...(host.kind === 'name' ? { servername: host.name } : {}), ALPNProtocols: ['http/1.1'] })
+  const secured = tlsConnect({ socket: stream, host: host.name, ...(host.kind === 'name' ? { servername: host.name } : {}), ALPNProtocols: ['http/1.1'] })
+  // It may fail once more when nobody listens any longer.
+  secured.on('error', () => secured.destroy())
+  return secured
 }
 
 function ask(url: URL, stream: Duplex, signal: AbortSignal): Promise<IncomingMessage> {
