@@ -56,6 +56,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   tune: { summary: 'measure this box and choose by the figures', load: async () => (await import('./commands/tune.ts')).tune },
   budget: { summary: 'what is left of every limit and package', load: async () => (await import('./commands/budget.ts')).budget },
   usage: { summary: 'tokens, seconds and money, by model', load: async () => (await import('./commands/usage.ts')).usage },
+  egress: { summary: 'what left the box, and to whom', load: async () => (await import('./commands/egress.ts')).egress },
   up: { summary: 'start the daemon', load: async () => (await import('./commands/up.ts')).up },
   down: { summary: 'stop the daemon', load: async () => (await import('./commands/down.ts')).down },
   status: { summary: 'what the daemon is doing', load: async () => (await import('./commands/status.ts')).status },

@@ -47,7 +47,7 @@ async function runServe(words: readonly string[]): Promise<void> {
     }
   })
   const daemon = await serve({
-    config, paths, root, idleExitSeconds: seconds, log,
+    config, paths, root, idleExitSeconds: seconds, log, credentials: process.env['CREDENTIALS_DIRECTORY'] ?? null,
     makeParts: (store) => composeParts({ config, paths, store, log, node: process.execPath, root, env: process.env }),
   })
   const crashed = new Promise<{ reason: string; broken: boolean }>((resolve) => {

@@ -4,6 +4,8 @@ import { fault, scopes, type Config, type DataClass, type Paths, type Principal,
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
+import { Packets } from './egress/packets.ts'
+import { keptKey } from './egress/packets-key.ts'
 import { createDoor } from './egress/door.ts'
 import { saysProject, strictest } from './egress/policy.ts'
 import type { Api } from './http/api.ts'
@@ -35,6 +37,8 @@ export type ServeOptions = {
   /** The folder of this installation. */
   root: string
   idleExitSeconds: number | null
+  /** systemd's folder of credentials; absent or null = there is none. */
+  credentials?: string | null
   log: Log
   makeParts(store: Store): Parts
 }
@@ -96,8 +100,10 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
         default: return credential satisfies never
       }
     }
+    const packetKey = keptKey(paths.state, options.credentials ?? null)
+    const packets = new Packets({ store, key: packetKey, bodyDays: config.escalation.bodyDays })
     const api: Api = {
-      keys, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
+      keys, packets, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, workspaces, projects, energy, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
@@ -112,6 +118,9 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const prune = (): void => void workspaces.keeper.prune((id) => store.read.job(id)?.endedAt, Date.now())
       .catch((error: unknown) => log('warn', 'old kept states could not be removed', { problem: String(error) }))
     setImmediate(prune)
+    const dropBodies = (): void => void packets.prune().catch((error: unknown) => log('warn', 'bodies of old packets could not be removed', { problem: String(error) }))
+    setImmediate(dropBodies)
+    const dropping = setInterval(dropBodies, 3_600_000).unref()
     const endPauses = (): void => endLongPauses(store.read.query, config.escalation.pauseSeconds, Date.now(), (id, end) => {
       runner.endWaiting(id, end)?.catch((error: unknown) => log('warn', 'a job that waited too long could not be ended', { job: id, problem: String(error) }))
     })
@@ -129,6 +138,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       async stop(graceMs) {
         if (idle !== null) clearInterval(idle)
         clearInterval(pruning)
+        clearInterval(dropping)
         clearInterval(pausing)
         loading.abort()
         await runner.stop(graceMs)

@@ -56,7 +56,7 @@ export const usage: Command = {
 }
 
 /** Milliseconds since 1970 from '7d' (ago) or an ISO date; null when absent. */
-function sinceMs(text: string | null): number | null {
+export function sinceMs(text: string | null): number | null {
   if (text === null) return null
   const seconds = /[smhd]$/.test(text) ? parseSeconds(text) : null
   if (seconds !== null) return Math.round(Date.now() - seconds * 1000)

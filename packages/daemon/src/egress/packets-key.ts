@@ -22,6 +22,18 @@ export async function packetKey(stateDir: string, credentials: string | null): P
   return keyOf(await read(path, true) ?? await make(path))
 }
 
+/** The key, read when it is first needed; a failure is not kept. */
+export function keptKey(stateDir: string, credentials: string | null): () => Promise<PacketKey> {
+  let kept: Promise<PacketKey> | null = null
+  return () => {
+    kept ??= packetKey(stateDir, credentials).catch((error: unknown) => {
+      kept = null
+      throw error
+    })
+    return kept
+  }
+}
+
 /** A credential may be any text of 16 bytes or more: what seals is derived from it. */
 function keyOf(secret: Buffer): PacketKey {
   const derive = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, Buffer.alloc(0), `hearth ${use}`, keyBytes))

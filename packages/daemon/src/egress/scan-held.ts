@@ -8,19 +8,19 @@ const largestFile = 1_000_000
 
 export class HeldSecrets {
   readonly #config: Config
-  readonly #more: () => readonly Known[]
+  readonly #more: () => Promise<readonly Known[]>
   readonly #read = new Map<string, { stamp: string; text: string }>()
   #made: { sign: string; texts: KnownTexts } | null = null
 
   /** `more`: secrets that stand in no file of the configuration (the key of packets, logins). */
-  constructor(config: Config, more: () => readonly Known[] = () => []) {
+  constructor(config: Config, more: () => Promise<readonly Known[]> = () => Promise.resolve([])) {
     this.#config = config
     this.#more = more
   }
 
   /** All that is held now. Throws the file system's error when a file of the configuration is there and cannot be read: what is in it is then unknown, and nothing may leave. */
   async texts(): Promise<KnownTexts> {
-    const known: Known[] = [...this.#more(), ...literals(this.#config)]
+    const known: Known[] = [...await this.#more(), ...literals(this.#config)]
     for (const { kind, path, lines } of filesOf(this.#config)) {
       const text = await this.#textOf(path)
       for (const value of lines ? text.split(/\r?\n/) : [text]) if (value.trim() !== '') known.push({ kind, value: value.trim() })

@@ -3,6 +3,7 @@ import type { Config, DoctorReport, Paths, Principal, scopes, SandboxReport } fr
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import type { Keys } from '../auth/keys.ts'
+import type { Packets } from '../egress/packets.ts'
 import type { LoginDesk } from '../mcp/desk.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
@@ -34,6 +35,8 @@ export type Api = {
   logins: LoginDesk
   transfers: Transfers
   keys: Keys
+  /** What was sent to models outside of the house. */
+  packets: Packets
   chats: Chats
   conversations: Conversations
   /** The loopback listener; `settled` resolves when it is as it was last wanted. */

@@ -7,6 +7,7 @@ import type { Api, Env, Route } from './api.ts'
 import { answer } from './answer.ts'
 import { boxRoutes } from './box.ts'
 import { chatSessionRoutes } from './chat-session.ts'
+import { egressRoutes } from './egress.ts'
 import { engineRoutes } from './engine.ts'
 import { jobRoutes } from './jobs.ts'
 import { keptRoutes } from './kept.ts'
@@ -21,7 +22,7 @@ import { profileRoutes } from './profile.ts'
 import { projectRoutes } from './projects.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...egressRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault
