@@ -86,6 +86,8 @@ test('a seller who counts more than there can be is written down as he counts, a
 const none = { promptTokens: 0, reusedTokens: 0, completionTokens: 0 }
 const unknown: readonly { name: string; inner: (signal: AbortSignal) => AsyncGenerator<ModelEvent>; ended: string; costs: number }[] = [
   { name: 'a refusal before anything arrived costs nothing', async *inner() { yield { type: 'failed', fault: fault('endpoint_busy', { endpoint: 'e', how: '429' }), usage: none, timings } }, ended: 'endpoint_busy', costs: 0 },
+  { name: 'nor does a call that was taken back before it was sent', async *inner() { yield { type: 'queued', position: 1 }; yield { type: 'done', stop: 'cancelled', usage: none, timings } }, ended: 'cancelled', costs: 0 },
+  { name: 'an answer without words and numbers', async *inner() { yield { type: 'done', stop: 'end', usage: none, timings } }, ended: 'end', costs: worst },
   { name: 'an answer that was cut, with its numbers', async *inner() { yield { type: 'text', text: 'a' }; yield { type: 'failed', fault: fault('endpoint_failed', { endpoint: 'e', how: 'cut' }), usage, timings } }, ended: 'endpoint_failed', costs: price },
   { name: 'and without them', async *inner() { yield { type: 'text', text: 'a' }; yield { type: 'failed', fault: fault('endpoint_failed', { endpoint: 'e', how: 'cut' }), usage: none, timings } }, ended: 'endpoint_failed', costs: worst },
   { name: 'a model that throws', async *inner() { yield { type: 'queued', position: 1 }; throw new Error('boom') }, ended: 'internal', costs: worst },

@@ -56,13 +56,13 @@ export function paid(inner: Model, account: Account, askFor: AskFor, till: Till,
 const noTimings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 }
 
 /**
- * What was used, or null when that is not known: the model broke off without a word, its numbers make no sense, or an answer (or a request that was taken
- * back) comes without any. A failure before anything arrived, without numbers, is a refusal and costs nothing.
+ * What was used, or null when that is not known: the model broke off without a word, its numbers make no sense, or an answer comes without any. Told without
+ * numbers before anything arrived, a failure is a refusal, and a call that was taken back was not sent: both cost nothing.
  */
 function usageOf({ end, told, arrived }: CallEnd): Usage | null {
   const { promptTokens, reusedTokens, completionTokens, cacheWriteTokens = 0 } = end.usage
   const sane = [promptTokens, reusedTokens, completionTokens, cacheWriteTokens].every((tokens) => Number.isSafeInteger(tokens) && tokens >= 0) && reusedTokens + cacheWriteTokens <= promptTokens
-  return told && sane && (promptTokens > 0 || (end.type === 'failed' && !arrived)) ? end.usage : null
+  return told && sane && (promptTokens > 0 || (!arrived && (end.type === 'failed' || end.stop === 'cancelled'))) ? end.usage : null
 }
 
 /** The fault of a call that was denied. */
