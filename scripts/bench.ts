@@ -14,6 +14,7 @@ import { residency } from './benches/residency.ts'
 import { search } from './benches/search.ts'
 import { http } from './benches/http.ts'
 import { lookup } from './benches/lookup.ts'
+import { signals } from './benches/signals.ts'
 import { size } from './benches/size.ts'
 import { starter } from './benches/starter.ts'
 import { startup } from './benches/startup.ts'
@@ -23,7 +24,7 @@ import { workspace } from './benches/workspace.ts'
 import { wordsOf, wrongWords } from './words.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, agent]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, signals, agent]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }
