@@ -1,5 +1,6 @@
 // What is sent to models is on record before it leaves, as the very bytes; bodies are sealed and go when they are old; what cannot be recorded does not leave.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -8,8 +9,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { throughDoor } from '@hearth/engine'
-import { Config, fault, FaultError } from '@hearth/protocol'
+import { Config, FaultError } from '@hearth/protocol'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { credentialName, keptKey, packetKey } from '../../packages/daemon/src/egress/packets-key.ts'
 import { Packets, recordedSend, type About } from '../../packages/daemon/src/egress/packets.ts'
@@ -146,7 +148,7 @@ async function listener(): Promise<{ port: number; read: () => string; close(): 
 }
 
 test('what is recorded is what arrives, each time it is sent; and what cannot be recorded does not leave', async () => {
-  const { store, packets, path } = await opened()
+  const { store, packets } = await opened()
   const server = await listener()
   const url = `http://127.0.0.1:${server.port}/v1/messages`
   const { host: _host, ...said } = about
@@ -167,21 +169,23 @@ test('what is recorded is what arrives, each time it is sent; and what cannot be
   const before = server.read()
   await assert.rejects(post(`{"a":"${Buffer.from('key: sk-held-0123456789abcdef!').toString('base64')}"}`), (error: unknown) => error instanceof FaultError
     && error.message === `Nothing was sent to 127.0.0.1:${server.port}: a secret stands in it (provider-key).`)
-  // The disk is full: SQLite may take no page more.
-  const db = new DatabaseSync(path)
-  db.close()
-  const full = new Packets({ store: { ...fakeStore(store), packet: () => Promise.reject(new FaultError(fault('database', { path, problem: 'database or disk is full' }))) }, key: keptKey(folder(), null), bodyDays: 30 })
-  const refused = await full.record(about, '{}')
-  assert.deepEqual(refused, { ok: false, fault: fault('egress_unrecorded', { host: 'models.test', problem: `The database ${path} cannot be used: database or disk is full` }) })
   await store.close()
   await assert.rejects(post('{"b":2}'), faultOf('egress_unrecorded'))
   assert.equal(server.read(), before)
   server.close()
 })
 
-function fakeStore(store: Store): Pick<Store, 'packet' | 'dropPacketBodies' | 'read'> {
-  return { packet: (...row) => store.packet(...row), dropPacketBodies: (at) => store.dropPacketBodies(at), read: store.read }
-}
+test('on a full disk nothing leaves, and what left before is on record', () => {
+  const disk = folder()
+  const program = fileURLToPath(new URL('../fixtures/packets-until-full.ts', import.meta.url))
+  // A mount namespace of its own: the little disk goes with the process.
+  const run = spawnSync('unshare', [...(process.getuid?.() === 0 ? ['--mount'] : ['--mount', '--map-root-user']), 'sh', '-c', 'mount -t tmpfs -o size=3m,mode=700 tmpfs "$1" && exec "$2" --disable-warning=ExperimentalWarning "$3" "$1"', 'sh', disk, process.execPath, program], { encoding: 'utf8' })
+  assert.equal(run.status, 0, run.stderr)
+  const { left, rows, refusal } = JSON.parse(run.stdout) as { left: number; rows: number; refusal: string }
+  assert.ok(left > 0 && left < 100)
+  assert.equal(rows, left)
+  assert.equal(refusal, `Nothing was sent to models.test: what would leave could not be written down first (The database ${join(disk, 'hearth.db')} cannot be used: database or disk is full).`)
+})
 
 test('the routes: sums for who may see jobs, a body for an admin, with its own answer when it is gone', async () => {
   let now = 1_800_000_000_000
