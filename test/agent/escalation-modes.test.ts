@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
+import { receipt } from '@hearth/agent/context/receipt'
 import type { EscalationSettings, JobEventBody } from '@hearth/protocol'
 import { bash, Experts, finish, isAdvised, local, obeying, pricePerTurn, sha256, write } from './experts.ts'
 import { call, ofType, Workbench, type Ran } from './workbench.ts'
@@ -90,6 +91,30 @@ describe('advice', () => {
       assert.deepEqual(requests[0]?.messages, advised)
       assert.equal(end.type === 'ended' && end.outcome, 'resolved')
     }
+  })
+})
+
+describe('a prompt that does not fit any more', () => {
+  it('is begun anew first, then a step is taken over: advice would not fit either', async () => {
+    const expert = new Experts({ turns: takesOver })
+    const { end, events } = await run(expert, { modes: ['advise', 'step'], model: local((request) => (isAdvised(request) ? finish() : { fault: 'context_overflow' })) })
+    assert.equal(end.type === 'ended' && end.outcome, 'resolved')
+    assert.deepEqual(ofType(events, 'guard').map(({ guard, action }) => [guard, action]), [['overflow', 'replan'], ['overflow', 'escalate']])
+    assert.deepEqual(expert.asked.map(({ mode, signals }) => [mode, signals.map(({ name }) => name)]), [['step', ['overflow']]])
+  })
+
+  it('ends the job as before where only advice may be bought', async () => {
+    const expert = new Experts({ turns: [] })
+    const { end } = await run(expert, { modes: ['advise'], model: local(() => ({ fault: 'context_overflow' })) })
+    assert.equal(end.type === 'ended' && end.fault?.code, 'context_overflow')
+    assert.equal(expert.asked.length, 0)
+  })
+})
+
+describe('what was paid for', () => {
+  it('is kept when the history is shortened', () => {
+    const text = receipt([{ type: 'handed_back', step: 1, id: 'e1', mode: 'advise', how: 'answered', text: 'Advice of a stronger model (big):\nLook at line 3.', turns: 1, usdMicros: 1, model: 'big' }], 400)
+    assert.match(text, /Advice of a stronger model \(big\):\nLook at line 3\.$/)
   })
 })
 

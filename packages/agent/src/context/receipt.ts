@@ -7,10 +7,11 @@ const commandsTold = 12
 const remarksTold = 4
 const remarkCharacters = 240
 const outputCharacters = 1200
+const adviceBytes = 1600
 const wordsTold = 8
 const wordsCharacters = 800
 
-/** At most about `limit` bytes; a person's words, the open failure and the plan are never the part that is cut. */
+/** At most about `limit` bytes; a person's words, what an expert said last, the open failure and the plan are never the part that is cut. */
 export function receipt(events: readonly JobEventBody[], limit: number): string {
   const plan = lastPlan(events)
   const failure = openFailure(events)
@@ -18,12 +19,19 @@ export function receipt(events: readonly JobEventBody[], limit: number): string 
   const firm = [
     ...(words === '' ? [] : [words]),
     ...(plan === null ? [] : [`Plan:\n${plan}`]),
+    ...expertsWords(events),
     ...(failure === null ? [] : [`Still failing: ${failure}`]),
   ]
   const soft = [changedFiles(events), commands(events), remarks(events)].filter((part) => part !== '')
   const firmText = firm.join('\n')
   const softText = cutText(soft.join('\n'), Math.max(200, limit - Buffer.byteLength(firmText)))
   return [softText, firmText].filter((part) => part !== '').join('\n')
+}
+
+/** Advice and plans were paid for; of a step that was taken over the rest of the receipt tells. */
+function expertsWords(events: readonly JobEventBody[]): string[] {
+  const last = events.findLast((event) => event.type === 'handed_back' && (event.mode === 'advise' || event.mode === 'plan'))
+  return last?.type === 'handed_back' && last.text !== '' ? [cutText(last.text, adviceBytes)] : []
 }
 
 /** What a person asked for after the task, which only they said: the last of it, in their words. */

@@ -34,6 +34,7 @@ const constraints = `The work is done by a smaller local model, in the folder /w
 const shares = { failing: 0.3, tried: 0.2, diff: 0.55, slices: 1 }
 const digestShare = 0.25
 const triedLines = 30
+const saidCharacters = 800
 const prefixShare = 0.3
 
 /** The packet of this moment, at most `limitTokens` long. */
@@ -64,6 +65,8 @@ function state(input: PacketInput, room: number, files: Set<string>): string[] {
     parts.push(made)
     left -= Buffer.byteLength(made) + 2
   }
+  const said = events.flatMap((event) => (event.type === 'said' ? [`- ${event.text.slice(0, saidCharacters)}`] : []))
+  add('Said since', lastLines(said, Math.floor(left * 0.2)), left)
   if (input.addedChecks.length > 0) add('Checks of the plan', input.addedChecks.join('\n'), left)
   if (input.tree.length > 0) add('Files of the folder', cutText(input.tree.join('\n'), Math.floor(left * 0.4)), left)
   const failing = failingOutput(events)
