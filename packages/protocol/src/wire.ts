@@ -162,7 +162,7 @@ export const RemoteRow = z.strictObject({
   place: z.literal('remote'),
   provider: z.string(),
   kind: z.enum(providerKinds),
-  url: z.string().nullable().describe('null = the provider\'s own; no secret can stand in it'),
+  url: z.string().describe('no secret can stand in it'),
   model: z.string().describe('the name that is sent'),
   key: z.boolean().describe('it is asked with a key'),
   contextTokens: z.int(),

@@ -1,5 +1,5 @@
 // Owns the routes of models: list, show, pull, verify, import, prune, remove, reset.
-import { fault, FaultError, FolderImportRequest, ImportRequest, priceAt, type ModelDetail, type ModelList, type ModelRow, type ProviderConfig, type RemoteRow } from '@hearth/protocol'
+import { fault, FaultError, FolderImportRequest, ImportRequest, priceAt, providerUrl, type ModelDetail, type ModelList, type ModelRow, type ProviderConfig, type RemoteRow } from '@hearth/protocol'
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf, parse } from './parse.ts'
@@ -108,6 +108,6 @@ async function modelOf(c: Context<Env>, api: Api): Promise<ModelRow> {
 
 function remoteRows(providers: readonly ProviderConfig[]): RemoteRow[] {
   return providers.flatMap(({ id: provider, kind, url, keyFile, models }) => models.map(({ id, model, contextTokens, profile, prices }) => ({
-    id, place: 'remote' as const, provider, kind, url, model, key: keyFile !== null, contextTokens, toolMode: profile.toolMode, price: priceAt(prices, Date.now()),
+    id, place: 'remote' as const, provider, kind, url: providerUrl({ kind, url }), model, key: keyFile !== null, contextTokens, toolMode: profile.toolMode, price: priceAt(prices, Date.now()),
   })))
 }

@@ -6,12 +6,12 @@ import { isObject, shown } from '../foreign.ts'
 import { nothing, type Chunk, type SaidUsage } from './answer.ts'
 import { chosenSampling } from './chosen-sampling.ts'
 import { countOf } from './compatible-wire.ts'
-import type { Dialect, Reading, Thoughts } from './dialect.ts'
+import type { Dialect, Reading } from './dialect.ts'
+import type { KeptThoughts } from './thoughts.ts'
 
 const here = { cache_control: { type: 'ephemeral' } } as const
 
 export const anthropic: Dialect<MessageCreateParamsStreaming> = {
-  ownUrl: 'https://api.anthropic.com',
   path: '/v1/messages',
   // What the installed client speaks; said here, because an environment can put another into that client.
   headers: { 'anthropic-version': '2026-10-21' },
@@ -30,7 +30,7 @@ export const anthropic: Dialect<MessageCreateParamsStreaming> = {
  * Cached is what a job's next request begins with again: tools and system prompt, the first message, and with tools everything so far, because the
  * results of its calls follow. Three of the four breakpoints there may be.
  */
-async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, thoughts: Thoughts): Promise<MessageCreateParamsStreaming> {
+async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, thoughts: KeptThoughts): Promise<MessageCreateParamsStreaming> {
   const { messages, tools, toolChoice, responseFormat, reasoning } = request
   const firstOther = messages.findIndex(({ role }) => role !== 'system')
   const system: TextBlockParam[] = messages.slice(0, firstOther < 0 ? messages.length : firstOther).filter(({ text }) => text !== '').map(({ text }) => ({ type: 'text', text }))
@@ -79,7 +79,7 @@ async function enforceable(schema: Record<string, unknown>): Promise<Record<stri
 type Turn = { role: 'user' | 'assistant'; content: ContentBlockParam[] }
 
 /** Their turns alternate, hold blocks and no empty text; results of calls are the user's. */
-function turnsOf(messages: readonly Message[], thoughts: Thoughts): Turn[] {
+function turnsOf(messages: readonly Message[], thoughts: KeptThoughts): Turn[] {
   const turns: Turn[] = []
   for (const message of messages) {
     const role = message.role === 'assistant' ? 'assistant' : 'user'
@@ -91,7 +91,7 @@ function turnsOf(messages: readonly Message[], thoughts: Thoughts): Turn[] {
   return turns
 }
 
-function blocksOf(message: Message, thoughts: Thoughts): ContentBlockParam[] {
+function blocksOf(message: Message, thoughts: KeptThoughts): ContentBlockParam[] {
   const text: ContentBlockParam[] = message.text.trim() === '' ? [] : [{ type: 'text', text: message.text }]
   switch (message.role) {
     case 'system':
@@ -99,7 +99,7 @@ function blocksOf(message: Message, thoughts: Thoughts): ContentBlockParam[] {
     case 'tool': return [{ type: 'tool_result', tool_use_id: idOf(message.callId), ...(text.length === 0 ? {} : { content: message.text }) }]
     case 'assistant': {
       const calls = message.toolCalls ?? []
-      const thought = calls[0] === undefined ? [] : thoughts(calls[0].id)
+      const thought = calls[0] === undefined ? [] : thoughts.of(calls[0].id)
       return [...thought as ContentBlockParam[], ...text, ...calls.map((call) => ({ type: 'tool_use' as const, id: idOf(call.id), name: call.name, input: call.arguments }))]
     }
     default: return message satisfies never

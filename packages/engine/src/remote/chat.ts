@@ -10,7 +10,6 @@ import { openaiClient } from './openai.ts'
 import { isStrict } from './strict-schema.ts'
 
 export const chat: Dialect<Record<string, unknown>> = {
-  ownUrl: null,
   path: '/chat/completions',
   headers: {},
   body: (request, config) => Promise.resolve(chatRequest(request, config)),

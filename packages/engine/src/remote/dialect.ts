@@ -1,9 +1,7 @@
 // Owns what a provider's wire format must be able to do, so that one model serves them all. Types only.
 import type { ModelRequest, RemoteModelConfig } from '@hearth/protocol'
 import type { Chunk } from './answer.ts'
-
-/** Opaque blocks in which a provider keeps what its model thought before its calls; they go back to it with the calls' results, by the id of the first call. */
-export type Thoughts = (callId: string) => readonly unknown[]
+import type { KeptThoughts } from './thoughts.ts'
 
 export type Reading = {
   /** One event of the stream, or what is wrong with it. Throws a StreamError for an error that came as an event. */
@@ -15,13 +13,11 @@ export type Reading = {
 export type Way = { baseUrl: string; fetch: typeof globalThis.fetch; signal: AbortSignal }
 
 export type Dialect<Body> = {
-  /** The provider's own address; null = the configuration names one. */
-  ownUrl: string | null
   /** Behind the base address; the only place anything is sent to. */
   path: string
   headers: Readonly<Record<string, string>>
   /** `request.maxTokens` is within what the model may write. Throws FaultError for what it cannot say. */
-  body(request: ModelRequest, config: RemoteModelConfig, thoughts: Thoughts): Promise<Body>
+  body(request: ModelRequest, config: RemoteModelConfig, thoughts: KeptThoughts): Promise<Body>
   /** Loads the official client on its first use, and sends. What it knows of keys, retries and the environment is nothing. */
   open(body: Body, way: Way): Promise<AsyncIterable<unknown>>
   reading(): Reading

@@ -8,11 +8,11 @@ import { isObject, shown } from '../foreign.ts'
 import { nothing, type Chunk, type SaidUsage } from './answer.ts'
 import { chosenSampling } from './chosen-sampling.ts'
 import { countOf } from './compatible-wire.ts'
-import { StreamError, type Dialect, type Reading, type Thoughts, type Way } from './dialect.ts'
+import { StreamError, type Dialect, type Reading, type Way } from './dialect.ts'
 import { isStrict } from './strict-schema.ts'
+import type { KeptThoughts } from './thoughts.ts'
 
 export const responses: Dialect<ResponseCreateParamsStreaming> = {
-  ownUrl: 'https://api.openai.com/v1',
   path: '/responses',
   headers: {},
   body: (request, config, thoughts) => Promise.resolve(responsesBody(request, config, thoughts)),
@@ -30,7 +30,7 @@ export async function openaiClient({ baseUrl, fetch }: Way): Promise<OpenAI> {
   })
 }
 
-function responsesBody(request: ModelRequest, config: RemoteModelConfig, thoughts: Thoughts): ResponseCreateParamsStreaming {
+function responsesBody(request: ModelRequest, config: RemoteModelConfig, thoughts: KeptThoughts): ResponseCreateParamsStreaming {
   const { tools, toolChoice, responseFormat, reasoning, sessionKey } = request
   const { temperature, topP } = chosenSampling(request, config)
   const thinks = reasoning !== undefined && reasoning !== 'off'
@@ -50,7 +50,7 @@ function responsesBody(request: ModelRequest, config: RemoteModelConfig, thought
   }
 }
 
-function itemsOf(message: Message, thoughts: Thoughts): ResponseInput {
+function itemsOf(message: Message, thoughts: KeptThoughts): ResponseInput {
   switch (message.role) {
     case 'system': return [{ role: 'developer', content: message.text }]
     case 'user': return [{ role: 'user', content: message.text }]
@@ -58,7 +58,7 @@ function itemsOf(message: Message, thoughts: Thoughts): ResponseInput {
     case 'assistant': {
       const calls = message.toolCalls ?? []
       return [
-        ...(calls[0] === undefined ? [] : thoughts(calls[0].id)) as ResponseInput,
+        ...(calls[0] === undefined ? [] : thoughts.of(calls[0].id)) as ResponseInput,
         ...(message.text === '' ? [] : [{ role: 'assistant' as const, content: message.text }]),
         ...calls.map((call) => ({ type: 'function_call' as const, call_id: call.id, name: call.name, arguments: JSON.stringify(call.arguments) })),
       ]

@@ -1,6 +1,6 @@
 // Owns the port `Model` for a provider: one call through its official client, with the account, the limits and the waits that are ours. Asks no
 // second model, and asks the same one again only when the provider says when. Never throws.
-import { fault, faultFrom, FaultError, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type ProviderConfig, type RemoteModelConfig } from '@hearth/protocol'
+import { fault, faultFrom, FaultError, providerUrl, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type ProviderConfig, type RemoteModelConfig } from '@hearth/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { shown } from '../foreign.ts'
 import { Answer, unasked } from './answer.ts'
@@ -13,6 +13,7 @@ import { readKey } from './key-file.ts'
 import { responses } from './openai.ts'
 import { Patience } from './patience.ts'
 import { faultOfEvent } from './provider-fault.ts'
+import { KeptThoughts } from './thoughts.ts'
 
 export type RemoteLimits = {
   /** Longest silence of an answer. A model that thinks without showing it may say nothing for minutes. */
@@ -29,12 +30,13 @@ export type RemoteModelOptions = {
   send: Send
   log: (line: string) => void
   limits?: Partial<RemoteLimits>
+  /** Handed in where a conversation outlives this model; absent = kept as long as it. */
+  thoughts?: KeptThoughts
 }
 
 const usualLimits: RemoteLimits = { silenceMs: 300_000, totalMs: 1_800_000, patienceMs: 30_000 }
 // A provider that says "again at once" for ever is not asked for ever.
 const leastWaitMs = 1000
-const keptThoughts = 64
 
 export function createRemoteModel(options: RemoteModelOptions): Model {
   switch (options.provider.kind) {
@@ -50,13 +52,14 @@ class RemoteModel<Body> implements Model {
   readonly #dialect: Dialect<Body>
   readonly #limits: RemoteLimits
   readonly #baseUrl: string
-  readonly #thoughts = new Map<string, readonly unknown[]>()
+  readonly #thoughts: KeptThoughts
 
   constructor(options: RemoteModelOptions, dialect: Dialect<Body>) {
     this.#options = options
     this.#dialect = dialect
     this.#limits = { ...usualLimits, ...options.limits }
-    this.#baseUrl = (options.provider.url ?? dialect.ownUrl ?? '').replace(/\/+$/, '')
+    this.#baseUrl = providerUrl(options.provider)
+    this.#thoughts = options.thoughts ?? new KeptThoughts()
   }
 
   get info(): ModelInfo {
@@ -72,7 +75,7 @@ class RemoteModel<Body> implements Model {
     const request = { ...checked.request, maxTokens: Math.min(checked.request.maxTokens, model.maxOutputTokens) }
     let body: Body
     try {
-      body = await this.#dialect.body(request, model, (callId) => this.#thoughts.get(callId) ?? [])
+      body = await this.#dialect.body(request, model, this.#thoughts)
     } catch (error) {
       return yield unasked(faultFrom(error))
     }
@@ -103,16 +106,16 @@ class RemoteModel<Body> implements Model {
   async *#ask(request: ModelRequest, body: Body, key: string | null, answer: Answer, signal: AbortSignal): AsyncGenerator<ModelEvent, Attempt, void> {
     const { provider, model, send } = this.#options
     const patience = new Patience(this.#limits.silenceMs, this.#limits.totalMs)
-    const ended = AbortSignal.any([signal, patience.signal])
+    const stop = AbortSignal.any([signal, patience.signal])
     const attempt = new Attempt({
-      provider: provider.id, model: model.model, contextTokens: model.contextTokens, url: `${this.#baseUrl}${this.#dialect.path}`, key, headers: this.#dialect.headers, send, patience, signal: ended,
+      provider: provider.id, model: model.model, contextTokens: model.contextTokens, url: `${this.#baseUrl}${this.#dialect.path}`, key, headers: this.#dialect.headers, send, patience, signal: stop,
       // An event of one token takes some 250 bytes on the wire, and all of it may be said twice.
       maxBytes: 2 ** 20 + request.maxTokens * 1024,
     })
     const reading = this.#dialect.reading()
     let thrown: unknown = null
     try {
-      for await (const event of await this.#dialect.open(body, { baseUrl: this.#baseUrl, fetch: attempt.fetch, signal: ended })) {
+      for await (const event of await this.#dialect.open(body, { baseUrl: this.#baseUrl, fetch: attempt.fetch, signal: stop })) {
         const chunk = reading.read(event)
         if (typeof chunk === 'string') attempt.fault = fault('provider_garbled', { provider: provider.id, how: attempt.clean(chunk) })
         else yield* answer.take(attempt.cleanChunk(chunk))
@@ -132,7 +135,7 @@ class RemoteModel<Body> implements Model {
     } else if (thrown === null || (thrown instanceof SyntaxError && attempt.torn)) {
       // Half an event at the end of the stream is an answer that broke off, not a senseless one.
       yield* answer.end()
-      this.#remember(answer.firstCall, reading.thoughts())
+      if (answer.firstCall !== null) this.#thoughts.keep(answer.firstCall, reading.thoughts())
     } else yield answer.failed(this.#faultOf(thrown, attempt))
     return attempt
   }
@@ -143,13 +146,6 @@ class RemoteModel<Body> implements Model {
     if (thrown instanceof SyntaxError) return fault('provider_garbled', { provider: provider.id, how: 'an event of its stream is no JSON' })
     if (thrown instanceof Error && 'error' in thrown && thrown.error !== undefined) return faultOfEvent(thrown.error, { provider: provider.id, model: model.model, contextTokens: model.contextTokens }, (text) => attempt.clean(text))
     return fault('provider_failed', { provider: provider.id, how: attempt.clean(shown(thrown instanceof Error ? thrown.message : String(thrown))) })
-  }
-
-  #remember(callId: string | null, thoughts: readonly unknown[]): void {
-    if (callId === null || thoughts.length === 0) return
-    this.#thoughts.set(callId, thoughts)
-    const oldest = this.#thoughts.size > keptThoughts ? this.#thoughts.keys().next().value : undefined
-    if (oldest !== undefined) this.#thoughts.delete(oldest)
   }
 
   #answer(request: ModelRequest, body: Body): Answer {
