@@ -70,7 +70,7 @@ function print(ctx: Context, { since, totals, by, packets }: EgressReply, chosen
   const rows: [string, string][] = [
     ['since', since === null ? 'the beginning' : new Date(since).toISOString()],
     ['left the box', `${bytes(totals.bytes)} in ${counted(totals.connections, 'connection')}${totals.uncounted === 0 ? '' : `, ${count(totals.uncounted)} of them not counted`}`],
-    ['to models', `${counted(totals.packets, 'body').replace('bodys', 'bodies')}, ${bytes(totals.packetBytes)}, ${counted(totals.redactions, 'secret')} replaced`],
+    ['to models', `${totals.packets === 1 ? '1 body' : `${count(totals.packets)} bodies`}, ${bytes(totals.packetBytes)}, ${counted(totals.redactions, 'secret')} replaced`],
   ]
   for (const line of fields(rows, ink)) ctx.out.line(line)
   if (totals.connections > 0) {

@@ -57,7 +57,15 @@ export function isSecretValue(value: string, name: 'password' | 'key', loose: bo
   if (hex.test(text)) return text.length >= 24 && digits && letters && entropyOf(text.toLowerCase()) > 2.8
   if (!letters || slug.test(text) || !/^[\x21-\x7e]+$/.test(text)) return false
   if (/^[\w.-]+\/[\w./-]+$/.test(text) && unrest(text) < 0.35) return false
+  if (loose && isIdentifier(text)) return false
   const bits = entropyOf(text)
   if (!digits) return text.length >= 24 && bits > 4 && unrest(text) > 0.3 && /[a-z]/.test(text) && /[A-Z]/.test(text) && !/[_ .-]/.test(text)
   return bits >= 3 && unrest(text) >= (text.length >= 20 ? 0.22 : 0.3)
+}
+
+/** A name of a program: words of four letters and more on average, with few digits among them. Letters made by chance change their case at every second. */
+function isIdentifier(text: string): boolean {
+  if (!/^[A-Za-z_$][\w$]*$/.test(text)) return false
+  const words = text.match(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g) ?? []
+  return words.length > 0 && words.join('').length / words.length >= 4 && (text.match(/\d/g) ?? []).length <= 4
 }
