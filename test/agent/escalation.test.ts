@@ -161,7 +161,23 @@ describe('help that is denied', () => {
     const first = await bench.run({ model, script: { turns: [] }, checks, expert })
     assert.deepEqual(first.end, { type: 'suspended', reason: "The budget of today is used up. Raise it with 'hearth resume'.", state: 'paused', lacks: 'money' })
     poor = false
-    const past = [...first.events, { type: 'suspended', reason: '', state: 'paused' } as const, { type: 'resumed', by: 'me', budgetUsdMicros: 1_000_000 } as const]
+    const past = [...first.events, { type: 'suspended', reason: '', state: 'paused', lacks: 'money' } as const, { type: 'resumed', by: 'me', budgetUsdMicros: 1_000_000 } as const]
+    const second = await bench.run({ model, script: { turns: [] }, checks, expert, past })
+    assert.equal(second.end.type === 'ended' && second.end.outcome, 'resolved')
+    assert.equal(expert.sent.length, 1)
+  })
+
+  it('ends by policy a job that says "done" three times when it is not, and waits where only the money is lacking', async () => {
+    const model = local(obeying(() => finish()))
+    await writeFile(join(bench.workspace, 'f'), 'old\n')
+    const never = await bench.run({ model, script: { turns: [] }, checks, expert: new Experts({ turns: [], deny: () => ({ rule: 'consent', why: 'Nothing is bought here.', remedy: '' }) }) })
+    assert.deepEqual(never.end, { type: 'ended', outcome: 'blocked_by_policy', verified: false, summary: 'Stopped (check_failed): the check failed at "done" 2 times. No help was bought: Nothing is bought here.', fault: null })
+    let poor = true
+    const expert = new Experts({ turns: [advice], deny: () => (poor ? { rule: 'limit', why: 'Enough for today.', remedy: '' } : null) })
+    const first = await bench.run({ model, script: { turns: [] }, checks, expert })
+    assert.deepEqual(first.end, { type: 'suspended', reason: 'Enough for today.', state: 'paused', lacks: 'money' })
+    poor = false
+    const past = [...first.events, { type: 'suspended', reason: '', state: 'paused', lacks: 'money' } as const, { type: 'resumed', by: 'me', budgetUsdMicros: null } as const, { type: 'started', attempt: 2, seed: 1, sandbox: '' } as const]
     const second = await bench.run({ model, script: { turns: [] }, checks, expert, past })
     assert.equal(second.end.type === 'ended' && second.end.outcome, 'resolved')
     assert.equal(expert.sent.length, 1)

@@ -1,9 +1,9 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
-import { faultEnd, type AgentEnd, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
+import { faultEnd, type AgentEnd, type Denial, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
 import { type CheckPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
 import { aborted, ended } from './ends.ts'
 import { reviewed } from './escalate/review.ts'
-import type { lastResortDenied } from './escalate/state.ts'
+import { deniedNeed, hasWaited, type lastResortDenied } from './escalate/state.ts'
 import { sinceFresh } from './guards.ts'
 import { put, type Run } from './run.ts'
 import { finishTurn, isChat, turnOver } from './talk.ts'
@@ -41,11 +41,11 @@ async function tellSamples(run: Run, passed: boolean): Promise<void> {
 /** Is it done? `refuse` tells the model why it is not; after so many times the job ends. */
 async function judge(run: Run, answer: string, refuse: (reason: string) => Promise<void>): Promise<AgentEnd | null> {
   const { events } = run.history
-  const last = 1 + sinceFresh(events).filter(isRefusal).length >= finalAttempts
+  const last = 1 + sinceFresh(events).filter(isRefusal).length >= finalAttempts && !hasWaited(events)
   if (checksOf(run.input.request, events).length === 0) {
     const failed = lastFailure(events)
     if (failed === null) return reviewThen(run, answer, ended('done_unverified', answer), refuse)
-    if (last) return stopped(run, 'stuck', 'done', `"done" although the last command failed (${failed})`)
+    if (last) return withoutHelp(run, 'done') ?? stopped(run, 'stuck', 'done', `"done" although the last command failed (${failed})`)
     await refuse(`${notDone} the last command failed (${failed}). Mend it, or run it again with success.`)
     return null
   }
@@ -55,7 +55,7 @@ async function judge(run: Run, answer: string, refuse: (reason: string) => Promi
     await tellSamples(run, true)
     return reviewThen(run, answer, ended('resolved', answer), refuse)
   }
-  if (last) return ended('check_failed', answer)
+  if (last) return withoutHelp(run, 'check_failed') ?? ended('check_failed', answer)
   await refuse(failedText(checks.failed))
   return null
 }
@@ -74,7 +74,7 @@ function isRefusal(event: JobEventBody): boolean {
 }
 
 /** A guard or a limit stops the job. Work that was already done counts: checks that pass still resolve it. */
-export async function stopped(run: Run, outcome: 'stuck' | 'over_budget' | 'blocked_by_policy', guard: string, evidence: string): Promise<AgentEnd> {
+export async function stopped(run: Run, outcome: 'stuck' | 'over_budget', guard: string, evidence: string): Promise<AgentEnd> {
   if (checksOf(run.input.request, run.history.events).length > 0) {
     const checks = await runChecks(run)
     if (checks.type === 'end') return checks.end
@@ -86,9 +86,21 @@ export async function stopped(run: Run, outcome: 'stuck' | 'over_budget' | 'bloc
 
 /** Help was the last resort and was denied: by the owner's policy the job is over, for want of money it waits, for a technical fault it is as stuck as before. */
 export async function denied(run: Run, { guard, denied: { denial } }: NonNullable<ReturnType<typeof lastResortDenied>>): Promise<AgentEnd> {
-  const outcome = outcomeOfDenial[denial.rule]
-  const end = await stopped(run, outcome === 'paused' ? 'over_budget' : outcome, guard.guard, `${guard.evidence}. No help was bought: ${denial.why.replace(/\.$/, '')}`)
-  return outcome === 'paused' && end.type === 'ended' && end.outcome === 'over_budget' ? { type: 'suspended', reason: `${denial.why} ${denial.remedy}`.trim(), state: 'paused', lacks: 'money' } : end
+  const end = await stopped(run, 'stuck', guard.guard, `${guard.evidence}. No help was bought: ${denial.why.replace(/\.$/, '')}`)
+  return end.type === 'ended' && end.outcome === 'stuck' ? endOfDenial(denial, end) : end
+}
+
+/** "Done" was refused for the last time, and help that would have been next was denied; null = none was, or for a technical fault. */
+function withoutHelp(run: Run, guard: string): AgentEnd | null {
+  const need = deniedNeed(run.history.events)
+  if (need === null || outcomeOfDenial[need.denial.rule] === 'stuck') return null
+  const evidence = need.signals.map(({ evidence: seen }) => seen).join('; ')
+  return endOfDenial(need.denial, { type: 'ended', outcome: 'stuck', verified: false, summary: `Stopped (${guard}): ${evidence}. No help was bought: ${need.denial.why.replace(/\.$/, '')}.`, fault: null })
+}
+
+function endOfDenial({ rule, why, remedy }: Denial, stuck: Extract<AgentEnd, { type: 'ended' }>): AgentEnd {
+  const outcome = outcomeOfDenial[rule]
+  return outcome === 'paused' ? { type: 'suspended', reason: `${why} ${remedy}`.trim(), state: 'paused', lacks: 'money' } : { ...stuck, outcome }
 }
 
 const outcomeOfDenial = {

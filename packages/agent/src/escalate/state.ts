@@ -54,6 +54,18 @@ function standingDenial(events: Events): Denial | null {
   return last?.type === 'escalation_denied' ? last.denial : null
 }
 
+/** Help that the job needed and was denied, since it was taken up or helped last; null = none was. */
+export function deniedNeed(events: Events): EventOf<'escalation_denied'> | null {
+  const since = events.slice(1 + events.findLastIndex((event) => event.type === 'started' || event.type === 'resumed' || event.type === 'handed_back'))
+  const last = since.findLast((event) => event.type === 'escalation_denied' && event.signals.some(({ kind }) => kind === 'hard' || kind === 'soft'))
+  return last?.type === 'escalation_denied' ? last : null
+}
+
+/** The job has waited for money since its last turn: it may ask again before it is over. */
+export function hasWaited(events: Events): boolean {
+  return events.slice(events.findLastIndex(({ type }) => type === 'turn')).some((event) => event.type === 'suspended' && event.lacks === 'money')
+}
+
 /** Why nothing may be asked now, as a sentence's end; null = it may. */
 export function notNow(events: Events): string | null {
   if (boughtInVain(events)) return 'help from outside changed nothing twice'
@@ -99,5 +111,5 @@ export function lastResortDenied(events: Events): { guard: EventOf<'guard'>; den
   const denied = after.findLastIndex((event) => event.type === 'escalation_denied' || event.type === 'escalation_offered')
   const event = after[denied]
   if (event?.type !== 'escalation_denied') return null
-  return { guard, denied: event, waited: after.slice(denied).some((one) => one.type === 'suspended' && one.state === 'paused') }
+  return { guard, denied: event, waited: after.slice(denied).some((one) => one.type === 'suspended' && one.lacks === 'money') }
 }
