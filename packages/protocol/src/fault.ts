@@ -113,12 +113,12 @@ export const faultTable = {
     `The provider '${d.provider}' is asked too often: ${d.how}.`, d.waitSeconds === null ? 'Ask again later; it does not say when.' : `Ask again in ${d.waitSeconds} s.`]),
   provider_overloaded: row<{ provider: string; how: string; waitSeconds: number | null }>('provider', 75, 503, (d) => [
     `The provider '${d.provider}' is overloaded: ${d.how}.`, d.waitSeconds === null ? 'Ask again later; it does not say when.' : `Ask again in ${d.waitSeconds} s.`]),
-  provider_refused: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The model at '${d.provider}' declined to answer: ${d.how}.`, 'Ask in other words, or do this step here. What it read was billed.']),
+  provider_refused: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The model at '${d.provider}' declined to answer: ${d.how}.`, 'Ask in other words, or do this step here.']),
   provider_rejected: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The provider '${d.provider}' rejected the request: ${d.how}.`, "Change the request, or the model's entry in the configuration."]),
   provider_redirect: row<{ provider: string; to: string }>('provider', 69, 424, (d) => [
     `The provider '${d.provider}' redirects to ${d.to}, and a key is sent to one address only.`, 'Correct the url of its entry if it has moved.']),
-  provider_cut: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The answer of '${d.provider}' broke off: ${d.how}.`, 'What arrived was billed. Ask once more.']),
-  provider_silent: row<{ provider: string; how: string }>('provider', 69, 504, (d) => [`The provider '${d.provider}' was given up: ${d.how}.`, 'What arrived was billed. Ask again later.']),
+  provider_cut: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The answer of '${d.provider}' broke off: ${d.how}.`, 'Ask once more; what arrived is paid.']),
+  provider_silent: row<{ provider: string; how: string }>('provider', 69, 504, (d) => [`The provider '${d.provider}' was given up: ${d.how}.`, 'Ask again later; what arrived is paid.']),
   provider_garbled: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' gave a senseless answer: ${d.how}.`, 'Check that the url and the kind of its entry fit together.']),
   provider_failed: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' failed: ${d.how}.`, 'Ask again later; its status page may say more.']),
   engine_unavailable: row<{ why: string; remedy?: string }>('engine', 69, 503, (d) => [`No engine can serve this: ${d.why}.`, d.remedy ?? "Run 'hearth doctor'."]),
