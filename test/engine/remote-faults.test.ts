@@ -126,14 +126,14 @@ test('nobody there costs nothing', async () => {
 })
 
 test('a model that declines is a fault with its reason, and is paid', async (t) => {
-  for (const [kind, reason] of [['anthropic', 'It looks like an attack.'], ['openai', 'its content filter stepped in'], ['compatible', 'its content filter stepped in']] as const) {
+  for (const [kind, reason] of [['anthropic', 'It looks like an attack'], ['openai', 'its content filter stepped in'], ['compatible', 'its content filter stepped in']] as const) {
     const { model } = await remote(t, kind, (to) => stream(to, [...events.begin(kind, counts), ...events.text(kind, ['Well']), ...events.end(kind, 'refused', counts)]))
     const answer = await ask(model, request)
     assert.equal(failure(answer).message, `The model at 'far' declined to answer: ${reason}.`)
     assert.deepEqual(answer.end.usage, { promptTokens: 40, reusedTokens: 0, completionTokens: 3 })
   }
   const { model } = await remote(t, 'openai', (to) => stream(to, [{ type: 'response.refusal.delta', output_index: 0, delta: "I can't " }, { type: 'response.refusal.delta', output_index: 0, delta: 'do that.' }, ...events.end('openai', 'end', counts)]))
-  assert.equal(failure(await ask(model, request)).message, "The model at 'far' declined to answer: I can't do that..")
+  assert.equal(failure(await ask(model, request)).message, "The model at 'far' declined to answer: I can't do that.")
 })
 
 test('an error in the middle of an answer has the name of its cause', async (t) => {

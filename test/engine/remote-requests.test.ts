@@ -155,8 +155,10 @@ test('a schema is enforced where it can be, and sent as a wish where not', async
   const closed = { type: 'object', properties: { age: { type: 'integer', minimum: 1 } }, required: ['age'], additionalProperties: false }
   const open = { type: 'object', properties: { age: { type: 'integer' } } }
   const formats = async (kind: Kind, schema: Record<string, unknown>): Promise<unknown> => {
-    const { model, seen } = await remote(t, kind, (to) => stream(to, says(kind, ['{"age":3}'], counts)))
-    assert.equal((await ask(model, { ...request, responseFormat: { type: 'json_schema', schema } })).text, '{"age":3}')
+    const { model, seen } = await remote(t, kind, (to) => stream(to, says(kind, ['{"age"', ':3}', '\n\nI hope', ' that helps.'], counts)))
+    const answer = await ask(model, { ...request, responseFormat: { type: 'json_schema', schema } })
+    // What follows the value is no part of it, and the counts behind it are the provider's.
+    assert.deepEqual([answer.text, answer.end.usage], ['{"age":3}', { promptTokens: 40, reusedTokens: 0, completionTokens: 3 }])
     const body = seen[0]?.body ?? {}
     return body['output_config'] ?? body['text'] ?? body['response_format']
   }

@@ -5,6 +5,16 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** '' for what is no text. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+/** NaN for what is no number: it is refused with the others that cannot be true. */
+export function countOf(value: unknown): number {
+  return typeof value === 'number' ? value : Number.NaN
+}
+
 /** The objects of a list; anything else is left out. */
 export function objects(value: unknown): Record<string, unknown>[] {
   return Array.isArray(value) ? value.filter(isObject) : []

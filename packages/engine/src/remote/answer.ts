@@ -38,6 +38,8 @@ export type AnswerOptions = {
   fault: (kind: 'garbled' | 'cut' | 'refused', how: string) => Fault
   /** Tokens where nobody counts them, or nobody is to be believed. */
   count: { prompt: () => number; completion: (heard: Heard) => number }
+  /** A complete JSON value ends the call; else it only ends the text, and the counts behind it are waited for. */
+  leavesAtJson: boolean
   log: (line: string) => void
 }
 
@@ -103,7 +105,7 @@ export class Answer {
     }
     const events: ModelEvent[] = []
     this.#start(events, this.#said)
-    if (this.#refused !== null) return [...events, this.failed(this.#options.fault('refused', shown(this.#refused) || 'it does not say why'))]
+    if (this.#refused !== null) return [...events, this.failed(this.#options.fault('refused', shown(this.#refused).replace(/\.$/, '') || 'it does not say why'))]
     if (this.#finish === null) return [...events, this.failed(this.#options.fault('cut', `after ${this.#heard.pieces} ${this.#heard.pieces === 1 ? 'piece' : 'pieces'}`))]
     const rest = this.#stops.rest()
     if (rest !== '') events.push({ type: 'text', text: rest })
@@ -141,11 +143,12 @@ export class Answer {
     }
     if (chunk.reasoning !== '') events.push({ type: 'reasoning', text: chunk.reasoning })
     const passed = this.#stops.push(chunk.text)
-    const end = this.#json?.push(passed.text) ?? -1
+    const wasComplete = this.#json?.complete === true
+    const end = wasComplete ? 0 : this.#json?.push(passed.text) ?? -1
     const text = end >= 0 ? passed.text.slice(0, end) : passed.text
     if (text !== '' || chunk.probabilities.length > 0) events.push({ type: 'text', text, ...(chunk.probabilities.length > 0 ? { probabilities: chunk.probabilities } : {}) })
     // Stop strings are ours: the OpenAI dialect does not say whether one was hit.
-    if (end >= 0) events.push(this.done('end'))
+    if (end >= 0 && this.#options.leavesAtJson) events.push(this.done('end'))
     else if (passed.hit) events.push(this.done('stop_sequence'))
   }
 

@@ -2,10 +2,9 @@
 // by the first call.
 import type { ContentBlockParam, MessageCreateParamsStreaming, TextBlockParam } from '@anthropic-ai/sdk/resources/messages/messages'
 import { fault, FaultError, type Message, type ModelRequest, type Reasoning, type RemoteModelConfig } from '@hearth/protocol'
-import { isObject, shown } from '../foreign.ts'
+import { countOf, isObject, shown, textOf } from '../foreign.ts'
 import { nothing, type Chunk, type SaidUsage } from './answer.ts'
 import { chosenSampling } from './chosen-sampling.ts'
-import { countOf } from './compatible-wire.ts'
 import type { Dialect, Reading } from './dialect.ts'
 import type { KeptThoughts } from './thoughts.ts'
 
@@ -43,6 +42,8 @@ async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, t
   if (last !== undefined && tools.length > 0) Object.assign(last, here)
   const format = responseFormat.type === 'json_schema' ? { type: 'json_schema' as const, schema: await enforceable(responseFormat.schema) } : null
   const effort = reasoning === 'low' || reasoning === 'medium' || reasoning === 'high' ? reasoning : null
+  // One of white space only is an error there; the account finds it in the text.
+  const stops = request.stop.filter((stop) => stop.trim() !== '')
   const { temperature, topP, topK } = chosenSampling(request, config)
   return {
     model: config.model, max_tokens: request.maxTokens, stream: true, messages: turns,
@@ -55,7 +56,7 @@ async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, t
     }),
     ...(format === null && effort === null ? {} : { output_config: { ...(format === null ? {} : { format }), ...(effort === null ? {} : { effort }) } }),
     ...thinkingOf(reasoning, toolChoice === 'auto' || toolChoice === 'none'),
-    ...(request.stop.length === 0 ? {} : { stop_sequences: request.stop }),
+    ...(stops.length === 0 ? {} : { stop_sequences: stops }),
     ...(temperature === undefined ? {} : { temperature }), ...(topP === undefined ? {} : { top_p: topP }), ...(topK === undefined ? {} : { top_k: topK }),
   }
 }
@@ -135,25 +136,25 @@ class AnthropicReading implements Reading {
 
   #begin(index: number, block: unknown): Chunk {
     if (!isObject(block)) return nothing
-    if (block['type'] === 'tool_use') return { ...nothing, calls: [{ index, id: said(block['id']) || null, name: said(block['name']), arguments: '' }] }
-    if (block['type'] === 'redacted_thinking') this.#thoughts.set(index, { type: 'redacted_thinking', data: said(block['data']) })
+    if (block['type'] === 'tool_use') return { ...nothing, calls: [{ index, id: textOf(block['id']) || null, name: textOf(block['name']), arguments: '' }] }
+    if (block['type'] === 'redacted_thinking') this.#thoughts.set(index, { type: 'redacted_thinking', data: textOf(block['data']) })
     if (block['type'] === 'thinking') {
-      this.#thoughts.set(index, { type: 'thinking', thinking: said(block['thinking']), signature: said(block['signature']) })
-      return { ...nothing, reasoning: said(block['thinking']) }
+      this.#thoughts.set(index, { type: 'thinking', thinking: textOf(block['thinking']), signature: textOf(block['signature']) })
+      return { ...nothing, reasoning: textOf(block['thinking']) }
     }
-    return { ...nothing, text: block['type'] === 'text' ? said(block['text']) : '' }
+    return { ...nothing, text: block['type'] === 'text' ? textOf(block['text']) : '' }
   }
 
   #piece(index: number, delta: Record<string, unknown>): Chunk {
     const thought = this.#thoughts.get(index)
     switch (delta['type']) {
-      case 'text_delta': return { ...nothing, text: said(delta['text']) }
-      case 'input_json_delta': return { ...nothing, calls: [{ index, id: null, name: '', arguments: said(delta['partial_json']) }] }
+      case 'text_delta': return { ...nothing, text: textOf(delta['text']) }
+      case 'input_json_delta': return { ...nothing, calls: [{ index, id: null, name: '', arguments: textOf(delta['partial_json']) }] }
       case 'thinking_delta':
-        if (thought !== undefined) thought['thinking'] = `${said(thought['thinking'])}${said(delta['thinking'])}`
-        return { ...nothing, reasoning: said(delta['thinking']) }
+        if (thought !== undefined) thought['thinking'] = `${textOf(thought['thinking'])}${textOf(delta['thinking'])}`
+        return { ...nothing, reasoning: textOf(delta['thinking']) }
       case 'signature_delta':
-        if (thought !== undefined) thought['signature'] = said(delta['signature'])
+        if (thought !== undefined) thought['signature'] = textOf(delta['signature'])
         return nothing
       default: return nothing
     }
@@ -177,7 +178,5 @@ function endOf(delta: Record<string, unknown>): Pick<Chunk, 'finish' | 'refused'
   if (typeof reason !== 'string') return { finish: null, refused: null }
   if (reason !== 'refusal') return { finish: finishes[reason] ?? 'end', refused: null }
   const details = isObject(delta['stop_details']) ? delta['stop_details'] : {}
-  return { finish: 'end', refused: said(details['explanation']) || said(details['category']) || 'it does not say why' }
+  return { finish: 'end', refused: textOf(details['explanation']) || textOf(details['category']) || 'it does not say why' }
 }
-
-const said = (value: unknown): string => (typeof value === 'string' ? value : '')

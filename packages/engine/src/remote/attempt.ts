@@ -32,7 +32,7 @@ export type AttemptOptions = {
 }
 
 const refusalChars = 20_000
-// Known only to this process's memory: nothing was evaluated, and nothing is billed.
+// Of a connection that never came about: nothing was read, and nothing is billed.
 const neverArrived = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 
 export class Attempt {

@@ -1,7 +1,7 @@
 // Owns the OpenAI chat dialect: the request body, one streamed chunk read with suspicion, and what an answer that is none says. Pure; opens no connection.
 import { fault, type Fault, type Message, type ModelRequest } from '@hearth/protocol'
 import { thinkingWords } from '../local/template/reasoning.ts'
-import { isObject, objects, saidError, shown, tokenProbabilities } from '../foreign.ts'
+import { countOf, isObject, objects, saidError, shown, textOf, tokenProbabilities } from '../foreign.ts'
 import { checkRequest } from '../request.ts'
 import { nothing, type CallPart, type Chunk, type SaidUsage } from './answer.ts'
 
@@ -82,15 +82,10 @@ export function chunkOf(value: unknown, probabilities: number): Chunk | string {
   }
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : ''
-}
-
 function callOf(call: Record<string, unknown>): CallPart {
   const made = isObject(call['function']) ? call['function'] : {}
   return {
-    index: whole(call['index']), id: typeof call['id'] === 'string' && call['id'] !== '' ? call['id'] : null,
-    name: typeof made['name'] === 'string' ? made['name'] : '', arguments: typeof made['arguments'] === 'string' ? made['arguments'] : '',
+    index: whole(call['index']), id: textOf(call['id']) || null, name: textOf(made['name']), arguments: textOf(made['arguments']),
   }
 }
 
@@ -102,11 +97,6 @@ function usageOf(value: unknown): SaidUsage | null {
     prompt: countOf(value['prompt_tokens']), cached: countOf(details['cached_tokens'] ?? value['prompt_cache_hit_tokens'] ?? 0),
     written: countOf(details['cache_write_tokens'] ?? 0), completion: countOf(value['completion_tokens']),
   }
-}
-
-/** NaN for what is no number: it is refused with the others. */
-export function countOf(value: unknown): number {
-  return typeof value === 'number' ? value : Number.NaN
 }
 
 export type Refusal = { status: number; text: string; location: string | null }

@@ -62,7 +62,7 @@ export class CompatibleModel implements Model {
   #answer(request: ModelRequest): Answer {
     const { endpoint, log } = this.#options
     return new Answer({
-      who: `the endpoint '${endpoint.id}'`, request, contextTokens: endpoint.contextTokens, log,
+      who: `the endpoint '${endpoint.id}'`, request, contextTokens: endpoint.contextTokens, log, leavesAtJson: true,
       fault: (kind, how) => (kind === 'refused' ? fault('endpoint_refused', { endpoint: endpoint.id, how: `it declines to answer: ${how}` }) : this.#fault(kind === 'cut' ? `its answer broke off ${how}` : how)),
       // Where an endpoint counts nothing before its text, four characters count as a token until it does.
       count: { prompt: () => Math.ceil(request.messages.reduce((sum, message) => sum + message.text.length, 0) / 4), completion: ({ pieces }) => pieces },

@@ -4,10 +4,9 @@ import { createHash } from 'node:crypto'
 import type OpenAI from 'openai'
 import type { ResponseCreateParamsStreaming, ResponseInput } from 'openai/resources/responses/responses'
 import type { Message, ModelRequest, RemoteModelConfig } from '@hearth/protocol'
-import { isObject, shown } from '../foreign.ts'
+import { countOf, isObject, shown, textOf } from '../foreign.ts'
 import { nothing, type Chunk, type SaidUsage } from './answer.ts'
 import { chosenSampling } from './chosen-sampling.ts'
-import { countOf } from './compatible-wire.ts'
 import { StreamError, type Dialect, type Reading, type Way } from './dialect.ts'
 import { isStrict } from './strict-schema.ts'
 import type { KeptThoughts } from './thoughts.ts'
@@ -73,7 +72,7 @@ class ResponsesReading implements Reading {
   read(event: unknown): Chunk | string {
     if (!isObject(event) || typeof event['type'] !== 'string') return `it sent '${shown(JSON.stringify(event))}', which is no event`
     const index = typeof event['output_index'] === 'number' ? event['output_index'] : 0
-    const delta = typeof event['delta'] === 'string' ? event['delta'] : ''
+    const delta = textOf(event['delta'])
     const item = isObject(event['item']) ? event['item'] : {}
     switch (event['type']) {
       case 'response.output_text.delta': return { ...nothing, text: delta }
@@ -81,7 +80,7 @@ class ResponsesReading implements Reading {
       case 'response.reasoning_summary_text.delta':
       case 'response.reasoning_text.delta': return { ...nothing, reasoning: delta }
       case 'response.output_item.added':
-        return item['type'] === 'function_call' ? { ...nothing, calls: [{ index, id: said(item['call_id']) || null, name: said(item['name']), arguments: said(item['arguments']) }] } : nothing
+        return item['type'] === 'function_call' ? { ...nothing, calls: [{ index, id: textOf(item['call_id']) || null, name: textOf(item['name']), arguments: textOf(item['arguments']) }] } : nothing
       case 'response.function_call_arguments.delta': return { ...nothing, calls: [{ index, id: null, name: '', arguments: delta }] }
       case 'response.output_item.done':
         if (item['type'] === 'reasoning' && typeof item['encrypted_content'] === 'string') this.#thoughts.push(item)
@@ -112,5 +111,3 @@ function usageOf(value: unknown): SaidUsage | null {
   const details = isObject(value['input_tokens_details']) ? value['input_tokens_details'] : {}
   return { prompt: countOf(value['input_tokens']), cached: countOf(details['cached_tokens'] ?? 0), written: countOf(details['cache_write_tokens'] ?? 0), completion: countOf(value['output_tokens']) }
 }
-
-const said = (value: unknown): string => (typeof value === 'string' ? value : '')

@@ -152,7 +152,7 @@ class RemoteModel<Body> implements Model {
     const { provider, model, log } = this.#options
     const kinds = { garbled: 'provider_garbled', cut: 'provider_cut', refused: 'provider_refused' } as const
     return new Answer({
-      who: `the provider '${provider.id}'`, request, contextTokens: model.contextTokens, log,
+      who: `the provider '${provider.id}'`, request, contextTokens: model.contextTokens, log, leavesAtJson: false,
       fault: (kind, how) => fault(kinds[kind], { provider: provider.id, how }),
       // Two bytes a token is more than any tokenizer makes of prose or code: what nobody counted is never counted too low.
       count: {
