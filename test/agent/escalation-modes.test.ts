@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { receipt } from '@hearth/agent/context/receipt'
 import type { EscalationSettings, JobEventBody } from '@hearth/protocol'
-import { bash, Experts, finish, isAdvised, local, obeying, pricePerTurn, sha256, write } from './experts.ts'
+import { bash, Experts, finish, isAdvised, local, look, obeying, pricePerTurn, sha256, write } from './experts.ts'
 import { call, ofType, Workbench, type Ran } from './workbench.ts'
 
 let bench: Workbench
@@ -18,7 +18,7 @@ const checks = ['grep -q right f']
 const stuck = () => local((request) => (isAdvised(request) ? finish() : bash('true')))
 const stored = (events: readonly JobEventBody[]): JobEventBody[] => JSON.parse(JSON.stringify(events)) as JobEventBody[]
 
-type More = { past?: JobEventBody[]; modes?: EscalationSettings['modes']; model?: ReturnType<typeof local>; checks?: string[]; escalation?: Partial<EscalationSettings> }
+type More = { past?: JobEventBody[]; modes?: EscalationSettings['modes']; model?: ReturnType<typeof local>; checks?: string[]; approve?: 'writes'; escalation?: Partial<EscalationSettings> }
 const run = (expert: Experts, { modes = ['advise'], past, model, escalation, ...more }: More = {}): Promise<Ran> =>
   bench.run({ model: model ?? stuck(), script: { turns: [] }, checks, maxSteps: 30, expert, escalation: { modes, ...escalation }, ...(past === undefined ? {} : { past: stored(past) }), ...more })
 
@@ -91,6 +91,21 @@ describe('advice', () => {
       assert.deepEqual(requests[0]?.messages, advised)
       assert.equal(end.type === 'ended' && end.outcome, 'resolved')
     }
+  })
+})
+
+describe('a call of an expert that takes over', () => {
+  it('waits for a yes where the job asks for one, and that yes is for no call of the local model', async () => {
+    const expert = new Experts({ turns: [call('write', { path: 'f', content: 'right\n' })] })
+    const looking = local((request) => (isAdvised(request) ? finish() : look('*')))
+    const asked = await run(expert, { modes: ['step'], model: looking, approve: 'writes' })
+    assert.equal(asked.end.type === 'suspended' && asked.end.state, 'waiting_approval')
+    const [question] = ofType(asked.events, 'approval_asked').slice(-1)
+    assert.match(question?.callId ?? '', /^e1\//)
+    const yes = { type: 'approval_given', callId: question?.callId ?? '', approved: true, by: 'me', note: '' } as const
+    const after = await run(expert, { modes: ['step'], model: looking, approve: 'writes', past: [...asked.events, yes] })
+    assert.equal(after.end.type === 'ended' && after.end.outcome, 'resolved')
+    assert.equal(expert.sent.length, 1)
   })
 })
 

@@ -4,6 +4,7 @@ import { type CheckPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFa
 import { aborted, ended } from './ends.ts'
 import { reviewed } from './escalate/review.ts'
 import { deniedNeed, hasWaited, type lastResortDenied } from './escalate/state.ts'
+import { reviewRefusal } from './escalate/words.ts'
 import { sinceFresh } from './guards.ts'
 import { put, type Run } from './run.ts'
 import { finishTurn, isChat, turnOver } from './talk.ts'
@@ -65,7 +66,7 @@ async function reviewThen(run: Run, answer: string, end: AgentEnd, refuse: (reas
   const review = await reviewed(run, answer)
   if (review === null) return end
   if ('end' in review) return review.end
-  await refuse(`${notDone} a stronger model looked at the work.\n${review.redo}`)
+  await refuse(`${reviewRefusal}\n${review.redo}`)
   return null
 }
 

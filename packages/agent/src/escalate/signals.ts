@@ -1,6 +1,7 @@
 // Owns the signals that a job needs help, scored each turn from its events: hard, soft, declared. They decide nothing but whether they act. Pure.
 import type { EventOf, JobEventBody, Signal } from '@hearth/protocol'
 import { notDone } from '../checks.ts'
+import { reviewRefusal } from './words.ts'
 import { failingTests, paceOf, sinceFresh, statesKept } from '../guards.ts'
 import { blockerOf } from './blockers.ts'
 
@@ -50,8 +51,9 @@ function falseDone(all: readonly JobEventBody[]): Signal[] {
 }
 
 function refusalText(event: JobEventBody): string | null {
-  if (event.type === 'tool_result' && event.name === 'finish' && !event.ok) return event.observation
-  return event.type === 'nudge' && event.text.startsWith(notDone) ? event.text : null
+  const text = event.type === 'tool_result' && event.name === 'finish' && !event.ok ? event.observation : event.type === 'nudge' && event.text.startsWith(notDone) ? event.text : null
+  // What a reviewer wants otherwise contradicts nothing.
+  return text?.startsWith(reviewRefusal) === true ? null : text
 }
 
 function soft(all: readonly JobEventBody[], medianSeconds: number | null): Signal[] {

@@ -33,7 +33,7 @@ export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>,
   else run.signal.addEventListener('abort', follow, { once: true })
   const emit = async (event: JobEventBody): Promise<void> => {
     if (pieces.has(event.type)) return
-    await put(shared.has(event.type) ? event : { type: 'remote', step, id, event })
+    await put(shared.has(event.type) ? outside(event, id) : { type: 'remote', step, id, event })
     if (event.type === 'check' && event.passed && event.when === 'after_edit') own.abort({ kind: 'suspend', reason: passed } satisfies AbortCause)
   }
   const { info } = model
@@ -70,8 +70,18 @@ function pastOf(events: readonly JobEventBody[], id: string): JobEventBody[] {
   return [
     { type: 'opened', instructions: [], skills: [], servers: [], guessedCheck: null },
     ...events.filter((event) => event.type === 'workspace'),
-    ...since.flatMap((event) => (event.type === 'remote' ? remoteEvents([event], id) : shared.has(event.type) ? [event] : [])),
+    ...since.flatMap((event) => (event.type === 'remote' ? remoteEvents([event], id) : inside(event, id))),
   ]
+}
+
+/** A yes to a call of the expert is none to a call of the local model that has the same id. No id of a call has a slash. */
+function outside(event: JobEventBody, id: string): JobEventBody {
+  return event.type === 'approval_asked' || event.type === 'approval_given' ? { ...event, callId: `${id}/${event.callId}` } : event
+}
+
+function inside(event: JobEventBody, id: string): JobEventBody[] {
+  if (event.type !== 'approval_asked' && event.type !== 'approval_given') return shared.has(event.type) ? [event] : []
+  return event.callId.startsWith(`${id}/`) ? [{ ...event, callId: event.callId.slice(id.length + 1) }] : []
 }
 
 function cameBack(course: readonly JobEventBody[], end: AgentEnd, stopped: boolean): TakenOver {

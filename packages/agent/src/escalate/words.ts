@@ -1,7 +1,11 @@
 // Owns the words between the agent and an expert: what each mode asks for, and how an answer is understood. Pure.
 import type { EscalationMode, Signal } from '@hearth/protocol'
+import { notDone } from '../checks.ts'
 import { cutText } from '../context/cut.ts'
 import { harmless } from '../observe.ts'
+
+/** How a refusal of a "done" begins that a reviewer asked for. */
+export const reviewRefusal = `${notDone} a stronger model looked at the work.`
 
 /** Completion tokens of an answer. A step that is taken over writes files, so each of its turns may be long. */
 export const answerTokens: Readonly<Record<EscalationMode, number>> = { plan: 1200, advise: 700, step: 4096, review: 700, rest: 4096 }
