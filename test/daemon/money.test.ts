@@ -19,6 +19,7 @@ test('1,000 jobs with faults and kills at random points: no limit is passed, and
   const random = seeded(7)
   const path = join(place.root, 'sim.db')
   const sales: Sale[] = []
+  const limits = new Map<string, number>()
   let clock = Date.parse('2026-03-20T08:00:00Z')
   let wrongBy = 0
   let calls = 0
@@ -29,7 +30,9 @@ test('1,000 jobs with faults and kills at random points: no limit is passed, and
   const job = async (store: Store, purse: Purse, id: string): Promise<void> => {
     const principal = principals[random(principals.length)] ?? principals[0]
     assert.ok(principal !== undefined)
-    const own = random(4) === 0 ? { budgetUsdMicros: 30_000 } : random(4) === 0 ? { worthUsdMicros: 60_000 } : {}
+    const own = random(4) === 0 ? { budgetUsdMicros: 25_000 } : random(4) === 0 ? { worthUsdMicros: 50_000 } : {}
+    // Nothing was resolved yet, so a chance of one half is assumed.
+    if ('budgetUsdMicros' in own || 'worthUsdMicros' in own) limits.set(id, 25_000)
     const row = newJob(id, principal, own)
     await store.accept(row, { type: 'accepted', request: row.request, principal, model: 'm', seq: 1, jobId: id, at: 1 })
     const inProject = random(3) === 0 ? project : null
@@ -60,7 +63,7 @@ test('1,000 jobs with faults and kills at random points: no limit is passed, and
     if (store.read.key('cron') === null) await store.addKey(cronKey, 'hash')
     dead = false
     // From the kill on nothing reaches the disk any more: what was reserved before it stays open.
-    const killed = (): never => { throw new Error('the process is gone') }
+    const killed = (): Promise<never> => Promise.reject(new Error('the process is gone'))
     const till = new Proxy(store, { get: (target, name) => (dead && (name === 'reserve' || name === 'settle') ? killed : typeof target[name as keyof Store] === 'function' ? (target[name as keyof Store] as () => unknown).bind(target) : target[name as keyof Store]) })
     const purse = new Purse({ store: till, config: escalation, now: () => clock - wrongBy })
     const until = calls + 60 + random(400)
@@ -75,8 +78,8 @@ test('1,000 jobs with faults and kills at random points: no limit is passed, and
     if (next < 1000) continue
     await (await Store.open(path)).close()
   }
-  const found = audit(path, sales)
-  assert.ok(found.used > 400 && found.unknown > 100 && found.charged > 50 && denied > 300, JSON.stringify({ ...found, denied, calls }))
+  const found = audit(path, sales, limits)
+  assert.ok(found.used > 400 && found.unknown > 100 && found.charged > 10 && denied > 300, JSON.stringify({ ...found, denied, calls }))
 })
 
 test('a process that is killed with kill -9 leaves nothing open and nothing unpaid', async () => {
@@ -97,5 +100,5 @@ test('a process that is killed with kill -9 leaves nothing open and nothing unpa
   // The last line of a book may be cut: it was never sold then, or the reservation of it is charged.
   const sales = readFileSync(books, 'utf8').split('\n').flatMap((line): Sale[] => { try { return [JSON.parse(line) as Sale] } catch { return [] } })
   const found = audit(path, sales)
-  assert.ok(found.used > 50 && found.charged > 4, JSON.stringify(found))
+  assert.ok(found.used > 50 && found.charged >= 10, JSON.stringify(found))
 })

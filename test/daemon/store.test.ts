@@ -78,7 +78,7 @@ test('a row of a job follows from its events', async () => {
   assert.deepEqual([store.read.job('a')?.state, store.read.job('a')?.startedAt], ['running', 50])
   await store.append([{ type: 'suspended', reason: 'r', seq: 3, jobId: 'a', at: 60 }, { type: 'started', attempt: 2, seed: 1, sandbox: 's', seq: 4, jobId: 'a', at: 70 }])
   assert.deepEqual([store.read.job('a')?.state, store.read.job('a')?.startedAt], ['running', 50])
-  assert.deepEqual(store.read.unfinished(), [{ id: 'a', workspace: '/w', state: 'running', cancelledBy: null }])
+  assert.deepEqual(store.read.unfinished(), [{ id: 'a', request: job.request, state: 'running', cancelledBy: null }])
   await store.close()
 })
 

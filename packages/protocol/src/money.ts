@@ -62,6 +62,9 @@ export const BudgetReply = z.strictObject({
   day: z.string().describe('UTC day on which money is booked now'),
   clockBack: z.boolean().describe('the clock is behind the last booking, so money is still booked on that day'),
   rows: z.array(BudgetRow),
+  reserved: z.array(z.strictObject({
+    principals: z.array(z.string()), period: z.enum(['day', 'month']), usdMicros: z.int(), left: z.int().describe('what only they may still spend'),
+  })).describe('what of the limits of this box is kept for whom'),
   packages: z.array(PackageRow),
   throughput: z.array(z.strictObject({ provider: z.string(), tokensPerMinute: z.int(), used: z.int().describe('tokens of the last minute, with what is reserved') })),
   open: z.strictObject({ count: z.int(), usdMicros: z.int() }).describe('reserved and not settled yet'),

@@ -29,6 +29,7 @@ export const budget: Command = {
     }
     if (reply.rows.length === 0) ctx.out.line('There is no limit, and without one of this box in money nothing is bought: set escalation.budget in the configuration.')
     else for (const line of table(head('LIMIT OF', 'FOR', 'LEFT', 'SPENT', 'LIMIT'), reply.rows.map((row) => limitCells(row, reply.day, ink)), width, ink)) ctx.out.line(line)
+    for (const { principals, period, usdMicros, left } of reply.reserved) ctx.out.line(`${usd(left)} of ${usd(usdMicros)} a ${period} kept for ${oneLine(principals.join(', '))}`)
     if (reply.packages.length > 0) {
       ctx.out.line()
       for (const line of table(head('PACKAGE', 'UNTIL', 'LEFT', 'A DAY', 'HELD'), reply.packages.map((row) => packageCells(row, ink)), width, ink)) ctx.out.line(line)

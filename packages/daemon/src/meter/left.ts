@@ -1,7 +1,7 @@
 // Owns what is left: of every limit of the box, its projects, keys and one job, of packages and of paid throughput. Only reads.
 import type { BudgetReply, BudgetRow, Config, Job, ProjectEntry } from '@hearth/protocol'
 import type { Query } from '../store/db.ts'
-import { bookedAt, drawn, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
+import { anyOf, bookedAt, drawn, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
 import { number } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
 import { dayOf } from './amounts.ts'
@@ -26,6 +26,11 @@ export function whatIsLeft(store: Store, config: Config['escalation'], job: Job 
   }
   return {
     day: dayOf(at), clockBack: dayOf(now) < dayOf(at), rows: all.flatMap((limit) => rowsOf(query, limit, at, job?.id ?? null)),
+    reserved: config.reserved.flatMap(({ principals, dayUsdMicros, monthUsdMicros }) => {
+      const spent = periods(query, anyOf, JSON.stringify(principals), at)
+      const kept = (period: 'day' | 'month', usdMicros: number, used: number): BudgetReply['reserved'] => (usdMicros === 0 ? [] : [{ principals, period, usdMicros, left: Math.max(0, usdMicros - used) }])
+      return [...kept('day', dayUsdMicros, spent.dayUsdMicros), ...kept('month', monthUsdMicros, spent.monthUsdMicros)]
+    }),
     packages: config.packages.map((one) => {
       const [row] = query(`SELECT sum(${drawn}) AS used, sum(${drawn}) FILTER (WHERE r.at >= ?2) AS lately, sum(coalesce(s.list_usd_micros, r.list_usd_micros) - ${usd}) AS list
         FROM ${moneyFrom} WHERE r.cover = ?1`, `package:${one.id}`, paceSince(at))

@@ -69,29 +69,29 @@ export function spentOf(query: Query, ask: Ask): Spent {
     escalationUsdMicros: number(one(`SELECT sum(${usd}) AS usd FROM ${moneyFrom} WHERE r.job_id IS ? AND r.escalation = ?`, jobId, escalation), 'usd'),
     jobUsdMicros: number(job, 'usd'), jobOthers: number(job, 'others'),
     limits: ask.limits.map((limit) => spentIn(query, limit, at, jobId, escalation)),
-    earmarks: ask.earmarks.map(({ principals }) => periods(query, 'r.principal IN (SELECT value FROM json_each(?2))', JSON.stringify(principals), at)),
+    earmarks: ask.earmarks.map(({ principals, monthUsdMicros }) => periods(query, anyOf, JSON.stringify(principals), at, monthUsdMicros > 0)),
     packages: ask.packages.map(({ id }) => number(one(`SELECT sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.cover = ?`, `package:${id}`), 'n')),
     throughput: throughputOf(query, ask.provider.id, at),
   }
 }
 
 export const within: Readonly<Record<Limit['scope'], string>> = { box: '?2 IS NOT NULL', project: 'r.project = ?2', principal: 'r.principal = ?2', job: 'r.job_id = ?2' }
-// The month of a day sorts between its first and its last, whatever its length.
-const ofMonth = "r.day BETWEEN substr(?1, 1, 7) || '-01' AND substr(?1, 1, 7) || '-31'"
+/** Of these principals, a list in JSON. */
+export const anyOf = 'r.principal IN (SELECT value FROM json_each(?2))'
 
 function spentIn(query: Query, { scope, id, budget }: Limit, at: number, jobId: string | null, escalation: string): Spent['limits'][number] {
   const { dayCount } = budget
   const key = `${jobId ?? ''} ${escalation}`
   const others = dayCount === null ? {} : query(`SELECT count(DISTINCT ${escalationKey}) AS n FROM reservations r WHERE r.day = ?1 AND ${within[scope]} AND ${escalationKey} <> ?3`, dayOf(at), id, key)[0] ?? {}
   if (budget.dayUsdMicros === null && budget.monthUsdMicros === null) return { dayUsdMicros: 0, monthUsdMicros: 0, dayOthers: number(others, 'n') }
-  return { ...periods(query, within[scope], id, at), dayOthers: number(others, 'n') }
+  return { ...periods(query, within[scope], id, at, budget.monthUsdMicros !== null), dayOthers: number(others, 'n') }
 }
 
-/** Money of the day and the month of a moment, where `clause` holds with `?2`. */
-export function periods(query: Query, clause: string, value: string, at: number): { dayUsdMicros: number; monthUsdMicros: number; heldDay: number; heldMonth: number } {
+/** Money of the day of a moment, and of its month until then if that is asked for, where `clause` holds with `?2`. Nothing is booked on a later day. */
+export function periods(query: Query, clause: string, value: string, at: number, month = true): { dayUsdMicros: number; monthUsdMicros: number; heldDay: number; heldMonth: number } {
   const open = 's.reservation IS NULL'
   const [row] = query(`SELECT sum(${usd}) AS month, sum(${usd}) FILTER (WHERE r.day = ?1) AS day, sum(${usd}) FILTER (WHERE ${open}) AS held_month,
-    sum(${usd}) FILTER (WHERE ${open} AND r.day = ?1) AS held_day FROM ${moneyFrom} WHERE ${ofMonth} AND ${clause}`, dayOf(at), value)
+    sum(${usd}) FILTER (WHERE ${open} AND r.day = ?1) AS held_day FROM ${moneyFrom} WHERE r.day BETWEEN ?3 AND ?1 AND ${clause}`, dayOf(at), value, month ? `${dayOf(at).slice(0, 7)}-01` : dayOf(at))
   return { dayUsdMicros: number(row ?? {}, 'day'), monthUsdMicros: number(row ?? {}, 'month'), heldDay: number(row ?? {}, 'held_day'), heldMonth: number(row ?? {}, 'held_month') }
 }
 
