@@ -11,12 +11,14 @@ import type { Context, Out } from './context.ts'
 import { stored } from './follow.ts'
 import { lookOf } from './live.ts'
 import { callLines, overwriteLines, type Look } from './render.ts'
+import { offerWords, signalWords } from './escalation-text.ts'
 import { oneLine, visible, wrap } from './text.ts'
 
-export type Answer = { approved: boolean; note: string }
+/** `text`: what shall be sent instead of what was shown. */
+export type Answer = { approved: boolean; note: string; text?: string }
 
-/** `seq`: of the event that says that the job waits. `folder`: where it works. `call`: null when its turn cannot be found. */
-export type Question = { seq: number; askedAt: number; step: number; folder: string | null; callId: string; call: ToolCall | null; question: string }
+/** `seq`: of the event that says that the job waits. `folder`: where it works. `call`: null when its turn cannot be found, or when it is no call but `offered`: what would leave the box. */
+export type Question = { seq: number; askedAt: number; step: number; folder: string | null; callId: string; call: ToolCall | null; offered: EventOf<'escalation_offered'> | null; question: string }
 
 /** The call that a job waits with now; null = it waits for no answer. */
 export async function openQuestion(client: Client, jobId: string): Promise<Question | null> {
@@ -24,25 +26,39 @@ export async function openQuestion(client: Client, jobId: string): Promise<Quest
   let asked: EventOf<'approval_asked'> | null = null
   let open: Question | null = null
   let folder: string | null = null
+  let offer: EventOf<'escalation_offered'> | null = null
   for await (const event of stored(client, jobId, 0)) {
     if (event.type === 'turn') calls = event.toolCalls
     else if (event.type === 'workspace') folder = event.path
     else if (event.type === 'approval_asked') asked = event
+    else if (event.type === 'escalation_offered') offer = event
     else if (event.type === 'approval_given' || event.type === 'ended') open = null
     else if (event.type === 'suspended' && event.state === 'waiting_approval' && asked !== null) {
-      const { step, callId, question } = asked
-      open = { seq: event.seq, askedAt: event.at, step, folder, callId, call: calls.find(({ id }) => id === callId) ?? null, question }
+      const { step, callId, question, sha256 } = asked
+      const offered = offer !== null && offer.offer.sha256 === sha256 ? offer : null
+      open = { seq: event.seq, askedAt: event.at, step, folder, callId, call: calls.find(({ id }) => id === callId) ?? null, offered, question }
     }
   }
   return open
 }
 
 /** The whole call: the command, or what a file gets and loses. Nothing is cut: what is not seen is not allowed. */
-export async function questionLines({ call, question, folder }: Question, out: Out): Promise<string[]> {
+export async function questionLines({ call, offered, question, folder }: Question, out: Out): Promise<string[]> {
+  if (offered !== null) return offeredLines(offered, out)
   if (call === null) return wrap(visible(question), out.width)
   const { path, content } = call.arguments
   const before = call.name === 'write' && folder !== null && typeof path === 'string' && typeof content === 'string' ? await textIn(folder, path) : null
   return before === null ? wholeCall(call, out) : overwriteLines(String(path), before, String(content), wholeLook(out))
+}
+
+/** What would leave, word for word, and where to. */
+function offeredLines(offered: EventOf<'escalation_offered'>, { ink, width }: Out): string[] {
+  const { offer, packet, signals } = offered
+  return [
+    ...wrap(offerWords(offered), width), ...(signals.length === 0 ? [] : wrap(`because: ${signalWords(signals)}`, width)), ...(offer.because === undefined ? [] : wrap(`chosen: ${oneLine(offer.because)}`, width)),
+    ...(packet.files.length === 0 ? [] : wrap(`something of ${packet.files.map(oneLine).join(', ')}`, width)),
+    ...visible(offer.preview).split('\n').map((line) => `${ink.dim('│')} ${line}`),
+  ]
 }
 
 /** What the card of a call says of its arguments; other tools show all of them. */
@@ -73,8 +89,8 @@ async function textIn(folder: string, path: string): Promise<string | null> {
 }
 
 /** Throws FaultError `conflict` when the job does not wait with this call any more. */
-export function answer(client: Client, jobId: string, callId: string, { approved, note }: Answer): Promise<Job> {
-  return client.call<Job>('POST', `/api/jobs/${encodeURIComponent(jobId)}/approve`, { callId, approved, note })
+export function answer(client: Client, jobId: string, { callId, offered }: Pick<Question, 'callId' | 'offered'>, given: Answer): Promise<Job> {
+  return client.call<Job>('POST', `/api/jobs/${encodeURIComponent(jobId)}/approve`, { callId, ...given, ...(offered === null ? {} : { sha256: offered.offer.sha256 }) })
 }
 
 /** How to answer from another terminal. */
@@ -105,7 +121,7 @@ export async function askHere(ctx: Context, client: Client, jobId: string, quest
     const given = answerOf(text)
     if (given === null) continue
     try {
-      await answer(client, jobId, question.callId, given)
+      await answer(client, jobId, question, given)
       return 'answered'
     } catch (error) {
       const { code, message } = faultFrom(error)

@@ -4,6 +4,7 @@ import { fault, scopes, type Config, type DataClass, type Paths, type Principal,
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
+import { makeExperts } from './egress/expert-parts.ts'
 import { Packets } from './egress/packets.ts'
 import { keptKey } from './egress/packets-key.ts'
 import { createDoor } from './egress/door.ts'
@@ -77,11 +78,15 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       const project = projects.of(folder)
       return strictest(config.escalation, project === null ? [] : [['project', saysProject(project.rules)]]).dataClass
     }
-    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door: createDoor((entry) => store.egress(entry)), dataClass })
+    const door = createDoor((entry) => store.egress(entry))
+    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door, dataClass })
+    const packetKey = keptKey(paths.state, options.credentials ?? null)
+    const packets = new Packets({ store, key: packetKey, bodyDays: config.escalation.bodyDays })
     const energy = new EnergyMeter({ reader: async () => (await import('@hearth/engine/hardware/power')).findPowerReader() })
     energy.watch()
     undo.push(() => energy.close())
-    const runner = new Runner({ workspaces, energy, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
+    const experts = makeExperts({ store, config, parts, projects, energy, packets, logins: mcpLogins, door, log, packetKey })
+    const runner = new Runner({ experts, workspaces, energy, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
     const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
@@ -100,8 +105,6 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
         default: return credential satisfies never
       }
     }
-    const packetKey = keptKey(paths.state, options.credentials ?? null)
-    const packets = new Packets({ store, key: packetKey, bodyDays: config.escalation.bodyDays })
     const api: Api = {
       keys, packets, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, workspaces, projects, energy, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),

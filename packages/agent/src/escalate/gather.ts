@@ -1,5 +1,5 @@
 // Owns what is read of a job for one packet: events, the kept states, pieces of files, the conversation. Reads through the sandbox; sends nothing.
-import type { EscalationMode, EscalationSettings, Packet, PacketSlice, Signal } from '@hearth/protocol'
+import type { EscalationMode, EscalationSettings, JobEventBody, Packet, PacketSlice, Signal } from '@hearth/protocol'
 import { checksOf } from '../checks.ts'
 import type { Run } from '../run.ts'
 import { bytesPerPacketToken, failingOutput, packetOf } from './packet.ts'
@@ -31,9 +31,24 @@ export async function gather(run: Run, mode: EscalationMode, signals: readonly S
   const changed = mode === 'plan' || form === 'full' ? null : await ports.workspace?.diff?.(packetTokens * bytesPerPacketToken) ?? null
   const diff = changed?.filter(({ path }) => mayShow(path)) ?? null
   const added = checksOf(input.request, history.events).slice(input.request.checks.length)
-  return packetOf({
-    form, mode, request: input.request, addedChecks: added, events: history.events, diff, slices, tree, messages: history.messages,
+  const packet = packetOf({
+    form, mode, request: input.request, addedChecks: added, events: tellable(history.events, mayShow), diff, slices, tree, messages: history.messages,
     question: questionOf(mode, signals, asked, answer), limitTokens: packetTokens,
+  })
+  // A whole transcript is told as it is, so it says what is in it and may be refused for it.
+  return form === 'full' ? packet : { ...packet, files: packet.files.filter(mayShow) }
+}
+
+const leftOut = '(left out: it names a file that does not leave this box)'
+
+/** The events without what was said of files that may not be shown: the name of one in a command or its output is reason enough. */
+function tellable(events: readonly JobEventBody[], mayShow: (path: string) => boolean): readonly JobEventBody[] {
+  const commands = new Map<string, string>()
+  return events.map((event) => {
+    if (event.type === 'tool_planned') commands.set(event.call.id, JSON.stringify(event.call.arguments))
+    if (event.type === 'tool_result') return pathsIn(`${commands.get(event.callId) ?? ''}\n${event.observation}`).every(mayShow) ? event : { ...event, observation: leftOut }
+    if (event.type === 'check') return pathsIn(`${event.command}\n${event.output}`).every(mayShow) ? event : { ...event, output: leftOut }
+    return event
   })
 }
 

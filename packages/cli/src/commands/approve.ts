@@ -1,4 +1,6 @@
 // Owns `hearth approve`: what waits for a yes, and the answer to it from wherever somebody is.
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { JobList } from '@hearth/protocol'
@@ -17,16 +19,19 @@ const mostListed = 1000
 export const approve: Command = {
   spec: {
     name: 'approve', operands: '[JOB]', arity: [0, 1],
-    about: 'Answers the call that a job waits with (hearth run --approve, hearth chat --approve): shows it and allows it, or refuses it with --refuse; the job goes on either way. Without JOB it lists the calls that wait. '
+    about: 'Answers what a job waits with: a call (hearth run --approve, hearth chat --approve), or a text that would leave this box (escalation.consent "ask"). Shows it whole and allows it, or refuses it with --refuse; the job goes on either way. Without JOB it lists what waits. '
       + 'The first answer counts: exit 65 and nothing done when the job does not wait any more, or waits with another call than --call.',
     flags: {
       refuse: { type: 'boolean', help: 'the call is not run' },
       why: { type: 'string', value: 'TEXT', help: 'with --refuse: told the model' },
+      look: { type: 'boolean', help: 'only show it' },
+      text: { type: 'string', value: 'FILE', help: 'of what would leave the box: send this text instead (- = standard input); it is offered again' },
       call: { type: 'string', value: 'ID', help: 'answer only this call (its id is in the list with --json)' },
     },
     examples: [
       ['hearth approve', 'what waits'],
       ['hearth approve 4f2', 'allows the call that the job waits with'],
+      ['hearth approve 4f2 --look', 'shows it, answers nothing'],
       ['ssh box hearth approve 4f2 --refuse --why "\'use the staging folder\'"', 'from elsewhere, with a reason for the model'],
     ],
   },
@@ -35,7 +40,8 @@ export const approve: Command = {
     const refused = args.flag('refuse')
     const [word] = args.operands
     if (!refused && args.text('why') !== null) throw usageFault('--why goes with --refuse.')
-    if (word === undefined && (refused || args.text('call') !== null)) throw usageFault('--refuse and --call go with a JOB.')
+    if (word === undefined && (refused || args.flag('look') || args.text('text') !== null || args.text('call') !== null)) throw usageFault('--refuse, --look, --text and --call go with a JOB.')
+    if (refused && args.text('text') !== null) throw usageFault('--refuse and --text cannot both be meant.')
     const client = new Client(ctx.paths.socket)
     if (word === undefined) return await list(ctx, client, json)
     const job = await findJob(client, word)
@@ -43,13 +49,22 @@ export const approve: Command = {
     if (question === null) throw new FaultError(fault('conflict', { problem: `Job ${job.id} does not wait for an approval.` }))
     // Read before the call may run: it changes what is there.
     const lines = await questionLines(question, ctx.out)
-    const after = await answer(client, job.id, args.text('call') ?? question.callId, { approved: !refused, note: args.text('why') ?? '' })
+    if (args.flag('look')) {
+      if (json) ctx.out.line(jsonLine(question))
+      else for (const line of lines) ctx.out.line(line)
+      return 0
+    }
+    const file = args.text('text')
+    if (file !== null && question.offered === null) throw usageFault('--text is for a text that would leave this box; this job waits with a call.')
+    const text = file === null ? null : readFileSync(file === '-' ? 0 : resolve(ctx.cwd, file), 'utf8')
+    const given = { approved: !refused, note: args.text('why') ?? '', ...(text === null ? {} : { text }) }
+    const after = await answer(client, job.id, { ...question, callId: args.text('call') ?? question.callId }, given)
     if (json) {
       ctx.out.line(jsonLine(after))
       return 0
     }
     for (const line of lines) ctx.out.line(line)
-    ctx.out.line(`${refused ? 'refused' : 'allowed'}; '${job.request.kind === 'chat' ? 'hearth chat --resume' : 'hearth attach'} ${visible(job.id)}' watches on`)
+    ctx.out.line(`${refused ? 'refused' : text === null ? 'allowed' : 'offered again with your text'}; '${job.request.kind === 'chat' ? 'hearth chat --resume' : 'hearth attach'} ${visible(job.id)}' watches on`)
     return 0
   },
 }

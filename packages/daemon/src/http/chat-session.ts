@@ -14,6 +14,8 @@ const ApproveRequest = z.strictObject({
   callId: z.string().min(1).describe('of the event approval_asked'),
   approved: z.boolean(),
   note: z.string().max(10_000).default('').describe('told the model with a refusal'),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/).optional().describe('of the text that was shown, where one would leave the box; an approval without it, or of another text, is refused'),
+  text: z.string().max(2_000_000).optional().describe('what shall be sent instead; it is offered again'),
 })
 
 const ForkRequest = z.strictObject({
@@ -35,11 +37,12 @@ export const chatSessionRoutes: readonly Route[] = [
   },
   {
     method: 'POST', path: '/api/jobs/:id/approve', scope: 'approve',
-    about: '`{callId, approved, note}` -> Job, when the answer is on disk; the job goes on with the call, or with its refusal and the note',
+    about: '`{callId, approved, note, sha256, text}` -> Job, when the answer is on disk; the job goes on with the call, or with its refusal and the note. For what would leave the box the sha256 of the shown text belongs to a yes; `text` is sent in its place, after it was offered again',
     async handle(c, api) {
       const answer = parse(ApproveRequest, await bodyOf(c), 'the answer')
       const { id } = jobOf(c, api)
-      await api.runner.approve(id, { ...answer, by: c.get('principal').id })
+      const { sha256, text, ...said } = answer
+      await api.runner.approve(id, { ...said, by: c.get('principal').id, ...(sha256 === undefined ? {} : { sha256 }), ...(text === undefined ? {} : { text }) })
       return c.json(api.store.read.job(id))
     },
   },

@@ -48,6 +48,12 @@ export class Logins {
     return under
   }
 
+  /** Every token that is kept, so that none of them leaves in another message. */
+  async secrets(): Promise<string[]> {
+    const { logins } = await this.#file.read()
+    return logins.flatMap(({ login }) => (login === null ? [] : [login.token, ...textsIn(login.renewal)]))
+  }
+
   async keep(place: Place, login: Login): Promise<void> {
     await this.#put(place, login)
   }
@@ -82,4 +88,12 @@ export class Logins {
 
 function isAt(one: Place, { folder, url }: Place): boolean {
   return one.folder === folder && one.url === url
+}
+
+// Words of a protocol are shorter than secrets.
+const leastSecret = 12
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return value.length < leastSecret || /^https?:/.test(value) ? [] : [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : []
 }

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import {
   abortEnd, fault, faultEnd, FaultError, faultFrom, networkProblem, outcomeTable, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState,
 } from '@hearth/protocol'
+import type { Experts } from '../egress/experts.ts'
 import { networkOf } from '../egress/job-network.ts'
 import type { Log } from '../log.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
@@ -21,7 +22,7 @@ import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
 import { decide, emptyQueue, overlaps, type Folder, type QueueEffect, type QueueEvent } from './scheduler.ts'
-import { isWaiting, turnEnd } from './turn.ts'
+import { isWaiting, notAsked, turnEnd } from './turn.ts'
 
 export type RunnerOptions = {
   store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
@@ -30,6 +31,7 @@ export type RunnerOptions = {
   workspaces: Workspaces
   folderServers: FolderServerStore
   energy: EnergyMeter
+  experts: Experts
   remoteServers: RemoteServers
   now?: () => number
 }
@@ -135,8 +137,7 @@ export class Runner {
 
   /** A person's answer to the call that a job waits with. Resolves when it is on disk. Throws FaultError `conflict` or `shutting_down`. */
   approve(id: string, answer: Omit<EventOf<'approval_given'>, 'type'>): Promise<void> {
-    return this.#answer(id, { type: 'approval_given', ...answer }, (past) => (this.#state(id) !== 'waiting_approval' ? 'for an approval'
-      : past.findLast((event) => event.type === 'approval_asked')?.callId !== answer.callId ? `with the call ${answer.callId}` : null))
+    return this.#answer(id, { type: 'approval_given', ...answer }, (past) => (this.#state(id) === 'waiting_approval' ? notAsked(past, answer) : 'for an approval'))
   }
 
   /** Lets a job go on that waits for money. Resolves when that is on disk. Throws FaultError `conflict` or `shutting_down`. */
@@ -298,13 +299,13 @@ export class Runner {
     const model = metered(tellingWaits(found.model, (event) => this.#inBackground(this.#emit(job.id, event))), { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
-        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems,
+        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems, escalation: this.#o.experts.settings(job),
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: {
           memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
           outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
         },
-      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
+      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, expert: this.#o.experts.forJob(job, () => step), idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {

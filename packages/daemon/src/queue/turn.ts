@@ -1,5 +1,5 @@
 // Owns what the end of a run is for its job: its end, or a wait for a person. Pure.
-import { outcomeTable, type AgentEnd, type Job, type JobState } from '@hearth/protocol'
+import { outcomeTable, type AgentEnd, type EventOf, type Job, type JobEvent, type JobState } from '@hearth/protocol'
 
 /** It waits for a person, and only that person's act brings it back into the line. */
 export function isWaiting(state: JobState): boolean {
@@ -11,4 +11,11 @@ export function turnEnd(job: Job, end: AgentEnd): AgentEnd {
   if (job.request.kind !== 'chat' || end.type === 'suspended' || end.outcome === 'cancelled') return end
   const reason = end.fault === null ? end.summary ?? outcomeTable[end.outcome].means : `${end.fault.message} ${end.fault.remedy}`.trim()
   return { type: 'suspended', reason, state: 'paused' }
+}
+
+/** Why this answer is none to what the job waits with, as the end of "it does not wait …"; null = it is one. A yes to a text must name the very text. */
+export function notAsked(past: readonly JobEvent[], { callId, approved, sha256, text }: Omit<EventOf<'approval_given'>, 'type'>): string | null {
+  const asked = past.findLast((event) => event.type === 'approval_asked')
+  if (asked?.callId !== callId) return `with the call ${callId}`
+  return approved && text === undefined && asked.sha256 !== undefined && asked.sha256 !== sha256 ? 'with the text that was approved' : null
 }
