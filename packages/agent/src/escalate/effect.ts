@@ -1,6 +1,7 @@
 // Owns what became of a job in the three local turns after an escalation: cleared, same or worse, with the evidence. Pure.
 import type { EventOf, JobEventBody } from '@hearth/protocol'
 import { failingTests, fingerprint, paceOf, statesKept } from '../guards.ts'
+import { hasFailed, isRun, type WorkRun } from './runs.ts'
 import { turnsSince } from './state.ts'
 
 /** Local turns after which the effect is told. */
@@ -29,14 +30,14 @@ function compared(before: readonly JobEventBody[], since: readonly JobEventBody[
   const [old, now] = [before.findLast(isRun), since.findLast(isRun)]
   if (now?.type === 'check' && now.passed) return { effect: 'cleared', evidence: 'the check passes' }
   if (now !== undefined && old !== undefined) {
-    const [hadFailed, fails] = [failed(old), failed(now)]
+    const [hadFailed, fails] = [hasFailed(old), hasFailed(now)]
     if (!fails) return hadFailed ? { effect: 'cleared', evidence: 'what failed before passes now' } : moved(local, 'nothing fails')
     if (!hadFailed) return { effect: 'worse', evidence: 'nothing failed before, and now something does' }
     const [a, b] = [failingTests(old), failingTests(now)]
     if (a !== null && b !== null && a !== b) return { effect: b < a ? 'cleared' : 'worse', evidence: `${a} failing before, ${b} now` }
     return print(old) === print(now) ? { effect: 'same', evidence: 'the same failure as before' } : { effect: 'cleared', evidence: 'that failure is gone; another one is there' }
   }
-  if (now !== undefined) return failed(now) ? { effect: 'same', evidence: 'what was run since fails' } : { effect: 'cleared', evidence: 'what was run since passes' }
+  if (now !== undefined) return hasFailed(now) ? { effect: 'same', evidence: 'what was run since fails' } : { effect: 'cleared', evidence: 'what was run since passes' }
   return moved(local, 'nothing was run since')
 }
 
@@ -51,15 +52,7 @@ function moved({ events, kept, exploring }: Local, why: string): Found {
   return idle <= (turns < effectTurns ? 0 : 1) ? { effect: 'cleared', evidence: `${why}; it does something new` } : { effect: 'same', evidence: `${why}, and nothing new was done` }
 }
 
-function isRun(event: JobEventBody): event is EventOf<'check'> | EventOf<'tool_result'> {
-  return event.type === 'check' || (event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused' && event.cause !== 'denied')
-}
-
-function failed(event: EventOf<'check'> | EventOf<'tool_result'>): boolean {
-  return event.type === 'check' ? !event.passed : !event.ok && !(event.exitCode === 1 && event.totalBytes === 0)
-}
-
 /** The same words mean the same failure, whichever of the two ran it. */
-function print(event: EventOf<'check'> | EventOf<'tool_result'>): string | null {
+function print(event: WorkRun): string | null {
   return fingerprint(event.type === 'check' ? { ...event, when: 'after_edit' } : event)
 }

@@ -4,6 +4,7 @@ import { cutText } from '../context/cut.ts'
 import { callEnd, callLine } from '../context/receipt.ts'
 import { fingerprint } from '../guards.ts'
 import { inFolder, pathsIn } from './places.ts'
+import { hasFailed, isRun } from './runs.ts'
 
 export type PacketForm = 'packet' | 'digest' | 'full'
 
@@ -133,9 +134,9 @@ function transcript({ messages, events }: PacketInput, room: number, files: Set<
 
 /** The newest check or command, when it failed. */
 export function failingOutput(events: readonly JobEventBody[]): { of: string; output: string } | null {
-  const last = events.findLast((event) => event.type === 'check' || (event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused'))
-  if (last?.type === 'check') return last.passed ? null : { of: `check (${last.cause === 'exited' ? `exit ${last.exitCode ?? '?'}` : last.cause}): ${last.command}`, output: last.output }
-  if (last?.type !== 'tool_result' || last.ok) return null
+  const last = events.findLast(isRun)
+  if (last === undefined || !hasFailed(last)) return null
+  if (last.type === 'check') return { of: `check (${last.cause === 'exited' ? `exit ${last.exitCode ?? '?'}` : last.cause}): ${last.command}`, output: last.output }
   const planned = events.findLast((event) => event.type === 'tool_planned' && event.call.id === last.callId)
   const command = planned?.type === 'tool_planned' ? String(planned.call.arguments['command'] ?? '') : ''
   return { of: `command: ${command.slice(0, 400)}`, output: last.observation }
