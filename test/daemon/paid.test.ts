@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { DatabaseSync } from 'node:sqlite'
 import { Config, fault, ModelRequest, type Model, type ModelEvent, type Principal } from '@hearth/protocol'
 import { Purse, type Purchase } from '../../packages/daemon/src/meter/purse.ts'
 import { Store } from '../../packages/daemon/src/store/store.ts'
@@ -118,6 +119,22 @@ test('a settlement that cannot be stored fails the call, which stays held and is
   const [entry] = again.read.usage(null, 'j1', 10).entries
   assert.deepEqual([entry?.usdMicros, entry?.ended, entry?.usage, entry?.at], [worst, 'charged', none, now])
   await again.close()
+}))
+
+test('what was settled is settled: a second time is refused with its entry, and no row changes', () => shop(async ({ ask, rows, store }) => {
+  await Array.fromAsync(ask(async function* () { yield { type: 'done', stop: 'end', usage, timings } }))
+  const [entry] = store.read.usage(null, 'j1', 10).entries
+  assert.ok(entry !== undefined)
+  const { id: _id, ...same } = entry
+  await assert.rejects(store.settle(1, 'used', { usdMicros: 1, listUsdMicros: 1, covered: 0 }, same), /UNIQUE constraint failed/)
+  assert.equal(rows().length, 1)
+  await store.close()
+  const db = new DatabaseSync(store.path)
+  for (const table of ['reservations', 'settlements']) {
+    assert.throws(() => db.exec(`UPDATE ${table} SET usd_micros = 0`), /append-only/)
+    assert.throws(() => db.exec(`DELETE FROM ${table}`), /append-only/)
+  }
+  db.close()
 }))
 
 test('two who ask at once cannot both have the last money', () => shop(async ({ ask }) => {

@@ -2,7 +2,7 @@
 // passed on. Never retries; decides nothing itself.
 import { fault, faultFrom, noUsage, type Denial, type Fault, type LedgerEntry, type Model, type ModelEvent, type ModelRequest, type Usage } from '@hearth/protocol'
 import type { Reserved, Settled } from '../store/money-rows.ts'
-import { costOf, promptTokensAtMost, type Cost } from './amounts.ts'
+import { costOf, type Cost } from './amounts.ts'
 import { billedCall, endWord, type Account, type CallEnd } from './billed.ts'
 import type { Ask } from './budget.ts'
 
@@ -12,8 +12,8 @@ export type Till = {
   settle(reservation: number, how: Settled, cost: Cost, entry: Omit<LedgerEntry, 'id'>): Promise<void>
 }
 
-/** An ask without what only the call itself knows. It is made anew for each call: prices and limits change. */
-export type AskFor = (now: number) => Omit<Ask, 'now' | 'origin' | 'principal' | 'jobId' | 'step' | 'purpose' | 'model' | 'place' | 'worst'>
+/** What a call asks for; made anew for each, because prices and limits change. */
+export type AskFor = (request: ModelRequest, now: number) => Ask
 
 /**
  * A model that is paid for. `inner` sends at most one request for each call: who tries again calls again, and reserves again. A call that a limit denies
@@ -21,18 +21,13 @@ export type AskFor = (now: number) => Omit<Ask, 'now' | 'origin' | 'principal' |
  * reserved at its worst price. A call of which nobody knows what it used costs its worst price.
  */
 export function paid(inner: Model, account: Account, askFor: AskFor, till: Till, now: () => number = Date.now): Model {
-  const { principal, jobId } = account
   async function* generate(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
-    const startedAt = now()
     // Nothing was sent yet, so nothing is held.
     if (signal.aborted) {
       yield { type: 'done', stop: 'cancelled', usage: noUsage, timings: noTimings }
       return
     }
-    const ask: Ask = {
-      ...askFor(startedAt), now: startedAt, principal: principal.id, origin: principal.origin, jobId, step: account.step(), purpose: request.purpose,
-      model: inner.info.id, place: inner.info.place, worst: { promptTokens: promptTokensAtMost(request), completionTokens: request.maxTokens },
-    }
+    const ask = askFor(request, now())
     const held = await till.reserve(ask).catch((error: unknown) => faultFrom(error))
     if ('code' in held || !held.ok) {
       yield { type: 'failed', fault: 'code' in held ? held : denialFault(held.denial, ask.model), usage: noUsage, timings: noTimings }
@@ -44,7 +39,7 @@ export function paid(inner: Model, account: Account, askFor: AskFor, till: Till,
       const cost = costOf(hold, used)
       const prepaid = cost.listUsdMicros - cost.usdMicros
       return till.settle(id, used === null ? 'unknown' : 'used', cost, {
-        at: now(), jobId, step: ask.step, principal: principal.id, origin: principal.origin, model: ask.model, place: inner.info.place, purpose: request.purpose,
+        at: now(), jobId: ask.jobId, step: ask.step, principal: ask.principal, origin: ask.origin, model: ask.model, place: inner.info.place, purpose: request.purpose,
         usage: used ?? noUsage, timings: end.timings, joules: null, usdMicros: cost.usdMicros, ...(prepaid === 0 ? {} : { prepaidUsdMicros: prepaid }),
         escalation: ask.escalation, ended: endWord(end),
       })

@@ -5,7 +5,7 @@ import type { Store } from '../store/store.ts'
 import { promptTokensAtMost } from './amounts.ts'
 import type { Account } from './billed.ts'
 import { reserve, type Ask, type Decision, type Limit, type Worth } from './budget.ts'
-import { paid, type AskFor } from './paid.ts'
+import { paid } from './paid.ts'
 
 export type PurseOptions = { store: Store; config: Config['escalation']; now?: () => number }
 
@@ -17,6 +17,9 @@ export type Purchase = {
   model: RemoteModelConfig
   project: { id: string; budget: Budget } | null
 }
+
+/** What of a request bounds its price. */
+type Questioned = Pick<ModelRequest, 'messages' | 'tools' | 'responseFormat' | 'maxTokens' | 'purpose'>
 
 /** So many jobs must have ended before their share of resolved ones is believed. */
 const enoughJobs = 20
@@ -36,22 +39,21 @@ export class Purse {
   }
 
   /** What a call would be granted now: its worst price, or why not. Holds nothing; another may have the money first. */
-  quote(account: Account, purchase: Purchase, request: Pick<ModelRequest, 'messages' | 'tools' | 'responseFormat' | 'maxTokens' | 'purpose'>): Decision {
-    const now = this.#now()
-    const ask: Ask = {
-      ...this.#askFor(account, purchase)(now), now, principal: account.principal.id, origin: account.principal.origin, jobId: account.jobId, step: account.step(),
-      purpose: request.purpose, model: purchase.model.id, place: 'remote', worst: { promptTokens: promptTokensAtMost(request), completionTokens: request.maxTokens },
-    }
+  quote(account: Account, purchase: Purchase, request: Questioned): Decision {
+    const ask = this.#askFor(account, purchase)(request, this.#now())
     return reserve(spentOf(this.#o.store.read.query, ask), ask)
   }
 
-  #askFor({ principal, jobId }: Account, { escalation, provider, model, project }: Purchase): AskFor {
+  #askFor(account: Account, { escalation, provider, model, project }: Purchase): (request: Questioned, now: number) => Ask {
     const { config, store } = this.#o
-    return (now) => {
-      const own = jobId === null ? null : jobMoney(store.read.query, jobId)
+    const { principal, jobId } = account
+    return (request, now) => {
+      const worth = jobId === null ? null : jobMoney(store.read.query, jobId).worthUsdMicros
       return {
-        escalation, project: project?.id ?? null, provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
-        price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: own?.worthUsdMicros == null ? null : this.#worth(own.worthUsdMicros),
+        now, principal: principal.id, origin: principal.origin, jobId, step: account.step(), project: project?.id ?? null, escalation, purpose: request.purpose, model: model.id, place: 'remote',
+        provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
+        worst: { promptTokens: promptTokensAtMost(request), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
+        price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: worth === null ? null : this.#worth(worth),
         earmarks: config.reserved, packages: config.packages,
       }
     }
