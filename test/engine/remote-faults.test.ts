@@ -284,10 +284,16 @@ test('the key is in no event, no fault and no line of the log, whatever the prov
       (to: Parameters<typeof stream>[0]) => stream(to, [...events.begin(kind, counts), `event: x\ndata: ${secret}\n\n`]),
       (to: Parameters<typeof stream>[0]) => stream(to, [...events.begin(kind, counts), ...events.call(kind, 1, 'n1', secret, ['{}']), ...events.end(kind, 'calls', counts)]),
     ]
+    // Over the edge of two pieces of the network, and of what a sentence shows of a text.
+    const long = `data: ["${'x'.repeat(105)}${secret}"]\n\n`
+    echo.push((to) => {
+      stream(to, events.begin(kind, counts), false)
+      to.write(long.slice(0, 120), () => setTimeout(() => to.end(long.slice(120)), 20))
+    })
     for (const play of echo) {
       const { model, log, seen } = await remote(t, kind, play, { limits: { patienceMs: 1100 } })
       const answer = await ask(model, { ...request, tools: [tool] })
-      assert.doesNotMatch(JSON.stringify([answer.events, log]), /sk-test/)
+      assert.doesNotMatch(JSON.stringify([answer.events, log]), /sk-t/)
       assert.equal(seen[0]?.headers.authorization, `Bearer ${secret}`)
     }
   }))

@@ -1,11 +1,11 @@
 // Owns the way of one request to its provider: to one address, with the key that belongs to it, through the port it is handed. What the official
-// clients think of headers, keys, retries and redirects ends here. Bounds the answer; decodes nothing.
+// clients think of headers, keys, retries and redirects ends here. Bounds the answer and takes the key out of it, should it be repeated; decodes nothing.
 import { fault, faultFrom, FaultError, type Door, type Fault } from '@hearth/protocol'
 import { shown } from '../foreign.ts'
 import { networkCode, networkProblem } from './network-problem.ts'
-import type { Chunk } from './answer.ts'
 import type { Patience } from './patience.ts'
 import { faultOfRefusal, waitOf } from './provider-fault.ts'
+import { Scrub } from './scrub.ts'
 
 /**
  * Sends one POST through the daemon's door: what leaves is on record before its first byte, a redirect is not followed, and the answer streams.
@@ -73,7 +73,7 @@ export class Attempt {
     const type = answer.headers.get('content-type') ?? ''
     if (!/event-stream/i.test(type)) {
       await answer.body.cancel()
-      throw this.#failed(this.#garbled(`it answered with '${shown(this.clean(type))}' where a stream of events was asked for`))
+      throw this.#failed(this.#garbled(`it answered with '${shown(this.#clean(type))}' where a stream of events was asked for`))
     }
     return new Response(ReadableStream.from(this.#bounded(answer.body)), { status: 200, headers: { 'content-type': 'text/event-stream' } })
   }
@@ -83,16 +83,8 @@ export class Attempt {
     return this.#over && !this.#atEnd
   }
 
-  /** A text of the provider without the key, whatever it repeats. */
-  clean(text: string): string {
+  #clean(text: string): string {
     return this.#options.key === null ? text : text.replaceAll(this.#options.key, '***')
-  }
-
-  /** The same of a piece of its answer. */
-  cleanChunk(chunk: Chunk): Chunk {
-    if (this.#options.key === null) return chunk
-    const calls = chunk.calls.map((part) => ({ ...part, id: part.id === null ? null : this.clean(part.id), name: this.clean(part.name), arguments: this.clean(part.arguments) }))
-    return { ...chunk, text: this.clean(chunk.text), reasoning: this.clean(chunk.reasoning), refused: chunk.refused === null ? null : this.clean(chunk.refused), calls }
   }
 
   async #refusal(answer: Response): Promise<FaultError> {
@@ -111,13 +103,14 @@ export class Attempt {
     }
     const waitMs = waitOf(answer.headers, Date.now())
     const why = faultOfRefusal({
-      provider, model, contextTokens, status: answer.status, text: this.clean(text).slice(0, refusalChars), location: this.clean(answer.headers.get('location') ?? '') || null, waitMs,
+      provider, model, contextTokens, status: answer.status, text: this.#clean(text).slice(0, refusalChars), location: this.#clean(answer.headers.get('location') ?? '') || null, waitMs,
     })
     this.waitMs = why.code === 'provider_rate_limited' || why.code === 'provider_overloaded' ? waitMs : null
     return this.#failed(why)
   }
 
   async *#bounded(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+    const scrub = new Scrub(this.#options.key)
     let bytes = 0
     let tail = ''
     try {
@@ -130,8 +123,9 @@ export class Attempt {
         }
         tail = (tail + Buffer.from(chunk.subarray(-4)).toString('latin1')).slice(-4)
         this.#atEnd = /\n\r?\n$/.test(tail)
-        yield chunk
+        yield scrub.push(chunk)
       }
+      yield scrub.rest()
     } catch {
       // A torn connection ends the answer as an end does: what it lacks tells them apart.
     } finally {

@@ -36,11 +36,11 @@ export function faultOfRefusal(refused: Refused): Fault {
 }
 
 /** An error that came as an event. */
-export function faultOfEvent(error: unknown, about: { provider: string; model: string; contextTokens: number }, clean: (text: string) => string): Fault {
+export function faultOfEvent(error: unknown, about: { provider: string; model: string; contextTokens: number }): Fault {
   const inner = isObject(error) && isObject(error['error']) ? error['error'] : error
   const named = isObject(inner) ? [inner['code'], inner['type']] : []
   const status = named.map((name) => (typeof name === 'number' && name >= 400 && name < 600 ? name : typeof name === 'string' ? statusOfType[name] : undefined)).find((found) => found !== undefined)
-  const text = clean(JSON.stringify(inner) ?? String(inner))
+  const text = JSON.stringify(inner) ?? String(inner)
   if (status === undefined && !money.test(text) && !tooLong.test(text)) return fault('provider_failed', { provider: about.provider, how: `in the middle of its answer it says '${bodyMessage(text)}'` })
   return faultOfRefusal({ ...about, status: status ?? 400, text, location: null, waitMs: null })
 }

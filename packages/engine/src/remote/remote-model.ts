@@ -117,8 +117,8 @@ class RemoteModel<Body> implements Model {
     try {
       for await (const event of await this.#dialect.open(body, { baseUrl: this.#baseUrl, fetch: attempt.fetch, signal: stop })) {
         const chunk = reading.read(event)
-        if (typeof chunk === 'string') attempt.fault = fault('provider_garbled', { provider: provider.id, how: attempt.clean(chunk) })
-        else yield* answer.take(attempt.cleanChunk(chunk))
+        if (typeof chunk === 'string') attempt.fault = fault('provider_garbled', { provider: provider.id, how: chunk })
+        else yield* answer.take(chunk)
         if (answer.ended || attempt.fault !== null) break
       }
     } catch (error) {
@@ -136,16 +136,16 @@ class RemoteModel<Body> implements Model {
       // Half an event at the end of the stream is an answer that broke off, not a senseless one.
       yield* answer.end()
       if (answer.firstCall !== null) this.#thoughts.keep(answer.firstCall, reading.thoughts())
-    } else yield answer.failed(this.#faultOf(thrown, attempt))
+    } else yield answer.failed(this.#faultOf(thrown))
     return attempt
   }
 
-  #faultOf(thrown: unknown, attempt: Attempt): Fault {
+  #faultOf(thrown: unknown): Fault {
     const { provider, model } = this.#options
     if (thrown instanceof FaultError) return faultFrom(thrown)
     if (thrown instanceof SyntaxError) return fault('provider_garbled', { provider: provider.id, how: 'an event of its stream is no JSON' })
-    if (thrown instanceof Error && 'error' in thrown && thrown.error !== undefined) return faultOfEvent(thrown.error, { provider: provider.id, model: model.model, contextTokens: model.contextTokens }, (text) => attempt.clean(text))
-    return fault('provider_failed', { provider: provider.id, how: attempt.clean(shown(thrown instanceof Error ? thrown.message : String(thrown))) })
+    if (thrown instanceof Error && 'error' in thrown && thrown.error !== undefined) return faultOfEvent(thrown.error, { provider: provider.id, model: model.model, contextTokens: model.contextTokens })
+    return fault('provider_failed', { provider: provider.id, how: shown(thrown instanceof Error ? thrown.message : String(thrown)) })
   }
 
   #answer(request: ModelRequest, body: Body): Answer {
