@@ -32,7 +32,7 @@ function leaks(left: string, part: string): boolean {
 // The words around a key are no secret.
 const isSecretPart = (part: string): boolean => part.length >= 6 && !/^(?:-----|Version|Proc|DEK|Private-L)/.test(part)
 
-test('secrets of the common kinds are found in every way they reach a prompt: 98 of 100 at least', async () => {
+test('secrets of the common kinds are found in every way they reach a prompt: 99 of 100 at least', async () => {
   const missed: string[] = []
   let planted = 0
   for (const seed of [1, 2]) {
@@ -48,7 +48,7 @@ test('secrets of the common kinds are found in every way they reach a prompt: 98
     }
   }
   assert.ok(planted >= 2500, `${planted} planted`)
-  assert.ok(missed.length <= planted * 0.02, `${missed.length} of ${planted} were missed: ${[...new Set(missed)].join('; ')}`)
+  assert.ok(missed.length <= planted * 0.01, `${missed.length} of ${planted} were missed: ${[...new Set(missed)].join('; ')}`)
 })
 
 test('a known secret is found in every form, at every alignment, however it is cut', async () => {

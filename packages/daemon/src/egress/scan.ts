@@ -80,7 +80,9 @@ function certain(text: string, one: Match, found: readonly Match[]): Match | nul
     const end = Math.max(...before)
     return goesOn(end) ? one : { ...one, end }
   }
-  const lineEnd = byName.has(one.kind) ? text.slice(one.start, one.end).search(/\r?\n/) : -1
+  const value = text.slice(one.start, one.end)
+  // A line that ends behind a quote or a backslash was meant to go on.
+  const lineEnd = byName.has(one.kind) ? value.search(/(?<!["'`\\][ \t+.&|\\]{0,20})\r?\n/) : -1
   return lineEnd < 0 || goesOn(one.start + lineEnd) ? one : null
 }
 
