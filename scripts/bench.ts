@@ -11,6 +11,7 @@ import { barText, figures, type Benchmark, type Context, type Row } from './benc
 import { interactive } from './benches/interactive.ts'
 import { ledger } from './benches/ledger.ts'
 import { residency } from './benches/residency.ts'
+import { scanning } from './benches/scan.ts'
 import { search } from './benches/search.ts'
 import { http } from './benches/http.ts'
 import { lookup } from './benches/lookup.ts'
@@ -24,7 +25,7 @@ import { workspace } from './benches/workspace.ts'
 import { wordsOf, wrongWords } from './words.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, signals, agent]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, signals, scanning, agent]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }
