@@ -137,6 +137,13 @@ test('what was settled is settled: a second time is refused with its entry, and 
   db.close()
 }))
 
+test('when nothing can be held nothing is asked', () => shop(async ({ ask, store }) => {
+  await store.close()
+  let asked = false
+  const events = await Array.fromAsync(ask(async function* () { asked = true }))
+  assert.deepEqual([asked, events.map((event) => event.type)], [false, ['failed']])
+}))
+
 test('two who ask at once cannot both have the last money', () => shop(async ({ ask }) => {
   const gate = Promise.withResolvers<void>()
   const all = Array.from({ length: 20 }, () => Array.fromAsync(ask(async function* () {

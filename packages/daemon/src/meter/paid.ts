@@ -27,10 +27,17 @@ export function paid(inner: Model, account: Account, askFor: AskFor, till: Till,
       yield { type: 'done', stop: 'cancelled', usage: noUsage, timings: noTimings }
       return
     }
-    const ask = askFor(request, now())
-    const held = await till.reserve(ask).catch((error: unknown) => faultFrom(error))
-    if ('code' in held || !held.ok) {
-      yield { type: 'failed', fault: 'code' in held ? held : denialFault(held.denial, ask.model), usage: noUsage, timings: noTimings }
+    let ask: Ask
+    let held: Reserved
+    try {
+      ask = askFor(request, now())
+      held = await till.reserve(ask)
+    } catch (error) {
+      yield unsent(faultFrom(error))
+      return
+    }
+    if (!held.ok) {
+      yield unsent(denialFault(held.denial, ask.model))
       return
     }
     const { id, hold } = held
@@ -46,6 +53,10 @@ export function paid(inner: Model, account: Account, askFor: AskFor, till: Till,
     }, now)
   }
   return { info: inner.info, generate }
+}
+
+function unsent(why: Fault): ModelEvent {
+  return { type: 'failed', fault: why, usage: noUsage, timings: noTimings }
 }
 
 const noTimings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 }
