@@ -77,7 +77,7 @@ describe('hearth project', () => {
   it('refuses words it does not know, and folders that are none', () => {
     const cases: [string[], number, RegExp][] = [
       [['add', 'nowhere'], 65, /nowhere cannot be used: it does not exist/], [['add', '../config.json'], 65, /cannot be used: it is not a folder|does not exist/],
-      [['add', 'other', '--consent', 'yes'], 64, /--consent takes never, ask, auto or box, not 'yes'/], [['set', 'shop'], 64, /Nothing to change was named/],
+      [['add', 'other', '--consent', 'yes'], 64, /--consent takes never, ask, auto, not 'yes'/], [['set', 'shop'], 64, /Nothing to change was named/],
       [['set', 'shop', '--day-usd', '-1'], 64, /--day-usd|unknown|'-1'/], [['set', 'shop', '--day-usd', '1e9'], 64, /takes an amount in dollars such as 2 or 0\.50, not '1e9'/],
       [['set', 'shop', '--modes', 'advise,steal'], 64, /not 'steal'/], [['add', 'other', '--name', 'Bad Name'], 65, /not valid at/],
     ]

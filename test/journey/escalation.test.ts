@@ -192,6 +192,44 @@ describe('help that is bought', () => {
     }
   })
 
+  it('runs a whole job on a bought model where that is allowed, and each turn is on record', async () => {
+    box.configure(config({ modes: ['rest'] }))
+    await box.up()
+    const folder = box.folder({ f: 'right\n' })
+    seller.answer = () => 'It is right already.'
+    const ran = await run(folder, '--model', 'far')
+    assert.equal(ran.code, 0, ran.stderr)
+    const left = await box.json<EgressReply>('egress', '--job', ran.events[0]?.jobId ?? '')
+    assert.ok(seller.heard.length > 0)
+    assert.deepEqual([left.totals.packets, left.totals.bytes], [seller.heard.length, seller.bytes])
+    for (const [escalation, said] of [[{}, /'rest' is not allowed/], [{ modes: ['rest'], consent: 'ask' }, /each would wait for a person/], [{ modes: ['rest'], consent: 'never' }, /Nothing may be bought/]] as const) {
+      await box.hearth(['down'])
+      seller.heard.length = 0
+      box.configure(config(escalation))
+      await box.up()
+      const refused = await run(folder, '--model', 'far')
+      assert.equal(refused.code, 14, refused.stderr)
+      assert.match(JSON.stringify(refused.events.at(-1)), said)
+      assert.equal(seller.heard.length, 0)
+    }
+    seller.answer = () => advice
+  })
+
+  it('is made stricter by the job itself, never looser', async () => {
+    box.configure(config())
+    await box.up()
+    for (const words of [['--local-only'], ['--escalate', 'never'], ['--modes', 'plan']]) {
+      const ran = await run(box.folder({ f: 'wrong\n' }), ...words, '--model', stubborn())
+      assert.equal(ran.events.filter((event) => event.type === 'handed_back').length, 0, words.join(' '))
+    }
+    assert.equal(seller.heard.length, 0)
+    box.configure(config({ consent: 'never' }))
+    await box.hearth(['down'])
+    await box.up()
+    await run(box.folder({ f: 'wrong\n' }), '--escalate', 'auto', '--modes', 'advise,step', '--model', stubborn())
+    assert.equal(seller.heard.length, 0)
+  })
+
   it('asks before it sends anything of a job that has read words of strangers', async () => {
     // A command of a job with a network may have fetched anything.
     box.configure({ ...config() as Record<string, unknown>, sandbox: { limits: 'weak', network: { allow: ['example.org'] } } })

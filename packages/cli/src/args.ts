@@ -93,6 +93,13 @@ export function parseUsd(text: string): number | null {
   return whole === '' ? null : Number(whole) * 1_000_000 + Number(part.padEnd(6, '0'))
 }
 
+/** The word of `known` that the flag names. */
+export function oneOf<T extends string>(flag: string, text: string, known: readonly T[]): T {
+  const found = known.find((word) => word === text)
+  if (found === undefined) throw usageFault(`--${flag} takes ${known.join(', ')}, not '${text}'.`)
+  return found
+}
+
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 export function parseSeconds(text: string): number | null {

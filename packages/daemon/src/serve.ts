@@ -88,7 +88,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const experts = makeExperts({ store, config, parts, projects, energy, packets, logins: mcpLogins, door, log, packetKey })
     const runner = new Runner({ experts, workspaces, energy, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
-    const intake = new Intake({ store, runner, parts, config, stateDir: paths.state, guarded })
+    const intake = new Intake({ sells: (id) => experts.sells(id), store, runner, parts, config, stateDir: paths.state, guarded })
     const sandboxReport = kept(async () => (await parts.sandbox()).report(), sandboxReportMs)
     const uid = process.getuid?.() ?? 0
     const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }

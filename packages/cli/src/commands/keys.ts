@@ -2,7 +2,7 @@
 import type { Client } from '@hearth/protocol/client'
 import type { ApiKey, Budget, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
 import { ask } from '../ask.ts'
-import { parseUsd, usageFault } from '../args.ts'
+import { oneOf, parseUsd, usageFault } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
@@ -118,12 +118,6 @@ export const revoke: Command = {
     ctx.out.line(args.flag('json') ? jsonLine(key) : `${visible(key.id)} (${oneLine(key.name)}) is revoked`)
     return 0
   },
-}
-
-function oneOf<T extends string>(flag: string, text: string, known: readonly T[]): T {
-  const found = known.find((one) => one === text)
-  if (found === undefined) throw usageFault(`--${flag} takes ${known.join(', ')}, not '${text}'.`)
-  return found
 }
 
 function stateOf(key: ApiKey, now: number): 'live' | 'revoked' | 'expired' {

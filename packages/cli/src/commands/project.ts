@@ -2,18 +2,16 @@
 import { resolve } from 'node:path'
 import type { Client } from '@hearth/protocol/client'
 import type { Budget, ProjectChange, ProjectList, ProjectRequestInput, ProjectView } from '@hearth/protocol'
-import { usageFault, type Args, type Flag } from '../args.ts'
+import { oneOf, usageFault, type Args, type Flag } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
+import { consents, dataClasses, modes } from '../escalation-words.ts'
 import { table, usd } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
 
 const idleExitSeconds = 60
-const consents = ['never', 'ask', 'auto'] as const
-const dataClasses = ['local-only', 'redact', 'open'] as const
-const modes = ['plan', 'advise', 'step', 'review', 'rest'] as const
 /** Word on the command line that takes a rule away again. */
 const asTheBox = 'box'
 
@@ -106,7 +104,7 @@ function say(ctx: Context, args: Args, view: ProjectView): number {
 function changeOf(args: Args): ProjectChange {
   const word = <T extends string>(flag: string, known: readonly T[]): T | null | undefined => {
     const text = args.text(flag)
-    return text === null ? undefined : text === asTheBox ? null : one(flag, text, known)
+    return text === null ? undefined : text === asTheBox ? null : oneOf(flag, text, known)
   }
   const consent = word('consent', consents)
   const dataClass = word('data-class', dataClasses)
@@ -118,15 +116,9 @@ function changeOf(args: Args): ProjectChange {
   const globs = args.list('local-only')
   return {
     ...(consent === undefined ? {} : { consent }), ...(dataClass === undefined ? {} : { dataClass }),
-    ...(listed === null ? {} : { modes: listed === asTheBox ? null : listed.split(',').map((text) => one('modes', text.trim(), modes)) }),
+    ...(listed === null ? {} : { modes: listed === asTheBox ? null : listed.split(',').map((text) => oneOf('modes', text.trim(), modes)) }),
     ...(Object.keys(budget).length === 0 ? {} : { budget }), ...(globs.length === 0 ? {} : { localOnly: globs.filter((glob) => glob !== 'none') }),
   }
-}
-
-function one<T extends string>(flag: string, text: string, known: readonly T[]): T {
-  const found = known.find((word) => word === text)
-  if (found === undefined) throw usageFault(`--${flag} takes ${known.join(', ')} or ${asTheBox}, not '${text}'.`)
-  return found
 }
 
 function budgetWords({ jobUsdMicros, dayUsdMicros, monthUsdMicros }: Budget): string {

@@ -5,10 +5,11 @@ import type { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { JobRequestInput, JobResult, ModelList, SubmitReply } from '@hearth/protocol'
 import { jobResults } from '@hearth/protocol/workspace'
-import { usageFault, type Args } from '../args.ts'
+import { oneOf, usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
+import { consents, modes } from '../escalation-words.ts'
 import { bytes, duration } from '../print.ts'
 import { jsonLine, visible } from '../text.ts'
 import { showTransfer } from '../transfer.ts'
@@ -38,6 +39,10 @@ export const run: Command = {
       'max-tokens': { type: 'string', value: 'N', help: 'tokens at most: prompt tokens evaluated plus generated ones (default: jobs.maxTokens)' },
       timeout: { type: 'string', value: 'TIME', help: 'time limit: seconds, or 90s, 10m, 1h30m (default: jobs.timeoutSeconds)' },
       budget: { type: 'string', value: 'USD', help: 'money it may spend at most, e.g. 0.50; 0 buys nothing (default: as box, project and key allow)' },
+      escalate: { type: 'string', value: 'WORD', help: 'help from outside for this job: never, ask or auto; of box, project, key and job the strictest holds (default: as those say)' },
+      modes: { type: 'string', value: 'LIST', help: 'the only kinds of help, e.g. advise,review, of plan, advise, step, review, rest' },
+      'plan-first': { type: 'boolean', help: 'buy a plan with checks before the first step, where that is allowed' },
+      'local-only': { type: 'boolean', help: 'nothing of this job leaves the house' },
       worth: { type: 'string', value: 'USD', help: 'what a resolved job is worth: it never spends more than this times its chance to be resolved' },
       seed: { type: 'string', value: 'N', help: 'seed of the sampling' },
       tag: { type: 'string', value: 'K=V', multiple: true, help: 'note kept with the job' },
@@ -86,6 +91,7 @@ async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
     maxTokens: args.whole('max-tokens', 1),
     timeoutSeconds: args.seconds('timeout'),
     budgetUsdMicros: args.usdMicros('budget'),
+    ...escalationOf(args),
     worthUsdMicros: args.usdMicros('worth'),
     seed,
     tags: tagsFrom(args.list('tag')),
@@ -162,4 +168,13 @@ export async function seeToModel(ctx: Context, client: Client, wanted: string | 
   ctx.err.line(`hearth: no model is installed; fetching the starter ${visible(starter.id)} first${size}`)
   const { model } = await showTransfer(ctx, `/api/models/${encodeURIComponent(starter.id)}/pull`, ctx.err, false)
   ctx.err.line(`hearth: ${visible(model.id)} is installed and verified`)
+}
+
+function escalationOf(args: Args): Pick<JobRequestInput, 'escalation'> {
+  const [consent, listed] = [args.text('escalate'), args.text('modes')]
+  const escalation = {
+    ...(consent === null ? {} : { consent: oneOf('escalate', consent, consents) }), ...(listed === null ? {} : { modes: listed.split(',').map((text) => oneOf('modes', text.trim(), modes)) }),
+    ...(args.flag('plan-first') ? { planFirst: true } : {}), ...(args.flag('local-only') ? { dataClass: 'local-only' as const } : {}),
+  }
+  return Object.keys(escalation).length === 0 ? {} : { escalation }
 }

@@ -57,6 +57,25 @@ export class Experts {
     }
   }
 
+  /** Whether a job may name it as its model: it is sold by a provider. */
+  sells(id: string): boolean {
+    return this.#o.config.escalation.providers.some(({ models }) => models.some((one) => one.id === id))
+  }
+
+  /**
+   * The model that a job runs on all the time, when it is not of this box: gated and paid for, in the mode `rest`. Null = nothing stands between the job and its
+   * model. A fault where policy forbids it; nobody can be asked at each step, so consent must be `auto`.
+   */
+  async main(job: Job, step: () => number | null): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
+    const endpoint = this.#o.config.engine.endpoints.find(({ id }) => id === job.model)
+    if (endpoint !== undefined) {
+      const { dataClass, because } = effectiveOf(this.#o.config, this.#o.projects, job)
+      return endpoint.local || dataClass !== 'local-only' ? null
+        : { ok: false, fault: fault('not_bought', { why: `The model '${job.model}' is on another machine, and ${sources[because.dataClass]} says local-only.`, remedy: 'Use a model of this box, or say in engine.endpoints that the machine counts as it.' }) }
+    }
+    return this.sells(job.model) ? new JobExpert(job, step, this.#o, this.#now).main() : null
+  }
+
   /** The port for one run of a job; null when this box names nobody who could ever be asked. `step`: of the job now. */
   forJob(job: Job, step: () => number | null): Expert | null {
     const { providers, routes } = this.#o.config.escalation
@@ -94,6 +113,19 @@ class JobExpert implements Expert {
   async model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model> {
     const one = await this.#find(offer.model)
     return one === null ? failing(offer, fault('unknown_model', { id: offer.model, known: [] })) : this.#answering(asked, one, approved)
+  }
+
+  async main(): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
+    const one = await this.#find(this.#job.model)
+    if (one === null) return null
+    const asked: Consultation = { id: 'main', mode: 'rest', step: 0, signals: [], packet: { prefix: '', body: '', files: [] }, maxTokens: 0, maxTurns: 0 }
+    const terms = this.#terms(asked, one)
+    if (!terms.ok) return { ok: false, fault: fault('not_bought', terms.denial) }
+    if (terms.consent === 'ask') {
+      return { ok: false, fault: fault('not_bought', { why: `A job on the bought model '${one.id}' sends something at each step, and each would wait for a person.`, remedy: "Set the consent to 'auto', or use a model of this box." }) }
+    }
+    const model = await this.#answering(asked, one, null)
+    return { ok: true, model: { info: model.info, generate: (request, signal) => model.generate({ ...request, purpose: 'rest' }, signal) } }
   }
 
   spent(id: string): number {

@@ -16,6 +16,8 @@ export type Guarded = { path: string; what: string; inside: boolean }
 export type IntakeOptions = {
   store: Store; runner: Runner; parts: Parts; config: Config; stateDir: string
   guarded: readonly Guarded[]
+  /** A provider sells this model: policy is asked when the job runs. */
+  sells(id: string): boolean
   now?: () => number
 }
 
@@ -97,6 +99,7 @@ export class Intake {
     const id = wanted ?? await parts.defaultModel()
     if (id === null) throw new FaultError(fault('engine_unavailable', { why: 'no model is installed' }))
     if (!mayUse(principal, id)) throw new FaultError(fault('not_allowed', { what: `use the model '${id}' with this key` }))
+    if (this.#o.sells(id)) return id
     const found = await parts.model(id)
     if (!found.ok) throw new FaultError(found.fault)
     return id

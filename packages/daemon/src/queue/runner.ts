@@ -22,7 +22,7 @@ import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
 import { decide, emptyQueue, overlaps, type Folder, type QueueEffect, type QueueEvent } from './scheduler.ts'
-import { isWaiting, notAsked, turnEnd } from './turn.ts'
+import { isWaiting, limitsOf, notAsked, turnEnd } from './turn.ts'
 
 export type RunnerOptions = {
   store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
@@ -263,7 +263,9 @@ export class Runner {
     // What an owner allows may have become less while the job waited.
     const forbidden = networkProblem(config.sandbox.network.allow, job.request.network ?? [])
     if (forbidden !== null) return faultEnd(forbidden)
-    const found = await parts.model(job.model)
+    let step: number | null = past.findLast((event) => event.type === 'step')?.step ?? null
+    const bought = await this.#o.experts.main(job, () => step)
+    const found = bought ?? await parts.model(job.model)
     if (!found.ok) return faultEnd(found.fault)
     const sandbox = await parts.sandbox()
     const report = await sandbox.report()
@@ -289,22 +291,18 @@ export class Runner {
     const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
     const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
     const timer = setTimeout(() => abort.abort(timeout), Math.min(longestTimerMs, Math.max(0, timeoutSeconds * 1000 - (job.request.kind === 'chat' ? 0 : beforeMs))))
-    let step: number | null = past.findLast((event) => event.type === 'step')?.step ?? null
     const emit = (body: JobEventBody): Promise<void> => {
       if (body.type === 'step') step = body.step
       return this.#emit(job.id, body)
     }
     const speedAt = await parts.tuning.speedAt(job.model)
     const network = networkOf(job, past, { store, config, log: this.#o.log, now: this.#now, tell: (why) => this.#inBackground(this.#emit(job.id, { type: 'network_refused', fault: why })) })
-    const model = metered(tellingWaits(found.model, (event) => this.#inBackground(this.#emit(job.id, event))), { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
+    const model = bought?.ok === true ? bought.model : metered(tellingWaits(found.model, (event) => this.#inBackground(this.#emit(job.id, event))), { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
     try {
       const end = turnEnd(job, await runAgent({
         jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems, escalation: this.#o.experts.settings(job),
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
-        limits: {
-          memoryBytes: config.sandbox.memoryBytes, pids: config.sandbox.pids, wallMs: config.sandbox.wallSeconds * 1000,
-          outputBytes: config.sandbox.outputBytes, tmpBytes: config.sandbox.tmpBytes, fileBytes: config.sandbox.fileBytes,
-        },
+        limits: limitsOf(config.sandbox),
       }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, expert: this.#o.experts.forJob(job, () => step), idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end

@@ -1,5 +1,5 @@
-// Owns what the end of a run is for its job: its end, or a wait for a person. Pure.
-import { outcomeTable, type AgentEnd, type EventOf, type Job, type JobEvent, type JobState } from '@hearth/protocol'
+// Owns what a run is given and what its end is for its job: limits, its end, or a wait for a person. Pure.
+import { outcomeTable, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobState, type Limits } from '@hearth/protocol'
 
 /** It waits for a person, and only that person's act brings it back into the line. */
 export function isWaiting(state: JobState): boolean {
@@ -18,4 +18,9 @@ export function notAsked(past: readonly JobEvent[], { callId, approved, sha256, 
   const asked = past.findLast((event) => event.type === 'approval_asked')
   if (asked?.callId !== callId) return `with the call ${callId}`
   return approved && text === undefined && asked.sha256 !== undefined && asked.sha256 !== sha256 ? 'with the text that was approved' : null
+}
+
+/** Limits of one tool call or check. */
+export function limitsOf({ memoryBytes, pids, wallSeconds, outputBytes, tmpBytes, fileBytes }: Config['sandbox']): Limits {
+  return { memoryBytes, pids, wallMs: wallSeconds * 1000, outputBytes, tmpBytes, fileBytes }
 }
