@@ -223,11 +223,11 @@ test('what this daemon holds is read from the files of its configuration, anew w
     engine: { endpoints: [{ id: 'lan', url: 'http://10.0.0.2/v1', model: 'm', contextTokens: 4096, keyFile: file('endpoint', 'endpoint-key-4711\n') }] },
     models: { hubTokenFile: file('hub', 'hub-token-0815') },
     escalation: { denyFile: file('deny', 'Project Falcon\r\n\r\n  +49 170 1234567  \n'), providers: [{ id: 'p', kind: 'anthropic', keyFile: file('provider', 'provider-key-9999') }] },
-    agent: { mcpServers: { local: { command: ['x'], env: { TOKEN: 'env-token-12345', MODE: 'production', HOME: '/home/agent/x' } }, far: { url: 'https://tools.test/mcp?key=query-key-777', tokenFile: join(place, 'absent') } } },
+    agent: { mcpServers: { local: { command: ['x'], env: { TOKEN: 'env-token-12345', MODE: 'production', HOME: '/home/you/x' } }, far: { url: 'https://tools.test/mcp?key=query-key-777', tokenFile: join(place, 'absent') } } },
   })
   const held = new HeldSecrets(config, () => Promise.resolve([{ kind: 'packet-key', value: 'the-key-of-packets' }]))
   const kinds = async (text: string): Promise<string[]> => (await scan(text, await held.texts())).map(({ kind }) => kind)
-  assert.deepEqual(await kinds('a endpoint-key-4711 b hub-token-0815 c PROJECT FALCON d +49 170 1234567 e provider-key-9999 f env-token-12345 g query-key-777 h the-key-of-packets i production /home/agent/x'),
+  assert.deepEqual(await kinds('a endpoint-key-4711 b hub-token-0815 c PROJECT FALCON d +49 170 1234567 e provider-key-9999 f env-token-12345 g query-key-777 h the-key-of-packets i production /home/you/x'),
     ['endpoint-key', 'hub-token', 'denied', 'denied', 'provider-key', 'mcp-secret', 'mcp-secret', 'packet-key'])
   assert.equal(await held.texts(), await held.texts(), 'nothing changed, nothing is made anew')
   file('provider', 'another-provider-key-2')

@@ -94,7 +94,8 @@ export class Placeholders {
 
   #placeholder(kind: string, value: string): string {
     const name = kind.toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 40)
-    const digest = createHmac('sha256', this.#key).update(`${this.#scope}\0${name}\0${value}`).digest()
+    // Halves of characters are different here, which UTF-8 would write alike.
+    const digest = createHmac('sha256', this.#key).update(Buffer.from(`${this.#scope}\0${name}\0${value}`, 'utf16le')).digest()
     const tag = Array.from(digest.subarray(0, 12), (byte) => alphabet.charAt(byte % 32)).join('')
     // One in a thousand million pairs begins alike.
     const short = tag.slice(0, tagChars)

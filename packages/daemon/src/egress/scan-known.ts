@@ -124,7 +124,7 @@ function same(bones: Uint8Array, at: number, skeleton: Uint8Array): boolean {
  * alphabets of base64, escapes and separators need no form of their own: letters and digits alone are compared.
  */
 function formsOf(value: string): Set<string> {
-  const forms = new Set([value, encodeURIComponent(value)])
+  const forms = new Set([value, encodeURIComponent(value.toWellFormed())])
   for (const bytes of [Buffer.from(value, 'utf8'), Buffer.from(value, 'utf16le')]) {
     forms.add(bytes.toString('hex'))
     // A character of base64 is certain when all of its six bits are ours.
