@@ -48,6 +48,13 @@ describe('a step that is taken over', () => {
     assert.deepEqual(ofType(events, 'effect').map(({ effect }) => effect), ['cleared'])
   })
 
+  it('that cannot begin, because the gate forbids its first turn, is a denial', async () => {
+    const expert = new Experts({ turns: [{ fault: { code: 'over_budget', detail: { why: 'Nothing is left.', remedy: 'Raise it.' } } }] })
+    const { end, events } = await run(expert, { modes: ['step'] })
+    assert.deepEqual(ofType(events, 'escalation_denied').map(({ mode, denial }) => [mode, denial.rule]), [['step', 'budget']])
+    assert.deepEqual(end, { type: 'suspended', reason: 'Nothing is left. Raise it.', state: 'paused', lacks: 'money' })
+  })
+
   it('ends when its turns are used, and the local model goes on', async () => {
     const expert = new Experts({ turns: Array.from({ length: 9 }, (_, n) => call('bash', { command: `echo ${n}` })) })
     const { events } = await run(expert, { modes: ['step'], escalation: { stepTurns: 2 }, model: local(obeying(() => bash('true'))) })
@@ -171,6 +178,21 @@ describe('a plan', () => {
     assert.equal(end.type === 'ended' && end.outcome, 'done_unverified')
   })
 
+  it('is gone on with after a kill at any point, and is never bought twice', async () => {
+    const more = { modes: ['plan'] as const, checks: [], escalation: { planFirst: true }, model: local((request) => (request.messages.at(-1)?.role === 'user' && !request.messages.some(({ role }) => role === 'assistant') ? write('f', 'right\n') : finish())) }
+    const whole = await run(new Experts({ turns: [{ text: plan }] }), more)
+    const to = whole.events.findIndex(({ type }) => type === 'handed_back')
+    for (let cut = 0; cut <= to; cut += 1) {
+      await writeFile(join(bench.workspace, 'f'), 'old\n')
+      const past = whole.events.slice(0, cut + 1)
+      const expert = new Experts({ turns: [{ text: plan }] })
+      const { end, requests } = await run(expert, { ...more, past })
+      assert.equal(expert.sent.length, past.some(({ type }) => type === 'remote') ? 0 : 1)
+      assert.deepEqual(requests[0]?.messages, whole.requests[0]?.messages)
+      assert.equal(end.type === 'ended' && end.outcome, 'resolved')
+    }
+  })
+
   it('that is denied is done without', async () => {
     const expert = new Experts({ turns: [], deny: () => ({ rule: 'consent', why: 'No.', remedy: '' }) })
     const { end } = await run(expert, { modes: ['plan'], checks: [], escalation: { planFirst: true }, model: local(() => finish()) })
@@ -192,6 +214,19 @@ describe('a review', () => {
     assert.deepEqual(ofType(events, 'handed_back').map(({ id, mode }) => [id, mode]), [['e1', 'review'], ['e2', 'review']])
     assert.equal(requests[2]?.messages.at(-1)?.text, 'Not done: a stronger model looked at the work.\nREDO\nf must hold the word right.')
     assert.match(redo.sent[0]?.request.messages[1]?.text ?? '', /The model says: written\nIs the goal reached\?$/)
+  })
+
+  it('is gone on with after a kill at any point, and is never bought twice for one "done"', async () => {
+    const more = { modes: ['review'] as const, checks: [], model: local((request) => (request.messages.some(({ role }) => role === 'assistant') ? finish('written') : write('f', 'right\n'))) }
+    const whole = await run(new Experts({ turns: [{ text: 'APPROVE' }] }), more)
+    const from = whole.events.findIndex(({ type }) => type === 'escalation_offered')
+    for (let cut = from; cut < whole.events.length; cut += 1) {
+      const past = whole.events.slice(0, cut + 1)
+      const expert = new Experts({ turns: [{ text: 'APPROVE' }] })
+      const { end } = await run(expert, { ...more, past })
+      assert.equal(expert.sent.length, past.some(({ type }) => type === 'remote') ? 0 : 1)
+      assert.deepEqual(end, whole.end)
+    }
   })
 
   it('is bought twice at most, and not where a real check decides', async () => {

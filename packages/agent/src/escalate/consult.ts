@@ -23,7 +23,8 @@ export function approvalOf(id: string): string {
 export async function askFor(run: Run, expert: Expert, modes: readonly EscalationMode[], signals: readonly Signal[], answer: string | null = null): Promise<AgentEnd | null> {
   const { history } = run
   const id = nextId(history.events)
-  let denied: { mode: EscalationMode; denial: Denial } | null = null
+  // The settings may have changed since it was decided to ask.
+  let denied: { mode: EscalationMode; denial: Denial } = { mode: 'advise', denial: { rule: 'mode', why: 'No mode of help is allowed.', remedy: 'Name some in escalation.modes.' } }
   for (const mode of modes) {
     const asked: Consultation = {
       id, mode, step: history.step, signals, packet: await gather(run, mode, signals, answer), maxTokens: answerTokens[mode], maxTurns: turnsOf(run, mode),
@@ -38,7 +39,7 @@ export async function askFor(run: Run, expert: Expert, modes: readonly Escalatio
     // Only the mode is not allowed: another one may be.
     if (found.denial.rule !== 'mode') break
   }
-  if (denied !== null) await deny(run, { id, mode: denied.mode, signals }, denied.denial)
+  await deny(run, { id, mode: denied.mode, signals }, denied.denial)
   return null
 }
 
@@ -123,7 +124,11 @@ async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_o
   if (mode === 'step' || mode === 'rest') {
     const done = await takeOver(run, offered, model, (event) => put(run, event))
     if (done.type === 'end') return done.end
-    const { check, how, text, turns } = done
+    const { check, how, text, turns, fault } = done
+    if (fault !== null && turns === 0) {
+      await deny(run, offered, { rule: ruleOf(fault), why: fault.message, remedy: fault.remedy }, expert.spent(id))
+      return null
+    }
     await Promise.all([...(check === null ? [] : [put(run, { ...check, step })]), put(run, handBack({ how, text, turns }))])
     return null
   }

@@ -2,7 +2,7 @@
 // `remote` events, so that a job that was cut off goes on in the middle of it; the local history gets a receipt.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { packetText, type AbortCause, type AgentEnd, type EventOf, type HandBack, type JobEventBody, type Message, type Model } from '@hearth/protocol'
+import { packetText, type AbortCause, type AgentEnd, type EventOf, type Fault, type HandBack, type JobEventBody, type Message, type Model } from '@hearth/protocol'
 import { checksOf } from '../checks.ts'
 import { receipt } from '../context/receipt.ts'
 import type { Run } from '../run.ts'
@@ -14,7 +14,7 @@ const receiptBytes = 1600
 /** Ends its run from within: the check has passed, and a turn that only says so would be paid for. */
 const passed = 'the check passed'
 
-export type TakenOver = { type: 'end'; end: AgentEnd } | { type: 'back'; how: HandBack; text: string; turns: number; check: EventOf<'check'> | null }
+export type TakenOver = { type: 'end'; end: AgentEnd } | { type: 'back'; how: HandBack; text: string; turns: number; check: EventOf<'check'> | null; /** Why its model could not go on. */ fault: Fault | null }
 
 // Of the expert's course these are the job's own: its folder, and what a person has to answer.
 const shared = new Set<JobEventBody['type']>(['committed', 'reverted', 'approval_asked', 'approval_given'])
@@ -89,7 +89,7 @@ function cameBack(course: readonly JobEventBody[], end: AgentEnd, stopped: boole
   const turns = course.filter(({ type }) => type === 'turn').length
   const back = (how: HandBack, say: string): TakenOver => {
     const done = receipt(course.filter(({ type }) => type !== 'turn'), receiptBytes)
-    return { type: 'back', how, turns, check: check?.type === 'check' ? { ...check, when: 'final' } : null, text: `A stronger model took over for ${turns} ${turns === 1 ? 'turn' : 'turns'} and ${say}\n${done}\nThe files are as it left them.` }
+    return { type: 'back', how, turns, fault: end.type === 'ended' ? end.fault : null, check: check?.type === 'check' ? { ...check, when: 'final' } : null, text: `A stronger model took over for ${turns} ${turns === 1 ? 'turn' : 'turns'} and ${say}\n${done}\nThe files are as it left them.` }
   }
   if (end.type === 'suspended') return end.reason === passed && !stopped ? back('passed', 'made the check pass. If the whole task is done, call finish.') : { type: 'end', end }
   switch (end.outcome) {
