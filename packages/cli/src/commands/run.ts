@@ -90,9 +90,7 @@ async function requestFrom(ctx: Context, args: Args): Promise<JobRequestInput> {
     maxSteps: args.whole('max-steps', 1),
     maxTokens: args.whole('max-tokens', 1),
     timeoutSeconds: args.seconds('timeout'),
-    budgetUsdMicros: args.usdMicros('budget'),
-    ...escalationOf(args),
-    worthUsdMicros: args.usdMicros('worth'),
+    ...given('budgetUsdMicros', args.usdMicros('budget')), ...given('worthUsdMicros', args.usdMicros('worth')), ...escalationOf(args),
     seed,
     tags: tagsFrom(args.list('tag')),
     idempotencyKey: args.text('idempotency-key'),
@@ -177,4 +175,8 @@ function escalationOf(args: Args): Pick<JobRequestInput, 'escalation'> {
     ...(args.flag('plan-first') ? { planFirst: true } : {}), ...(args.flag('local-only') ? { dataClass: 'local-only' as const } : {}),
   }
   return Object.keys(escalation).length === 0 ? {} : { escalation }
+}
+
+function given<K extends string>(name: K, value: number | null): Partial<Record<K, number>> {
+  return value === null ? {} : { [name]: value } as Record<K, number>
 }
