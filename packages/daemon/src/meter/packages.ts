@@ -75,7 +75,7 @@ export function packageRow(one: Package, { used, lately, listUsdMicros }: Drawn,
   const emptyMs = perDay > 0 ? left / perDay * dayMs : null
   const emptyAt = left > 0 && emptyMs !== null && !lapsed && (lapseMs === null || emptyMs < lapseMs) ? dayOf(Math.min(at + emptyMs, 8.64e15)) : null
   const lapses = lapseMs === null ? 0 : lapsed ? left : Math.max(0, Math.round(left - perDay * lapseMs / dayMs))
-  const amounts = (value: number): string => (unit === 'tokens' ? `${value} tokens` : dollars(value))
+  const amounts = (value: number): string => (unit === 'tokens' ? `${value.toLocaleString('en-US')} tokens` : dollars(value))
   const warnings = [
     ...(left === 0 ? ['It is empty.'] : left < amount * warnBelow && !lapsed ? [`${amounts(left)} of ${amounts(amount)} are left.`] : []),
     ...(emptyAt !== null && emptyMs !== null && emptyMs < warnDays * dayMs ? [`At the pace of the last days it is empty on ${emptyAt}.`] : []),
