@@ -118,7 +118,7 @@ export const Config = z.strictObject({
     reserved: z.array(Earmark).default([]).describe('money of this box that is kept for some'),
     assumedChance: z.number().min(0).max(1).default(0.5).describe('chance that a job which buys is resolved, until 20 such jobs of this box were counted; bounds what a job with a worth may spend'),
     pauseSeconds: z.int().min(0).default(7 * 86_400).describe('a job that waits for money ends as over_budget after so long'),
-    providers: z.array(ProviderConfig).default([]).describe('who sells tokens'),
+    providers: z.array(ProviderConfig).default([]).describe('who sells tokens; docs/providers.md tells more'),
     routes: z.array(RouteConfig).default([]).describe('who is asked for what: the first that fits; none = all models of the providers, in their order'),
     packages: z.array(Package).default([]).describe('tokens and money bought ahead'),
     packet: z.enum(['packet', 'digest', 'full']).default('packet').describe('what is sent: the state of the work; only its head; or the whole transcript'),
