@@ -133,6 +133,12 @@ export const Config = z.strictObject({
       if (!providers.some((one) => one.id === provider)) context.addIssue({ code: 'custom', path: ['packages', index, 'provider'], message: `there is no provider '${provider}'` })
     }
   }).prefault({}),
+  energy: z.strictObject({
+    usdPerKwh: z.number().min(0).nullable().default(null).describe('price of electricity; null = energy has no price'),
+    boxUsd: z.number().min(0).nullable().default(null).describe('what this box cost; null = nothing is written off'),
+    boxMonths: z.number().positive().default(36).describe('months that its price is written off over'),
+    idleWatts: z.number().min(0).nullable().default(null).describe('what it takes when nothing is computed; null = as its sensor says, where there is one'),
+  }).prefault({}),
   storage: z.strictObject({
     refuseBelowBytes: z.int().min(0).default(2 * GiB).describe('new jobs are refused below this much free disk'),
   }).prefault({}),

@@ -20,9 +20,10 @@ import { openAiRoutes } from './openai/routes.ts'
 import { probeRoutes } from './probe.ts'
 import { profileRoutes } from './profile.ts'
 import { projectRoutes } from './projects.ts'
+import { usageRoutes } from './usage.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...egressRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...usageRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...egressRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

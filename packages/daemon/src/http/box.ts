@@ -2,6 +2,7 @@
 import { isEnded, version, wireVersion, type JobState, type StatusReply } from '@hearth/protocol'
 import { z } from 'zod'
 import { freeDisk } from '../queue/intake.ts'
+import { readReply } from '../meter/usage-thread.ts'
 import type { Route } from './api.ts'
 import { parse } from './parse.ts'
 
@@ -30,9 +31,10 @@ export const boxRoutes: readonly Route[] = [
   },
   {
     method: 'GET', path: '/api/usage', scope: 'jobs:read', about: '`?since=MS&job=ID&limit=N` -> UsageReply: sums of the ledger and of what left the box',
-    handle(c, api) {
-      const query = parse(UsageQuery, c.req.query(), 'the query')
-      return c.json(api.store.read.usage(query.since ?? null, query.job ?? null, query.limit))
+    async handle(c, api) {
+      const { since = null, job, limit } = parse(UsageQuery, c.req.query(), 'the query')
+      // The rows of one job are few and lie together; all of them are read beside the daemon.
+      return c.json(job === undefined ? await readReply(api.store.path, since, limit) : api.store.read.usage(since, job, limit))
     },
   },
   { method: 'GET', path: '/api/doctor', scope: 'admin', about: 'DoctorReport', handle: async (c, api) => c.json(await api.doctor()) },

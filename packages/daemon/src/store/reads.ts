@@ -2,9 +2,9 @@
 import type { ApiKey, EgressReply, Job, JobEvent, JobRequest, JobState, LiveState, ProjectEntry, Receipt, UsageReply } from '@hearth/protocol'
 import { keyOf, type StoredKey } from './key-rows.ts'
 import { openDb, queryOn, type Db, type Query } from './db.ts'
-import { unusualCalls } from './migrations.ts'
 import { egressReply, packetWithBody } from './packet-rows.ts'
 import { projectRow, projectsNow } from './project-rows.ts'
+import { unusualByModel } from './usage-jobs.ts'
 import { eventOf, jobColumns, jobOf, ledgerOf, number, numberOrNull, text, type Row } from './rows.ts'
 
 /** Sums of one job over ledger, events and egress. */
@@ -118,10 +118,7 @@ export class Reads {
     const sent = this.#one(`SELECT coalesce(sum(bytes), 0) AS n FROM egress WHERE ${where}`, since, jobId) ?? {}
     const jobs = this.#one(`SELECT count(*) AS n, count(*) FILTER (WHERE state = 'resolved') AS resolved FROM jobs
       WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 IS NULL OR id = ?2)`, since, jobId) ?? {}
-    // The end of a job that is refused is an answer to the model, not to its call.
-    const unusual = new Map(this.#all(`SELECT jobs.model AS model, count(*) FILTER (WHERE type = 'call_repaired') AS mended, count(*) FILTER (WHERE type <> 'call_repaired') AS refused
-      FROM events JOIN jobs ON jobs.id = events.job_id WHERE ${unusualCalls} AND (type <> 'tool_result' OR json_extract(body, '$.name') <> 'finish') AND ${where} GROUP BY jobs.model`, since, jobId)
-      .map((row) => [text(row, 'model'), row]))
+    const unusual = new Map(unusualByModel(this.query, since ?? 0, Number.MAX_SAFE_INTEGER, jobId === null ? '1' : 'jobs.id = ?3', ...(jobId === null ? [] : [jobId])).map((row) => [row.model, row]))
     return {
       since,
       totals: {
@@ -132,7 +129,7 @@ export class Reads {
       byModel: this.#all(`SELECT model, place, ${ledgerSums} FROM ledger WHERE ${where} GROUP BY model, place ORDER BY calls DESC`, since, jobId).map((row) => ({
         model: text(row, 'model'), place: text(row, 'place'), calls: number(row, 'calls'), promptTokens: number(row, 'prompt'),
         reusedTokens: number(row, 'reused'), completionTokens: number(row, 'completion'), modelSeconds: number(row, 'model_ms') / 1000, usdMicros: number(row, 'usd'),
-        mendedCalls: number(unusual.get(text(row, 'model')) ?? { mended: 0 }, 'mended'), refusedCalls: number(unusual.get(text(row, 'model')) ?? { refused: 0 }, 'refused'),
+        mendedCalls: unusual.get(text(row, 'model'))?.mended ?? 0, refusedCalls: unusual.get(text(row, 'model'))?.refused ?? 0,
       })),
       entries: this.#all(`SELECT * FROM ledger WHERE ${where} ORDER BY id DESC LIMIT ?3`, since, jobId, limit).map(ledgerOf),
     }
