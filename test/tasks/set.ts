@@ -1,22 +1,8 @@
 // Owns the form of the task set: what a task's folder holds, read and checked. Runs nothing.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { outcomes, type Outcome } from '@hearth/protocol'
+import { EvalTask, outcomes, type Outcome } from '@hearth/protocol'
 import { z } from 'zod'
-
-export const languages = ['python', 'javascript', 'typescript', 'shell'] as const
-
-export const Task = z.strictObject({
-  about: z.string().describe('what kind of job it is, in a line'),
-  language: z.enum(languages),
-  prompt: z.string().min(1),
-  check: z.string().nullable().describe('the check that the agent is given and sees; null = none'),
-  setup: z.string().optional().describe('shell command that makes further files of the start, such as large ones'),
-  answer: z.string().nullable().describe('a right answer, for the hidden check of the reference solution; null = only the files count'),
-  maxSteps: z.int().min(1).max(100).default(30),
-  starter: z.boolean().default(false).describe('of the kinds that the starter model can do'),
-  variants: z.array(z.record(z.string(), z.string())).default([]).describe('words to put in place of others in all its files: the same job with other names, for a model that is asked several times'),
-})
 
 /** What the recorded trajectory did when it was recorded. Its figures may get better; worse by more than the tolerance fails. */
 export const Expected = z.strictObject({
@@ -31,7 +17,7 @@ export const Expected = z.strictObject({
 })
 export type Expected = z.infer<typeof Expected>
 
-export type TaskFolder = z.infer<typeof Task> & {
+export type TaskFolder = EvalTask & {
   name: string
   folder: string
   /** What the agent is given. */
@@ -57,7 +43,7 @@ function readTask(root: string, name: string): TaskFolder {
   const at = (part: string): string => join(folder, part)
   for (const part of ['hidden/check.sh', 'trajectory.json']) if (!existsSync(at(part))) throw new Error(`The task ${name} has no ${part}.`)
   const expected = existsSync(at('expected.json')) ? parsed(Expected, at('expected.json')) : null
-  return { ...parsed(Task, at('task.json')), name, folder, start: at('start'), hidden: at('hidden'), solution: at('solution'), trajectory: at('trajectory.json'), expected }
+  return { ...parsed(EvalTask, at('task.json')), name, folder, start: at('start'), hidden: at('hidden'), solution: at('solution'), trajectory: at('trajectory.json'), expected }
 }
 
 function parsed<S extends z.ZodType>(schema: S, path: string): z.output<S> {

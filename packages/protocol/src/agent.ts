@@ -43,6 +43,8 @@ export type EscalationSettings = {
   modes: readonly EscalationMode[]
   /** Buy a plan before the first step, where `modes` has plan. */
   planFirst: boolean
+  /** Help is asked for after these steps and never else, in place of the signals. Absent = when the signals act. */
+  askAt?: readonly number[]
   /** The state of the work, only its head, or the whole transcript. */
   packet: 'packet' | 'digest' | 'full'
   packetTokens: number

@@ -1,5 +1,21 @@
 // Owns the words of an evaluation: the tasks that are played, the arms that are compared, one row a job, and what is concluded from the rows.
 import { z } from 'zod'
+import type { Fault } from './fault.ts'
+import { liveStates, outcomes, type JobState } from './outcome.ts'
+
+/** task.json of a task's folder. Beside it: start/ (what the job is given) and hidden/check.sh, which decides and which the job never sees. */
+export const EvalTask = z.strictObject({
+  about: z.string().describe('what kind of job it is, in a line'),
+  language: z.string().min(1),
+  prompt: z.string().min(1),
+  check: z.string().nullable().describe('the check that the agent is given and sees; null = none'),
+  setup: z.string().optional().describe('shell command that makes further files of the start, such as large ones'),
+  answer: z.string().nullable().describe('a right answer, for the hidden check of the reference solution; null = only the files count'),
+  maxSteps: z.int().min(1).max(100).default(30),
+  starter: z.boolean().default(false).describe('of the kinds that the starter model can do'),
+  variants: z.array(z.record(z.string(), z.string())).default([]).describe('words to put in place of others in all its files: the same job with other names, for a model that is asked several times'),
+})
+export type EvalTask = z.infer<typeof EvalTask>
 
 /**
  * local: the local model alone. local_again: the same with the extra time that the advised arm took, spent on further local tries. stronger: a stronger local model. frontier:
@@ -21,6 +37,9 @@ export const EvalRow = z.strictObject({
   joules: z.int().nullable(),
   escalations: z.int().min(0),
   jobId: z.string().nullable(),
+  steps: z.int().min(0).optional().describe('turns of the local model; absent = not known'),
+  askedAt: z.array(z.int()).optional().describe('after which steps help was bought; absent = not known'),
+  denied: z.string().optional().describe('why help that was asked for was refused last; absent = none was'),
 })
 export type EvalRow = z.infer<typeof EvalRow>
 
@@ -52,3 +71,42 @@ export const EvalSummary = z.strictObject({
   verdict: z.array(z.string()).describe('what may be concluded, in sentences'),
 })
 export type EvalSummary = z.infer<typeof EvalSummary>
+
+const model = z.string().min(1).nullable().default(null)
+
+/** What is to be compared on which tasks. */
+export const EvalRequest = z.strictObject({
+  folder: z.string().startsWith('/').nullable().default(null).describe('absolute path of a folder of tasks, or of one task'),
+  jobs: z.strictObject({
+    since: z.int().nullable().default(null).describe('only newer ones, milliseconds since 1970'),
+    limit: z.int().min(1).max(1000).default(20).describe('newest first'),
+    state: z.enum([...liveStates, ...outcomes] as [JobState, ...JobState[]]).nullable().default(null),
+    folder: z.string().startsWith('/').nullable().default(null).describe('only jobs that worked there or below'),
+    tags: z.record(z.string(), z.string()).default({}),
+  }).nullable().default(null).describe("the owner's own finished jobs with checks, as tasks"),
+  arms: z.array(z.enum(evalArms)).min(1),
+  model: model.describe('of every arm but stronger and frontier; null = the configured default'),
+  frontier: model.describe('null = the first model of the first provider'),
+  stronger: model.describe('a local model; needed for that arm'),
+  repeats: z.int().min(1).max(100).default(1).describe('how often each task is played in each arm, each time with another seed'),
+  seed: z.int().min(0).max(2 ** 32 - 1).default(1),
+  maxUsdMicros: z.int().min(0).nullable().default(null).describe('money that all jobs together may spend; null = what the budgets of this box allow'),
+})
+export type EvalRequest = z.infer<typeof EvalRequest>
+export type EvalRequestInput = z.input<typeof EvalRequest>
+
+/** Begins one, or goes on with one that was cut off. */
+export const EvalStart = z.union([EvalRequest, z.strictObject({ resume: z.string().regex(/^[a-z0-9]{12}$/) })])
+export type EvalStart = z.input<typeof EvalStart>
+
+/** One line of the stream of an evaluation. Ends with exactly one `done` or `failed`; what was played before either is kept and can be gone on with. */
+export type EvalEvent =
+  /** `done`: rows that are there from before. `skipped`: tasks that cannot be played. */
+  | { type: 'begun'; id: string; tasks: number; jobs: number; done: number; request: EvalRequest; skipped: { task: string; why: string }[] }
+  | { type: 'playing'; task: string; repeat: number; arm: EvalArm; jobId: string }
+  /** The job waits for a person. */
+  | { type: 'waiting'; jobId: string; reason: string }
+  | { type: 'row'; row: EvalRow; done: number; jobs: number }
+  /** `stopped`: why not everything was played; null = it was. */
+  | { type: 'done'; id: string; stopped: string | null; rows: EvalRow[]; summary: EvalSummary }
+  | { type: 'failed'; fault: Fault }

@@ -53,16 +53,25 @@ export async function atEdge(run: Run): Promise<Edge> {
   return acts ? moved(await askFor(run, expert, modes, signals)) : nothing
 }
 
-/** In a chat a person is there to say how to go on: only what the model asks itself counts. */
+/** In a chat a person is there to say how to go on: only what the model asks itself counts. Where the request says when, nothing else counts. */
 function edgeSignals(run: Run): Signal[] {
+  const { askAt } = settingsOf(run)
+  if (askAt !== undefined && !isChat(run)) return appointed(run, askAt)
   const signals = signalsNow(run.history.events, { medianSeconds: settingsOf(run).medianSeconds })
   return isChat(run) ? signals.filter(({ kind }) => kind === 'declared') : signals
+}
+
+/** The moments that the request names: one that is over and was not used yet. What forbids to ask now only puts it off. */
+function appointed({ history: { events, step } }: Run, askAt: readonly number[]): Signal[] {
+  const asked = events.filter((event) => event.type === 'signals' && event.acts).length
+  const at = askAt.filter((one) => one <= step).toSorted((a, b) => a - b)[asked]
+  return at === undefined ? [] : [{ kind: 'declared', name: 'appointed', evidence: `the job was given with a question after step ${at}` }]
 }
 
 /** Whether help may be the last resort for what a guard saw; what lies outside of the job, or is only the model's wish to ask again, is no reason. */
 export function mayEscalate(run: Run, evidence: Evidence): boolean {
   const { events } = run.history
-  return run.ports.expert != null && !isChat(run) && !boughtInVain(events) && !isCooling(events) && blockerOf(events) === null && !onlyAsks(run)
+  return run.ports.expert != null && !isChat(run) && settingsOf(run).askAt === undefined && !boughtInVain(events) && !isCooling(events) && blockerOf(events) === null && !onlyAsks(run)
     && modesToTry(events, settingsOf(run).modes, [guardSignal(evidence)]).length > 0
 }
 

@@ -51,7 +51,9 @@ export class Experts {
   settings(job: Job): EscalationSettings {
     const { config, projects, store } = this.#o
     const { packet, packetTokens, stepTurns } = config.escalation
+    const askAt = job.request.escalation?.askAt
     return {
+      ...(askAt === undefined ? {} : { askAt }),
       modes: effectiveOf(config, projects, job).modes, planFirst: job.request.escalation?.planFirst ?? false, packet, packetTokens, stepTurns,
       medianSeconds: medianSeconds(store.read.query, job.request.class),
     }

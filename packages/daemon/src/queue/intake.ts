@@ -72,6 +72,8 @@ export class Intake {
 
   async #make(asked: JobRequest, principal: Principal): Promise<Job> {
     if (asked.kind === 'chat') checkChat(asked)
+    // What it buys without need is the owner's to say.
+    if (asked.escalation?.askAt !== undefined && !principal.scopes.includes('admin')) throw new FaultError(fault('not_allowed', { what: 'say when a job asks for help (escalation.askAt)' }))
     this.#checkNetwork(asked)
     await this.#checkDisk()
     const cwd = await usableFolder(asked.cwd, this.#o.guarded)
