@@ -96,6 +96,7 @@ test('bodies go when they are old, rows stay, and the reply says which is which'
   await packets.prune()
   assert.ok(old.ok && young.ok)
   assert.equal((await packets.body(old.id)).body.toString(), 'an old body')
+  const sealed = store.read.packet(old.id)?.body?.sealed ?? assert.fail('no body')
   now += 2 * dayMs
   await packets.prune()
   await assert.rejects(packets.body(old.id), (error: unknown) => error instanceof FaultError && error.message === `The body of packet ${old.id} cannot be shown: it was removed after 30 days.`)
@@ -103,6 +104,7 @@ test('bodies go when they are old, rows stay, and the reply says which is which'
   assert.deepEqual(store.read.egress(null, null, 10).packets.map(({ id, hasBody }) => [id, hasBody]), [[young.id, true], [old.id, false]])
   await assert.rejects(packets.body('000000000000'), faultOf('not_found'))
   await store.close()
+  assert.equal(readFileSync(path).includes(Buffer.from(sealed.subarray(0, 30))), false, 'what was removed is overwritten')
   assert.equal(Number(Object.values(new DatabaseSync(path).prepare('SELECT count(*) FROM packet_bodies').get() ?? {})[0]), 1)
 })
 

@@ -41,7 +41,8 @@ export function openDb(path: string, mode: 'write' | 'read'): Db {
   return guard(path, () => {
     const db = new DatabaseSync(path, { readOnly: mode === 'read', enableForeignKeyConstraints: true, timeout: 5000 })
     db.exec('PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA cache_size=-2000;')
-    if (mode === 'write') db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;')
+    // What is removed is overwritten: the key of a body that was too old is still there.
+    if (mode === 'write') db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=ON;')
     return db
   })
 }
