@@ -2,6 +2,8 @@
 
 /** More than any client's hello with keys of today needs. */
 const helloBytes = 32 * 1024
+/** Clients use one record, a few cut theirs up. It is read anew with each piece that comes, so one of a thousand records would hold the daemon up. */
+const helloRecords = 128
 
 /**
  * The server names in the beginning of a client's stream. `more`: it is TLS, and the hello is not whole yet. `other`: it is no TLS, or TLS without such a name.
@@ -12,8 +14,9 @@ export function serverNames(stream: Buffer): 'more' | 'other' | 'bad' | string[]
   if (stream[0] !== 22) return 'other'
   const pieces: Buffer[] = []
   let size = 0
+  let whole: number | null = null
   for (let at = 0; ; ) {
-    if (at > helloBytes) return 'bad'
+    if (at > helloBytes || pieces.length === helloRecords) return 'bad'
     if (stream.length < at + 5) return 'more'
     const length = stream.readUInt16BE(at + 3)
     if (stream[at] !== 22 || stream[at + 1] !== 3 || length === 0 || length > 16_384 + 256) return 'bad'
@@ -23,10 +26,12 @@ export function serverNames(stream: Buffer): 'more' | 'other' | 'bad' | string[]
     size += length
     at += 5 + length
     if (size < 4) continue
-    const hello = Buffer.concat(pieces)
-    const whole = 4 + hello.readUIntBE(1, 3)
-    if (hello[0] !== 1 || whole > helloBytes) return 'bad'
-    if (hello.length >= whole) return namesIn(hello.subarray(4, whole))
+    if (whole === null) {
+      const begin = Buffer.concat(pieces)
+      whole = 4 + begin.readUIntBE(1, 3)
+      if (begin[0] !== 1 || whole > helloBytes) return 'bad'
+    }
+    if (size >= whole) return namesIn(Buffer.concat(pieces).subarray(4, whole))
   }
 }
 
