@@ -284,8 +284,22 @@ describe('a run with a network', () => {
     chmodSync(root, 0o755)
     // Only root runs a folder's programs as its owner; for anybody else this is a folder of their own.
     if (process.getuid?.() === 0) chownSync(other, 1234, 1234)
-    const { stdout, stderr } = await run(`curl -sS http://plain.test:${plain.port}/owner; touch mine`, { workspace: other })
+    // Other programs of this box may have such folders too.
+    const theirs = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('hearth-proxy-') && statSync(join(tmpdir(), name, 'socket'), { throwIfNoEntry: false })?.uid === 1234)
+    let seen: { folder: string; uid: number; modes: number[] }[] = []
+    const { stdout, stderr } = await run(`curl -sS http://plain.test:${plain.port}/owner; touch mine`, {
+      workspace: other,
+      begin: () => {
+        seen = theirs().map((name) => join(tmpdir(), name)).map((folder) => ({ folder, uid: statSync(folder).uid, modes: [folder, join(folder, 'socket')].map((path) => statSync(path).mode & 0o777) }))
+        return Promise.resolve(() => Promise.resolve())
+      },
+    })
     assert.equal(stdout.text, `you asked for /owner of plain.test:${plain.port}`, stderr.text)
+    if (process.getuid?.() === 0) {
+      // Root changes and removes what lies in this folder, so nobody else may put anything there.
+      assert.deepEqual(seen.map(({ uid, modes }) => ({ uid, modes })), [{ uid: 0, modes: [0o711, 0o600] }])
+      assert.deepEqual(theirs(), [])
+    }
     assert.equal(statSync(join(other, 'mine')).uid, statSync(other).uid)
   })
 

@@ -25,14 +25,13 @@ const firstWordMs = 60_000
 
 /**
  * Opens a proxy in a folder of its own that only we can enter, below `parent`. `owner`: the run is this other user's, whom bubblewrap must find the socket as:
- * then the folder is theirs, and lies where they can reach it.
+ * then the folder lies where they can reach it, and the socket is theirs. The folder stays ours: whoever may write in it chooses what root changes and removes there.
  */
 export async function openProxy(parent: string, owner: { uid: number; gid: number } | null, options: DiallerOptions): Promise<Proxy> {
   mkdirSync(parent, { recursive: true, mode: 0o700 })
   for (const name of readdirSync(parent)) if (makerIsDead(name)) rmSync(join(parent, name), { recursive: true, force: true })
   const folder = owner === null ? join(parent, ownName()) : mkdtempSync(join(tmpdir(), 'hearth-proxy-'))
   if (owner === null) mkdirSync(folder, { mode: 0o700 })
-  else chownSync(folder, owner.uid, owner.gid)
   const dialler = createDialler(options)
   const server = createServer({ maxHeaderSize: headBytes, headersTimeout: headMs, requestTimeout: 0, connectionsCheckingInterval: 1000, keepAliveTimeout: 5000, requireHostHeader: false, insecureHTTPParser: false })
   server.maxConnections = mostConnections
@@ -40,7 +39,7 @@ export async function openProxy(parent: string, owner: { uid: number; gid: numbe
   server.on('connect', (request: IncomingMessage, near: Duplex, head: Buffer) => void tunnel(dialler, request.url ?? '', near, head).catch(() => near.destroy()))
   server.on('request', (request: IncomingMessage, answer: ServerResponse) => void pass(dialler, request, answer).catch(() => answer.destroy()))
   const path = join(folder, 'socket')
-  await listen(server, folder)
+  await listen(server, folder, owner)
   return {
     path,
     refusals: dialler.refusals,
@@ -54,12 +53,16 @@ export async function openProxy(parent: string, owner: { uid: number; gid: numbe
 }
 
 /** By the folder's descriptor: the address of a socket holds 107 bytes, and the daemon's folder may be deeper. */
-async function listen(server: Server, folder: string): Promise<void> {
+async function listen(server: Server, folder: string, owner: { uid: number; gid: number } | null): Promise<void> {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(`/proc/self/fd/${fd}/socket`, resolve))
-    // The folder keeps others out.
-    chmodSync(join(folder, 'socket'), 0o666)
+    const socket = join(folder, 'socket')
+    // Ours: the folder keeps others out. Another user's: the socket's own rights do.
+    if (owner === null) return chmodSync(socket, 0o666)
+    chownSync(socket, owner.uid, owner.gid)
+    chmodSync(socket, 0o600)
+    chmodSync(folder, 0o711)
   } finally {
     closeSync(fd)
   }
