@@ -56,7 +56,7 @@ test('addresses that are not out in the world are told by their kind', () => {
     ['8.8.8.8', null], ['1.1.1.1', null], ['2606:4700::1111', null], ['127.0.0.1', /loopback/], ['127.255.255.254', /loopback/], ['0.0.0.0', /unspecified/], ['10.1.2.3', /private/], ['172.16.0.1', /private/], ['172.31.255.255', /private/],
     ['172.32.0.1', null], ['192.168.1.1', /private/], ['169.254.169.254', /link-local/], ['100.64.0.1', /carrier/], ['224.0.0.1', /multicast/], ['255.255.255.255', /reserved/], ['192.0.0.1', /reserved/], ['198.18.0.1', /reserved/],
     ['::1', /loopback/], ['::', /unspecified/], ['::ffff:127.0.0.1', /loopback/], ['::ffff:169.254.169.254', /link-local/], ['::ffff:8.8.8.8', null], ['::127.0.0.1', /unspecified/], ['64:ff9b::7f00:1', /translated/], ['64:ff9b:1::a9fe:a9fe', /translated/],
-    ['2002:7f00:1::', /translated/], ['fc00::1', /private/], ['fd00:ec2::254', /private/], ['fe80::1', /link-local/], ['fe80::1%eth0', /no plain address/], ['ff02::1', /multicast/], ['2001:db8::1', /reserved/], ['2001::1', /reserved/],
+    ['2002:7f00:1::', /translated/], ['fc00::1', /private/], ['fd00:ec2::254', /private/], ['fe80::1', /link-local/], ['fe80::1%eth0', /no plain address/], ['ff02::1', /multicast/], ['2001:db8::1', /reserved/], ['::ffff:0:127.0.0.1', /reserved/], ['::1:2', /unspecified/], ['4000::1', /reserved/], ['9000::1', /reserved/], ['2a00:1450::1', null], ['2001::1', /reserved/],
     ['example.org', /no plain address/], ['', /no plain address/],
   ]
   for (const [address, says] of kinds) {
@@ -64,7 +64,11 @@ test('addresses that are not out in the world are told by their kind', () => {
     if (says === null) assert.equal(found, null, address)
     else assert.match(found ?? '', says, address)
   }
-  assert.equal(whyNear('8.8.8.8', ['8.8.8.8']), 'an address of this box')
+  const own = ['8.8.8.8/24', '2a00:1450:4001:80b::200e/64', '10.0.0.1/0']
+  const near = (address: string): string | null => whyNear(address, own)
+  assert.deepEqual(['8.8.8.8', '2a00:1450:4001:80b::200e'].map(near), ['an address of this box', 'an address of this box'])
+  assert.deepEqual(['8.8.8.9', '2a00:1450:4001:80b::5', '::ffff:8.8.8.77'].map(near), Array(3).fill('an address of the network that this box is in'))
+  assert.deepEqual(['8.8.9.8', '2a00:1450:4001:80c::5', '1.1.1.1'].map(near), [null, null, null])
 })
 
 test('the name in a TLS hello is read from any pieces, and nonsense throws nothing', async () => {
@@ -96,6 +100,10 @@ test('the name in a TLS hello is read from any pieces, and nonsense throws nothi
   assert.equal(serverNames(Buffer.from('GET / HTTP/1.1\r\n\r\n')), 'other')
   assert.equal(serverNames(Buffer.from([22, 3, 1, 255, 255, 1])), 'bad')
   assert.equal(serverNames(Buffer.from([22, 9, 9, 0, 5, 1, 0, 0, 1, 0])), 'bad')
+  // It is looked at with each piece that comes: what would cost a second each time is given up on early.
+  const crumbs = Buffer.concat(Array.from({ length: 1000 }, (_, at) => Buffer.from([22, 3, 1, 0, 1, [1, 0, 0x75, 0x30][at] ?? 0])))
+  assert.equal(serverNames(crumbs.subarray(0, 6 * 100)), 'more')
+  assert.equal(serverNames(crumbs), 'bad')
   let seed = 7
   const random = (below: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % below
   for (let round = 0; round < 20_000; round += 1) {

@@ -15,6 +15,8 @@ const ranges: readonly (readonly [says: string, net: string, bits: number])[] = 
   ['a reserved address', '2001::', 23], ['a reserved address', '2001:db8::', 32], ['a reserved address', '3fff::', 20], ['a reserved address', '5f00::', 16],
   ['an address of a private network', 'fc00::', 7], ['a link-local address', 'fe80::', 10],
   ['an address of a private network', 'fec0::', 10], ['a multicast address', 'ff00::', 8],
+  // Of IPv6 only 2000::/3 is given out; what else there is may be a private way to write an IPv4 address (::ffff:0:127.0.0.1).
+  ['a reserved address', '::', 3], ['a reserved address', '4000::', 2], ['a reserved address', '8000::', 1],
 ]
 
 const lists = ranges.map(([says, net, bits]) => {
@@ -23,16 +25,24 @@ const lists = ranges.map(([says, net, bits]) => {
   return { says, list, family: isIP(net) }
 })
 
-/** Why this is no address out in the world, as the end of "it is ..."; null = it is one. An IPv4 address written as IPv6 counts as itself. */
-export function whyNear(address: string, own: readonly string[] = ownAddresses()): string | null {
+/**
+ * Why this is no address out in the world, as the end of "it is ..."; null = it is one. An IPv4 address written as IPv6 counts as itself.
+ * `own`: this box's addresses with the length of their networks, as 192.0.2.7/24: who lies in these is a neighbour, though the whole world may have the number (IPv6 at home).
+ */
+export function whyNear(address: string, own: readonly string[] = ownNetworks()): string | null {
   const host = hostOf(isIP(address) === 6 ? `[${address}]` : address)
   // A zone (fe80::1%eth0) is no address of the world.
   if (host === null || host.kind === 'name') return 'no plain address'
-  const family = host.kind === 'ipv6' ? 6 : 4
-  const found = lists.find((one) => one.family === family && one.list.check(host.name, host.kind === 'ipv6' ? 'ipv6' : 'ipv4'))
-  return found?.says ?? (own.includes(host.name) ? 'an address of this box' : null)
+  const kind = host.kind === 'ipv6' ? 'ipv6' : 'ipv4'
+  const found = lists.find((one) => one.family === (kind === 'ipv6' ? 6 : 4) && one.list.check(host.name, kind))
+  if (found !== undefined) return found.says
+  const near = own.map((text) => text.split('/')).filter(([net = '', bits]) => isIP(net) === (kind === 'ipv6' ? 6 : 4) && Number(bits) > 0)
+  if (near.some(([net]) => net === host.name)) return 'an address of this box'
+  const list = new BlockList()
+  for (const [net = '', bits] of near) list.addSubnet(net, Number(bits), kind)
+  return list.check(host.name, kind) ? 'an address of the network that this box is in' : null
 }
 
-function ownAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address))
+function ownNetworks(): string[] {
+  return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address, cidr, family }) => cidr ?? `${address}/${family === 'IPv6' ? 128 : 32}`))
 }
