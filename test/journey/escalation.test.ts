@@ -1,64 +1,21 @@
 // Help that is bought, in a whole Hearth: a stuck scripted model, the real gate, store and clients, and a seller of tokens that keeps every byte it hears.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
 import type { BudgetReply, EgressReply, JobEvent } from '@hearth/protocol'
+import { Seller } from '../fixtures/seller.ts'
 import { Box } from './box.ts'
 
 const advice = 'The file f must hold the word right.\n1. write f\n2. run the check\n3. finish\nGO ON'
-
-/** Speaks the OpenAI chat dialect over a bare socket, so that what arrives is kept byte for byte. */
-class Seller {
-  readonly heard: string[] = []
-  answer = (_body: string): string => advice
-  usage = { prompt_tokens: 900, completion_tokens: 40, prompt_tokens_details: { cached_tokens: 100 } }
-  port = 0
-  readonly #server = createServer((socket) => {
-    let text = ''
-    socket.on('error', () => undefined)
-    socket.on('data', (piece: Buffer) => {
-      text += piece.toString('latin1')
-      const head = text.indexOf('\r\n\r\n')
-      const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0)
-      if (head < 0 || text.length < head + 4 + length) return
-      this.heard.push(text)
-      const chunk = (choices: unknown[], more: object = {}): string => `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'far', choices, ...more })}\n\n`
-      const body = `${chunk([{ index: 0, delta: { role: 'assistant', content: this.answer(this.bodies.at(-1) ?? '') }, finish_reason: null }])}${chunk([{ index: 0, delta: {}, finish_reason: 'stop' }])}${chunk([], { usage: { ...this.usage, total_tokens: this.usage.prompt_tokens + this.usage.completion_tokens } })}data: [DONE]\n\n`
-      socket.end(`HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n${body}`)
-    })
-  })
-
-  async open(): Promise<void> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
-    this.port = (this.#server.address() as AddressInfo).port
-  }
-
-  close(): void {
-    this.#server.close()
-  }
-
-  get bytes(): number {
-    return this.heard.reduce((sum, text) => sum + text.length, 0)
-  }
-
-  /** The bodies that arrived. */
-  get bodies(): string[] {
-    return this.heard.map((text) => Buffer.from(text.slice(text.indexOf('\r\n\r\n') + 4), 'latin1').toString('utf8'))
-  }
-}
-
 const price = { from: '2026-01-01', input: 3_000_000, cacheRead: 300_000, cacheWrite: 3_750_000, output: 15_000_000 }
 const key = 'sk-test-Zq81LmX0pTr55vNwY2'
 
 const placeholderIn = (text: string): string => /‹secret:[a-z0-9-]+:[0-9a-z]+›/.exec(text)?.[0] ?? 'nothing'
 
 describe('help that is bought', () => {
-  const seller = new Seller()
+  const seller = new Seller(() => advice)
   let box: Box
   const config = (escalation: object = {}): object => ({
     sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 1024 },
