@@ -1,7 +1,7 @@
 // Owns the course of one escalation: packet, offer, approval, the expert's answer, the hand-back. Each stage is an event before the next begins, and the next is read
 // off the events: a job that was cut off anywhere goes on there, and nothing that was answered is sent again.
 import {
-  exitOf, ModelRequest, outcomeTable, packetText, type AgentEnd, type Consultation, type Denial, type EscalationMode, type EventOf, type Expert, type Fault, type JobEventBody, type Model, type Signal, type Timings, type Usage,
+  exitOf, ModelRequest, outcomeTable, packetText, type AgentEnd, type Consultation, type Denial, type EscalationMode, type EventOf, type Expert, type Fault, type JobEventBody, type Model, type Signal,
 } from '@hearth/protocol'
 import { aborted } from '../ends.ts'
 import { put, type Run } from '../run.ts'
@@ -126,21 +126,18 @@ async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_o
     if (done.type === 'end') return done.end
     const { check, how, text, turns, fault } = done
     if (fault !== null && turns === 0) {
-      await deny(run, offered, { rule: ruleOf(fault), why: fault.message, remedy: fault.remedy }, expert.spent(id))
+      await deny(run, offered, denialOf(fault), expert.spent(id))
       return null
     }
     await Promise.all([...(check === null ? [] : [put(run, { ...check, step })]), put(run, handBack({ how, text, turns }))])
     return null
   }
-  const said = await answerOf(run, offered, (request) => model.generate(request, run.signal))
+  const said = await answerOf(run, offered, systemOf[mode], model)
   if (said.type === 'end') return said.end
-  if (said.type === 'failed') {
-    await deny(run, offered, { rule: ruleOf(said.fault), why: said.fault.message, remedy: said.fault.remedy }, expert.spent(id))
-    return null
-  }
-  const text = clean(said.text)
-  if (text === '') {
-    await deny(run, offered, { rule: 'provider', why: `${offer.model} answered nothing.`, remedy: 'Look at its provider, or choose another model.' }, expert.spent(id))
+  const text = said.type === 'said' ? clean(said.text) : ''
+  if (said.type === 'failed' || text === '') {
+    const silent: Denial = { rule: 'provider', why: `${offer.model} answered nothing.`, remedy: 'Look at its provider, or choose another model.' }
+    await deny(run, offered, said.type === 'failed' ? denialOf(said.fault) : silent, expert.spent(id))
     return null
   }
   switch (mode) {
@@ -163,25 +160,25 @@ async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_o
 type Said = { type: 'said'; text: string } | { type: 'failed'; fault: Fault } | { type: 'end'; end: AgentEnd }
 
 /** The stored answer, or a new one, which is on disk when this resolves. */
-async function answerOf(run: Run, offered: EventOf<'escalation_offered'>, generate: (request: ModelRequest) => ReturnType<Model['generate']>): Promise<Said> {
+async function answerOf(run: Run, offered: EventOf<'escalation_offered'>, system: string, model: Model): Promise<Said> {
   const { id, step, mode, packet, maxTokens, offer } = offered
   const stored = remoteEvents(run.history.events, id).find((event) => event.type === 'turn')
   if (stored?.type === 'turn') return { type: 'said', text: stored.text }
-  if (mode === 'step' || mode === 'rest') return { type: 'said', text: '' }
   const tell = (event: JobEventBody): Promise<void> => put(run, { type: 'remote', step, id, event })
-  const broke = async (fault: Fault, usage: Usage, timings: Timings): Promise<Said> => {
-    await tell({ type: 'turn_failed', step: 1, model: offer.model, fault, usage, timings, retry: false })
-    return { type: 'failed', fault }
-  }
   let text = ''
   const request = ModelRequest.parse({
-    messages: [{ role: 'system', text: systemOf[mode] }, { role: 'user', text: packetText(packet) }], maxTokens, sessionKey: `${run.input.jobId}.${id}`, class: 'job', purpose: mode,
+    messages: [{ role: 'system', text: system }, { role: 'user', text: packetText(packet) }], maxTokens, sessionKey: `${run.input.jobId}.${id}`, class: 'job', purpose: mode,
   })
-  for await (const event of generate(request)) {
+  for await (const event of model.generate(request, run.signal)) {
     if (event.type === 'text') text += event.text
-    if (event.type === 'failed') return run.signal.aborted ? { type: 'end', end: aborted(run.signal) ?? stoppedEnd } : broke(event.fault, event.usage, event.timings)
-    if (event.type !== 'done') continue
-    if (run.signal.aborted && event.stop === 'cancelled') return { type: 'end', end: aborted(run.signal) ?? stoppedEnd }
+    if (event.type !== 'done' && event.type !== 'failed') continue
+    const end = aborted(run.signal)
+    // What was answered whole in the same moment is paid for, so it is kept.
+    if (end !== null && (event.type === 'failed' || event.stop === 'cancelled')) return { type: 'end', end }
+    if (event.type === 'failed') {
+      await tell({ type: 'turn_failed', step: 1, model: offer.model, fault: event.fault, usage: event.usage, timings: event.timings, retry: false })
+      return { type: 'failed', fault: event.fault }
+    }
     await tell({ type: 'turn', step: 1, model: offer.model, text, toolCalls: [], stop: event.stop, usage: event.usage, timings: event.timings })
     return { type: 'said', text }
   }
@@ -189,15 +186,10 @@ async function answerOf(run: Run, offered: EventOf<'escalation_offered'>, genera
 }
 
 /** Whose refusal a fault of the gate is. */
-function ruleOf(fault: Fault): Denial['rule'] {
-  switch (fault.code) {
-    case 'over_budget': return 'budget'
-    case 'unpriced': return 'price'
-    case 'packet_held_back': return 'secret'
-    default: return exitOf(fault) === exitOfPolicy ? 'consent' : 'provider'
-  }
+function denialOf(fault: Fault): Denial {
+  return { rule: ruleOfFault[fault.code] ?? (exitOf(fault) === exitOfPolicy ? 'consent' : 'provider'), why: fault.message, remedy: fault.remedy }
 }
 
-const exitOfPolicy = outcomeTable.blocked_by_policy.exit
+const ruleOfFault: Partial<Record<Fault['code'], Denial['rule']>> = { over_budget: 'budget', unpriced: 'price', packet_held_back: 'secret' }
 
-const stoppedEnd: AgentEnd = { type: 'suspended', reason: 'stopped' }
+const exitOfPolicy = outcomeTable.blocked_by_policy.exit
