@@ -93,8 +93,13 @@ export function news({ text, changed }: View): { start: number; end: number }[] 
   const ranges: { start: number; end: number }[] = []
   for (const at of changed) {
     const last = ranges.at(-1)
-    if (last !== undefined && at - around <= last.end) last.end = Math.min(text.length, at + around)
-    else ranges.push({ start: Math.max(0, at - around, text.lastIndexOf('\n', at - around / 2) + 1 > at - around ? text.lastIndexOf('\n', at - around / 2) + 1 : 0), end: Math.min(text.length, at + around) })
+    const end = Math.min(text.length, at + around)
+    if (last !== undefined && at - around <= last.end) {
+      last.end = end
+      continue
+    }
+    const line = text.lastIndexOf('\n', at - around / 2) + 1
+    ranges.push({ start: Math.max(0, at - around, line), end })
   }
   return ranges
 }

@@ -32,21 +32,21 @@ export function scanKnown(text: string, known: KnownTexts, found: readonly Findi
   if (known.size === 0) return [...found]
   const all = [...found]
   for (let start = 0; start === 0 || start + overlapChars < text.length; start += pieceChars - overlapChars) {
-    for (const view of viewsOf(text.slice(start, start + pieceChars))) for (const one of known.find(view)) all.push({ kind: one.kind, start: one.start + start, end: one.end + start })
+    for (const view of viewsOf(text.slice(start, start + pieceChars)).views) for (const one of known.find(view)) all.push({ kind: one.kind, start: one.start + start, end: one.end + start })
   }
   return merged(all)
 }
 
 /** As it is without what hides; with escapes undone; put together. Each only when it differs from the one before. */
-function viewsOf(text: string): View[] {
+function viewsOf(text: string): { views: View[]; seen: View; open: View; whole: View } {
   const seen = visible(text)
   const open = unescaped(seen)
-  return [seen, open, joined(open)].filter((view, index, all) => index === 0 || view !== all[index - 1])
+  const whole = joined(open)
+  return { views: [...new Set([seen, open, whole])], seen, open, whole }
 }
 
 async function scanPiece(text: string, known: KnownTexts, depth: number): Promise<Match[]> {
-  const views = viewsOf(text)
-  const [seen, whole] = [views[0], views.at(-1)]
+  const { views, seen, open, whole } = viewsOf(text)
   const found: Match[] = []
   for (const view of views) {
     found.push(...known.find(view))
@@ -56,7 +56,7 @@ async function scanPiece(text: string, known: KnownTexts, depth: number): Promis
       // The kept rules need no reading between: whatever stands in it stands in the one put together.
       const kept = view === seen || view === whole ? await keptMatches(part) : []
       const here = place(view, range.start, [...matchRules(part), ...kept, ...await insideBlobs(part, depth, (inner) => scanPiece(inner, known, depth + 1))])
-      found.push(...view === whole && views.length > 1 ? here.map((one) => certain(text, one, found)).filter((one) => one !== null) : here)
+      found.push(...view === whole && whole !== open ? here.map((one) => certain(text, one, found)).filter((one) => one !== null) : here)
     }
   }
   return found
