@@ -279,6 +279,12 @@ describe('what would leave', () => {
     assert.deepEqual(expert.sent.map(({ request }) => request.messages[1]?.text), ['Only this.'])
   })
 
+  it('stays when nobody can be asked any more, and the job ends as without an expert', async () => {
+    const asked = await run(new Experts({ turns, consent: 'ask' }), { model: obedient() })
+    const { end } = await bench.run({ model: obedient(), script: { turns: [] }, checks, maxSteps: 30, past: stored(asked.events) })
+    assert.equal(end.type === 'ended' && end.outcome, 'stuck')
+  })
+
   it('stays when a person refuses, and the job ends by policy', async () => {
     const expert = new Experts({ turns, consent: 'ask' })
     const asked = await run(expert, { model: obedient() })

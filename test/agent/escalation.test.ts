@@ -135,6 +135,18 @@ describe('a model that asks itself', () => {
   })
 })
 
+describe('a chat', () => {
+  it('asks for the model, which is answered, and for no guard: a person is there', async () => {
+    const expert = new Experts({ turns: [{ text: 'Look at line 3.\nGO ON' }] })
+    const acts: Act[] = [{ name: 'ask_expert', arguments: { question: 'How?', tried: 'all' } }, ...Array.from({ length: 9 }, () => look('*'))]
+    const ran = await bench.run({ model: local((_, turn) => acts[turn] ?? finish()), script: { turns: [] }, kind: 'chat', expert, escalation: { modes: ['advise', 'step', 'rest'], medianSeconds: 0.000_1 } })
+    assert.deepEqual(signalsOf(ran), ['declared ask_expert'])
+    assert.match(ran.requests[1]?.messages.at(-1)?.text ?? '', /^Advice of a stronger model \(big\), .*\nLook at line 3\.\nGO ON$/)
+    assert.equal(ofType(ran.events, 'guard').at(-1)?.action, 'stop')
+    assert.equal(expert.sent.length, 1)
+  })
+})
+
 describe('help that is denied', () => {
   const stuck = local(() => bash('true'))
   const rules: [Denial['rule'], string][] = [['consent', 'blocked_by_policy'], ['data_class', 'blocked_by_policy'], ['secret', 'blocked_by_policy'], ['price', 'blocked_by_policy'], ['provider', 'stuck']]

@@ -34,6 +34,7 @@ export type Options = {
   expert?: Expert
   escalation?: Partial<EscalationSettings>
   approve?: 'writes'
+  kind?: 'chat'
 }
 
 export class Workbench {
@@ -67,7 +68,7 @@ export class Workbench {
     const requests: ModelRequest[] = []
     const abort = new AbortController()
     const end = await runAgent({
-      jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [], ...(options.approve === undefined ? {} : { approve: options.approve }) }),
+      jobId: 'job', request: JobRequest.parse({ prompt: options.prompt ?? 'Do it.', cwd: options.cwd ?? this.workspace, checks: options.checks ?? [], ...(options.approve === undefined ? {} : { approve: options.approve }), ...(options.kind === undefined ? {} : { kind: options.kind }) }),
       maxSteps: options.maxSteps ?? 30, maxTokens: options.maxTokens ?? 1_000_000, timeoutSeconds: 60, attempt: 1, seed: 1, limits: { ...limits, ...options.limits },
       past: options.past ?? [], outputDir: this.outputs, skillFolders: options.skillFolders ?? [], mcpServers: options.mcpServers ?? {},
       ...(options.escalation === undefined ? {} : { escalation: { modes: ['advise'], planFirst: false, packet: 'packet', packetTokens: 8192, stepTurns: 6, medianSeconds: null, ...options.escalation } }),

@@ -75,6 +75,13 @@ export async function goOn(run: Run, expert: Expert): Promise<AgentEnd | null> {
   }
 }
 
+/** The open offer of a job that was taken up where nobody can be asked any more. */
+export async function abandon(run: Run): Promise<null> {
+  const open = openOffer(run.history.events)
+  if (open !== null) await deny(run, open.offered, { rule: 'provider', why: 'Nobody can be asked any more.', remedy: 'Look at escalation.providers.' })
+  return null
+}
+
 type Verdict = { type: 'go'; approved: string | null } | { type: 'wait'; asked: boolean } | { type: 'refused'; why: string } | { type: 'edited'; text: string }
 
 /** What a person said to exactly this text. An approval of another text, or of none that is named, is none. */

@@ -4,7 +4,7 @@ import { type Evidence, sinceFresh } from '../guards.ts'
 import { put, type Run } from '../run.ts'
 import { isChat } from '../talk.ts'
 import { blockerOf } from './blockers.ts'
-import { askFor, goOn } from './consult.ts'
+import { abandon, askFor, goOn } from './consult.ts'
 import { effectDue } from './effect.ts'
 import { settingsOf } from './gather.ts'
 import { areActing, guardSignal, signalsNow } from './signals.ts'
@@ -23,11 +23,7 @@ function moved(end: AgentEnd | null): Edge {
 export async function resumeOpen(run: Run): Promise<Edge> {
   const { expert } = run.ports
   const { events, step } = run.history
-  if (openOffer(events) !== null) {
-    if (expert != null) return moved(await goOn(run, expert))
-    const reason = 'it waits for help from outside, and nobody can be asked now'
-    return { type: 'end', end: { type: 'suspended', reason, state: 'paused' } }
-  }
+  if (openOffer(events) !== null) return moved(expert == null ? await abandon(run) : await goOn(run, expert))
   const { planFirst, modes } = settingsOf(run)
   if (expert == null || !planFirst || !modes.includes('plan') || step > 0 || isChat(run)) return nothing
   const had = events.some((event) => (event.type === 'handed_back' || event.type === 'escalation_denied') && event.mode === 'plan')
