@@ -68,11 +68,10 @@ export const faultTable = {
   context_overflow: row<{ promptTokens: number | null; contextTokens: number }>('engine', 65, 413, (d) => [
     d.promptTokens === null ? `The prompt does not fit into the context window of ${d.contextTokens} tokens.` : `The prompt has ${d.promptTokens} tokens and the context window holds ${d.contextTokens}.`,
     'Shorten the prompt or the files it names, or use a model with a longer context.']),
-  window_too_small: row<{ model: string; contextTokens: number; neededTokens: number; ofProfile: boolean }>('engine', 65, 422, (d) => [
+  window_too_small: row<{ model: string; contextTokens: number; neededTokens: number; ofProfile: boolean; place: 'local' | 'lan' | 'remote' }>('engine', 65, 422, (d) => [
     `The model '${d.model}' has a window of ${d.contextTokens} tokens here, and an agent job with it needs ${d.neededTokens}.`,
-    d.ofProfile
-      ? "Give it a larger window (engine.contextTokens; 'hearth models plan' says what fits), or use another model. Its profile names the window it was set up for (minContextTokens)."
-      : "Give it a larger window (engine.contextTokens; 'hearth models plan' says what fits), or use another model. For a model that is set up for small windows, say so in its profile (minContextTokens)."]),
+    `Give it a larger window (${{ local: "engine.contextTokens; 'hearth models plan' says what fits", lan: 'at its server, and as contextTokens in engine.endpoints here', remote: 'contextTokens in escalation.providers, if it has more' }[d.place]}), or use another model. ${
+      d.ofProfile ? 'Its profile names the window it was set up for (minContextTokens).' : 'For a model that is set up for small windows, say so in its profile (minContextTokens).'}`]),
   bad_sampling: row<{ field: string; value: string; allowed: string }>('client', 65, 400, (d) => [
     `The sampling value ${d.field}=${d.value} is not allowed.`, `Use ${d.allowed}.`]),
   bad_schema: row<{ problem: string }>('client', 65, 400, (d) => [`The JSON schema cannot be enforced: ${d.problem}.`, 'Simplify the schema.']),
