@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { scriptedModel } from '@hearth/engine'
-import { AgentProfile, Catalog, type JobEventBody, type McpServer, type ModelRequest } from '@hearth/protocol'
+import { AgentProfile, Catalog, type JobEventBody, type McpServer, type ModelInfo, type ModelRequest } from '@hearth/protocol'
 import { builtIn, needed } from '../../packages/agent/src/tools/registry.ts'
 import { call, finish, ofType, type Options, type Ran, Workbench } from './workbench.ts'
 
@@ -89,6 +89,12 @@ describe('the edit format', () => {
     assert.deepEqual(ofType(ran.events, 'tool_result').map(({ ok }) => ok).slice(0, 2), [false, true])
     assert.equal(await readFile(join(bench.workspace, 'b.txt'), 'utf8'), 'made\n')
   })
+  it('edit: a miss and an empty old in a small file do not name the tool that is not there', async () => {
+    const ran = await run({ editFormat: 'edit' }, { turns: [call('edit', { path: 'a.txt', old: 'three', new: '3' }), call('edit', { path: 'a.txt', old: '', new: 'x' }), finish()] })
+    assert.deepEqual(ofType(ran.events, 'tool_result').map(({ observation }) => observation).slice(0, 2), [
+      'the old text does not occur in a.txt; nothing was changed. Nothing in it is like it', 'old is empty; a.txt has 2 lines: give the text of it that is to be replaced',
+    ])
+  })
   it('write: nothing is replaced in a file', async () => {
     assert.deepEqual(offered(await run({ editFormat: 'write' })).filter((name) => name === 'edit' || name === 'write'), ['write'])
     const json = await run({ editFormat: 'write' }, { toolMode: 'json' })
@@ -129,11 +135,11 @@ esac; done`], env: {}, tools: null }
 describe('a window', () => {
   const small = (contextTokens: number, minContextTokens: number, more: Partial<Options> = {}): Promise<Ran> => run({ minContextTokens }, { contextTokens, turns: [call('read', { path: 'a.txt' }), finish()] }, more)
   const warning = "The model 'scripted:test' has a window of 16384 tokens here; agent jobs work well from 32768 on. It will often shorten what it knows. engine.contextTokens sets a larger window, and 'hearth models plan' says what fits."
-  const unsaid = async (contextTokens: number, past: JobEventBody[] = []): Promise<Ran> => {
+  const unsaid = async (contextTokens: number, past: JobEventBody[] = [], place: ModelInfo['place'] = 'local'): Promise<Ran> => {
     const asked: ModelRequest[] = []
     const model = scriptedModel({ version: 1, contextTokens, turns: [call('read', { path: 'a.txt' }), finish()] }, 'scripted:test')
     const { minContextTokens: _, ...profile } = model.info.profile
-    const ran = await run({}, {}, { past, model: { info: { ...model.info, profile }, generate: (request, signal) => { asked.push(request); return model.generate(request, signal) } } })
+    const ran = await run({}, {}, { past, model: { info: { ...model.info, profile, place }, generate: (request, signal) => { asked.push(request); return model.generate(request, signal) } } })
     return { ...ran, requests: asked }
   }
 
@@ -155,6 +161,15 @@ describe('a window', () => {
     assert.deepEqual(ofType((await unsaid(16_384, past.slice(0, 2))).events, 'warned'), [], 'a run that was cut off at once has told it')
     assert.deepEqual(ofType((await unsaid(4096, past.slice(0, 1 + past.findIndex(({ type }) => type === 'tool_result')))).events, 'warned'), [], 'what has begun goes on')
     assert.deepEqual(ofType((await unsaid(32_768)).events, 'warned'), [])
+  })
+  it('of a model elsewhere is not made larger by a setting of this engine', async () => {
+    for (const [place, key] of [['lan', /at its server, and as contextTokens in engine\.endpoints here/], ['remote', /contextTokens in escalation\.providers/]] as const) {
+      const { end } = await unsaid(8191, [], place)
+      const [remedy, warned] = [end.type === 'ended' ? end.fault?.remedy ?? '' : '', ofType((await unsaid(16_384, [], place)).events, 'warned')[0]?.text ?? '']
+      assert.match(remedy, key)
+      assert.match(warned, key)
+      assert.doesNotMatch(remedy + warned, /engine\.contextTokens|models plan/)
+    }
   })
   it('is enough when the profile was made for it', async () => {
     const { end, events } = await small(4096, 4096)

@@ -69,7 +69,7 @@ describe('one edit', () => {
     assert.equal(await got('made/new.txt'), 'hello\n')
     await put('hollow.txt', '')
     assert.equal(await edit({ path: 'hollow.txt', old: '', new: 'x' }), 'wrote hollow.txt')
-    assert.equal(await edit({ path: 'made/new.txt', old: '', new: 'bye\n' }), 'old is empty; made/new.txt has 1 lines: use write to replace it whole')
+    assert.equal(await edit({ path: 'made/new.txt', old: '', new: 'bye\n' }), 'old is empty; made/new.txt has 1 line: use write to replace it whole')
   })
 })
 

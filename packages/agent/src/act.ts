@@ -66,7 +66,7 @@ function contextOf(run: Run, call: ToolCall): ToolContext {
   let sent = 0
   return {
     sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient, outputDir: run.input.outputDir, callId: call.id,
-    shownBytes: observationLimit(run.ports.model.info.contextTokens), past: run.history.events, background: run.background, expert: run.ports.expert != null && run.input.escalation?.askAt === undefined,
+    shownBytes: observationLimit(run.ports.model.info.contextTokens), past: run.history.events, background: run.background, writes: run.tools.some(({ name }) => name === 'write'), expert: run.ports.expert != null && run.input.escalation?.askAt === undefined,
     ...(run.ports.network === undefined ? {} : { network: run.ports.network }),
     onOutput(text) {
       if (sent > sentCharacters || text === '') return

@@ -43,7 +43,7 @@ export const edit = defineFileTool({
 
     const seen = seenHash(context.past, found.real)
     const stale = seen !== null && seen !== before
-    const applied = applyEdits(file.text, edits, args.replace_all === true, name)
+    const applied = applyEdits(file.text, edits, args.replace_all === true, name, context.writes)
     if (!applied.ok) return refuse(stale ? `${name} changed since you last saw it; read it again. ${applied.problem[0]?.toUpperCase() ?? ''}${applied.problem.slice(1)}` : applied.problem, before)
     const content = file.encode(applied.text)
     if (content === null) return refuse('new holds half of a character (a lone surrogate)', before)

@@ -15,20 +15,20 @@ const longestShown = 40
 
 /**
  * Applies all edits or none. Each is looked for in the text as it is, not as an earlier edit leaves it. `all`: every occurrence, else it must be the only
- * one. New text gets the line endings of the file. `name` is what the file is called in the answer.
+ * one. New text gets the line endings of the file. `name` is what the file is called in the answer, `writes` whether the model has the tool write.
  */
-export function applyEdits(text: string, edits: readonly Edit[], all: boolean, name: string): Applied {
+export function applyEdits(text: string, edits: readonly Edit[], all: boolean, name: string, writes = true): Applied {
   const eol = lineEnd(text)
   const found: (Place & { with: string })[] = []
   let flat: Flat | null = null
   for (const [index, edit] of edits.entries()) {
     const which = edits.length === 1 ? '' : `edit ${index + 1} of ${edits.length}: `
     const refuse = (problem: string): Applied => ({ ok: false, problem: `${which}${problem}` })
-    if (edit.old === '') return refuse(`old is empty; ${name} has ${lineCount(text)} lines: use write to replace it whole`)
+    if (edit.old === '') return refuse(`old is empty; ${name} has ${lineCount(text)} line${lineCount(text) === 1 ? '' : 's'}: ${writes ? 'use write to replace it whole' : 'give the text of it that is to be replaced'}`)
     if (edit.old === edit.new) return refuse('old and new are the same')
     let places = exactly(text, edit.old)
     if (places.length === 0) places = loosely((flat ??= flatten(text)), edit.old)
-    if (places.length === 0) return refuse(miss(text, edit, name))
+    if (places.length === 0) return refuse(miss(text, edit, name, writes))
     if (places.length > 1 && !all) {
       const numbers = lineNumbers(text, places.map((place) => place.start))
       return refuse(`the old text occurs ${places.length} times in ${name} (lines ${numbers.slice(0, 8).join(', ')}${numbers.length > 8 ? ', ...' : ''}); give more of its surroundings, or set replace_all`)
@@ -135,13 +135,13 @@ export function lineCount(text: string): number {
 /** Files below this many lines are cheaper written whole than searched again. */
 const smallLines = 40
 
-function miss(text: string, { old, new: wanted }: Edit, name: string): string {
+function miss(text: string, { old, new: wanted }: Edit, name: string, writes: boolean): string {
   const head = `the old text does not occur in ${name}; nothing was changed.`
   if (text.length > nearestLength) return `${head} The file is large: grep for a part of it`
   const already = wanted.trim().length < 8 ? -1 : text.indexOf(wanted)
   if (already !== -1) return `${head} The new text is already there, at line ${lineNumbers(text, [already])[0]}`
   const near = nearest(text, old)
-  const small = lineCount(text) < smallLines ? `\n(the file has ${lineCount(text)} line${lineCount(text) === 1 ? '' : 's'}: write can replace it whole)` : ''
+  const small = writes && lineCount(text) < smallLines ? `\n(the file has ${lineCount(text)} line${lineCount(text) === 1 ? '' : 's'}: write can replace it whole)` : ''
   if (near === null) return `${head} Nothing in it is like it${small}`
   const where = near.lines.length === 1 ? `line ${near.first}` : `lines ${near.first}-${near.first + near.lines.length - 1}`
   const numbered = near.lines.map((line, index) => `${near.first + index}: ${line.replace(/\r$/, '').slice(0, 400)}`).join('\n')

@@ -22,6 +22,8 @@ export type ToolContext = {
   background: Background
   /** What programs may reach. Absent = nothing. */
   network?: NetworkGrant
+  /** The model has the tool write beside edit. Absent = yes. */
+  writes?: boolean
   /** There is somebody outside who may be asked. Absent = nobody. */
   expert?: boolean
 }
