@@ -119,7 +119,7 @@ describe('checks after edits', () => {
   const check = (output: string): JobEventBody => ({ type: 'check', step: 1, command: 'make test', when: 'after_edit', passed: false, exitCode: 2, cause: 'exited', output, durationMs: 1 })
 
   it('are told in full once, and no event is copied for it', () => {
-    const history = new History(nativeMode({ tools: [], examples: [], callTokens: 100, prompt: null, keepsThoughts: false }), 'task', ['make test'])
+    const history = new History(nativeMode({ tools: [], examples: [], callTokens: 100, prompt: null, keepsThoughts: false, network: false }), 'task', ['make test'])
     history.events.slice = () => assert.fail('the events were copied')
     for (const output of ['E: one', 'E: one', 'E: two']) history.apply(check(output))
     assert.deepEqual(history.messages.slice(-3).map(({ text }) => text), [

@@ -39,7 +39,7 @@ export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSign
   const mcp = opened?.servers.some((server) => server.tools.length > 0) === true ? [mcpTool(servers)] : []
   const fetching = ports.network === undefined ? [] : [fetchTool(ports.network)]
   const tools = toldOfNetwork(toolsOf(ports.model.info.profile, [explore, ...fetching, ...mcp, ...skills]), ports.network)
-  const mode = modeOf(ports.model, tools, input.request.prompt)
+  const mode = modeOf(ports.model, tools, input.request.prompt, ports.network !== undefined)
   const history = new History(mode, input.request.prompt, input.request.checks)
   for (const event of input.past) history.apply(event)
   const background = new Background(everyHandle(input.past), runningHandles(input.past))
@@ -53,8 +53,8 @@ export async function put(run: Run, event: JobEventBody): Promise<void> {
   await run.ports.emit(event)
 }
 
-function modeOf(model: Model, tools: readonly Tool[], task: string): Mode {
+function modeOf(model: Model, tools: readonly Tool[], task: string, network: boolean): Mode {
   const { profile } = model.info
-  const options = { tools, examples: exampleMessagesFor(profile, task), callTokens: profile.maxCallTokens, prompt: profile.prompt ?? null, keepsThoughts: profile.reasoning?.keep === true }
+  const options = { tools, examples: exampleMessagesFor(profile, task), callTokens: profile.maxCallTokens, prompt: profile.prompt ?? null, keepsThoughts: profile.reasoning?.keep === true, network }
   return profile.toolMode === 'json' ? jsonMode(options) : nativeMode(options)
 }

@@ -39,6 +39,8 @@ export type ModeOptions = {
   /** The profile's own words. */
   prompt: NonNullable<AgentProfile['prompt']> | null
   keepsThoughts: boolean
+  /** The job asked for hosts. */
+  network: boolean
 }
 
 /** The system prompt: `usual`, or the profile's words in its place, before what may never be missing. */

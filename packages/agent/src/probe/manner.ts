@@ -21,7 +21,7 @@ const callTokens = 256
 
 /** One step of the agent with these tools. `judge`: what is wrong with the call; null = right. */
 function step(name: string, toolMode: ToolMode, tools: readonly Tool[], task: string, judge: (call: { name: string; arguments: Record<string, unknown> }) => string | null): Question {
-  const options: ModeOptions = { tools, examples: [], callTokens, prompt: null, keepsThoughts: false }
+  const options: ModeOptions = { tools, examples: [], callTokens, prompt: null, keepsThoughts: false, network: false }
   const mode: Mode = toolMode === 'json' ? jsonMode(options) : nativeMode(options)
   return {
     name, request: { messages: mode.opening(task, [], null), ...mode.asked(), maxTokens: callTokens },
