@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Fetched, JobNetwork } from '@hearth/protocol'
 import { fetchTool, toldOfNetwork } from '../../packages/agent/src/tools/fetch.ts'
+import { nativeMode } from '../../packages/agent/src/modes/native.ts'
 import { textOfHtml } from '../../packages/agent/src/tools/html-text.ts'
 import { toolsOf } from '../../packages/agent/src/tools/registry.ts'
 import type { ToolContext, ToolOutcome } from '../../packages/agent/src/tools/tool.ts'
@@ -55,6 +56,10 @@ test('a job with a network is told of it in its tools, any other reads the same 
   assert.equal(told.find(({ name }) => name === 'fetch')?.description, 'Read a web page or a text file. Reaches only example.org, *.example.net:8443.')
   assert.match(told.find(({ name }) => name === 'bash')?.description ?? '', /Network: only example\.org, \*\.example\.net:8443, by the proxy that the environment names\.$/)
   assert.deepEqual(told.filter(({ name }) => name !== 'fetch' && name !== 'bash'), usual.filter(({ name }) => name !== 'bash'))
+  const words = (network: boolean): string => nativeMode({ tools: told, examples: [], callTokens: 100, prompt: null, keepsThoughts: false, network }).opening('t', [], null)[0]?.text ?? ''
+  assert.match(words(false), /owner's machine\. There is no network\.\n/)
+  assert.match(words(true), /owner's machine\. Of the network only the hosts that the tools name can be reached\.\n/)
+  assert.doesNotMatch(words(true), /no network/)
   assert.ok(!toolsOf({ tools: ['read'] }, [fetchTool(port)]).some(({ name }) => name === 'fetch'))
 })
 
@@ -81,6 +86,8 @@ no link top
 
 a picture 1 < 2
 end`)
+  // 'İ' has two letters in lower case.
+  assert.equal(textOfHtml(`${'İ'.repeat(60)}<script>secret()</SCRIPT><p>what stands right behind it`, 'https://example.org/'), `${'İ'.repeat(60)}\nwhat stands right behind it`)
   // Linear, whatever is left open.
   for (const piece of ['<a="', '<', '<!--', '<p hidden>', '<script>', '<a href=', '&#', '</', '<pre> ']) textOfHtml(piece.repeat(300_000), 'https://example.org/')
 })

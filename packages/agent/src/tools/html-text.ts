@@ -64,7 +64,8 @@ export function textOfHtml(html: string, base: string): string {
     out.push(words === '' || link.href === '' ? words : `[${words}](${link.href})`)
     link = null
   }
-  const lower = html.toLowerCase()
+  // Of ASCII alone: a letter like İ is two in lower case, and no place behind it would be right.
+  const lower = html.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
   for (let at = 0; at < html.length; ) {
     const open = html.indexOf('<', at)
     say(html.slice(at, open === -1 ? html.length : open))
