@@ -124,6 +124,11 @@ export const Config = z.strictObject({
     packet: z.enum(['packet', 'digest', 'full']).default('packet').describe('what is sent: the state of the work; only its head; or the whole transcript'),
     packetTokens: z.int().min(512).max(200_000).default(8192).describe('longest packet'),
     stepTurns: z.int().min(1).max(50).default(6).describe('turns of a step that is taken over'),
+    timeouts: z.strictObject({
+      silenceSeconds: z.number().positive().max(3600).default(300).describe('longest silence of an answer; a model that thinks without showing it says nothing for minutes'),
+      totalSeconds: z.number().positive().max(86_400).default(1800).describe('longest call, waits not counted'),
+      waitSeconds: z.number().min(0).max(3600).default(30).describe('what is waited in all when a provider says when to ask again; a longer wait is no help for this job'),
+    }).prefault({}).describe('how long a bought answer may take'),
     denyFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with texts that never leave, one a line: names, numbers, words; they are looked for in many spellings'),
     neverPaths: z.array(z.string().min(1)).default([]).describe('files that are never in a packet, as globs (*, **, ?), beside those of docs/escalation.md'),
     bodyDays: z.number().min(0).max(3650).default(30).describe('what was sent is kept so long, encrypted; its row stays'),

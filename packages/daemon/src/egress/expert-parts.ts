@@ -20,6 +20,8 @@ export type ExpertParts = {
 
 export function makeExperts({ packetKey, logins, log, door, ...rest }: ExpertParts): Experts {
   const { store, config } = rest
+  const { silenceSeconds, totalSeconds, waitSeconds } = config.escalation.timeouts
+  const limits = { silenceMs: silenceSeconds * 1000, totalMs: totalSeconds * 1000, patienceMs: waitSeconds * 1000 }
   const line = (text: string): void => log('info', text, { from: 'escalation' })
   const held = new HeldSecrets(config, async () => [
     ...(await packetKey()).hold.map((value) => ({ kind: 'packet-key', value })), ...(await logins.secrets()).map((value) => ({ kind: 'mcp-token', value })),
@@ -27,7 +29,7 @@ export function makeExperts({ packetKey, logins, log, door, ...rest }: ExpertPar
   return new Experts({
     ...rest, door, held, purse: new Purse({ store, config: config.escalation }), log: line,
     placeholderKey: async () => (await packetKey()).placeholders,
-    remote: async (options) => (await import('@hearth/engine')).createRemoteModel({ ...options, log: line }),
+    remote: async (options) => (await import('@hearth/engine')).createRemoteModel({ ...options, limits, log: line }),
     lan: async (endpoint, through) => new (await import('@hearth/engine')).CompatibleModel({ endpoint, door: through, log: line }),
     throughDoor: async (jobId) => (await import('@hearth/engine')).throughDoor(door, jobId),
   })
