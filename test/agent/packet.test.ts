@@ -96,6 +96,10 @@ describe('a packet', () => {
     assert.deepEqual(packet.files, ['src/sum.js', 'src/sum.test.js', 'test/run.js'])
   })
 
+  it('says which hosts the job may reach', () => {
+    assert.match(packetOf({ ...input, request: { ...input.request, network: ['pypi.example:443'] } }).prefix, /in a sandbox whose network reaches pypi\.example:443 only\./)
+  })
+
   it('is the same for the same events, and begins the same in every packet of a job', () => {
     assert.deepEqual(packetOf(input), packetOf(structuredClone(input)))
     const later = packetOf({ ...input, mode: 'step', events: [...events, ...turn('bash', { command: 'ls' }, true, 'x')], diff: null, slices: [], question: 'Take over.' })

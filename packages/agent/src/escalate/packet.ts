@@ -11,7 +11,7 @@ export type PacketForm = 'packet' | 'digest' | 'full'
 export type PacketInput = {
   form: PacketForm
   mode: EscalationMode
-  request: Pick<JobRequest, 'prompt' | 'checks'>
+  request: Pick<JobRequest, 'prompt' | 'checks' | 'network'>
   /** Checks that a plan added. */
   addedChecks: readonly string[]
   events: readonly JobEventBody[]
@@ -29,7 +29,10 @@ export type PacketInput = {
 /** Code has fewer bytes in a token than prose: with three the text stays below its limit for any tokenizer in use. */
 export const bytesPerPacketToken = 3
 
-const constraints = `The work is done by a smaller local model, in the folder /work, in a sandbox without a network. It can read, write and edit files and run commands there. Its tests and checks run in the same sandbox.`
+function constraints(network: readonly string[]): string {
+  const reach = network.length === 0 ? 'without a network' : `whose network reaches ${network.join(', ')} only`
+  return `The work is done by a smaller local model, in the folder /work, in a sandbox ${reach}. It can read, write and edit files and run commands there. Its tests and checks run in the same sandbox.`
+}
 
 // Parts of what is left behind prefix and question. What one does not use, the next ones may.
 const shares = { failing: 0.3, tried: 0.2, diff: 0.55, slices: 1 }
@@ -50,9 +53,9 @@ export function packetOf(input: PacketInput): Packet {
 }
 
 /** The same in every packet of a job. */
-function prefixOf({ prompt, checks }: PacketInput['request'], limit: number): string {
+function prefixOf({ prompt, checks, network }: PacketInput['request'], limit: number): string {
   const acceptance = checks.length === 0 ? 'No command decides it; the goal does.' : `These commands must succeed:\n${checks.join('\n')}`
-  const rest = [section('Acceptance', cutText(acceptance, Math.floor(limit / 3))), section('Constraints', constraints)].join('\n\n')
+  const rest = [section('Acceptance', cutText(acceptance, Math.floor(limit / 3))), section('Constraints', cutText(constraints(network ?? []), Math.floor(limit / 3)))].join('\n\n')
   return `${section('Goal', cutText(prompt, Math.max(200, limit - Buffer.byteLength(rest))))}\n\n${rest}`
 }
 
