@@ -10,6 +10,7 @@ import { chatSessionRoutes } from './chat-session.ts'
 import { egressRoutes } from './egress.ts'
 import { engineRoutes } from './engine.ts'
 import { jobRoutes } from './jobs.ts'
+import { evalRoutes } from './eval.ts'
 import { keptRoutes } from './kept.ts'
 import { keyRoutes } from './keys.ts'
 import { mcpRoutes } from './mcp.ts'
@@ -23,7 +24,7 @@ import { projectRoutes } from './projects.ts'
 import { usageRoutes } from './usage.ts'
 
 /** Every route of the daemon. docs/api.md and the tests are checked against this list. */
-export const routes: readonly Route[] = [...boxRoutes, ...usageRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...egressRoutes, ...keyRoutes, ...openAiRoutes]
+export const routes: readonly Route[] = [...boxRoutes, ...usageRoutes, ...jobRoutes, ...chatSessionRoutes, ...keptRoutes, ...modelRoutes, ...loadedRoutes, ...engineRoutes, ...profileRoutes, ...probeRoutes, ...mcpRoutes, ...projectRoutes, ...moneyRoutes, ...egressRoutes, ...evalRoutes, ...keyRoutes, ...openAiRoutes]
 
 /** Who asks, or why nobody is let in. */
 export type Who = (request: Request) => Principal | Fault

@@ -154,6 +154,6 @@ function reasonOf({ code, message }: NodeJS.ErrnoException): string {
 // Crockford's base 32 in lower case: nothing that is mistaken for something else. 60 random bits; four characters usually name a job.
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 
-function newId(): string {
+export function newId(): string {
   return Array.from(randomBytes(12), (byte) => alphabet[byte % 32]).join('')
 }

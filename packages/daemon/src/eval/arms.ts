@@ -1,0 +1,74 @@
+// Owns what distinguishes the arms of an evaluation: how a job of each is asked for, which arms another one needs, and when help is asked for at random or with hindsight. Pure.
+import { createHash } from 'node:crypto'
+import { escalationModes, type EscalationMode, type EvalArm, type EvalRow, type JobRequestInput } from '@hearth/protocol'
+import { strictest, type Says } from '../egress/policy.ts'
+import { chance } from './statistics.ts'
+
+type Rules = NonNullable<JobRequestInput['escalation']>
+
+/** What an arm is measured by or timed by, which must have been played before it. */
+export const needs: Readonly<Partial<Record<EvalArm, readonly EvalArm[]>>> = { local_again: ['local', 'advise'], random: ['local', 'advise'], oracle: ['local'] }
+
+/** Why these arms cannot be compared, as a sentence's end; null = they can. */
+export function armsProblem(arms: readonly EvalArm[]): string | null {
+  for (const arm of arms) {
+    const missing = (needs[arm] ?? []).filter((one) => !arms.includes(one))
+    if (missing.length > 0) return `'${arm}' is made of what ${missing.map((one) => `'${one}'`).join(' and ')} did, so it needs ${missing.length === 1 ? 'that arm' : 'those arms'} too`
+  }
+  return null
+}
+
+/** Rules of a job of this arm: no mode but its own, and never looser than `says`. `askAt`: for the arms that are told when. */
+export function rulesOf(arm: EvalArm, says: readonly Says[], askAt: readonly number[]): Rules {
+  const { consent, dataClass, modes } = strictest({ consent: 'auto', dataClass: 'open', modes: [...escalationModes] }, says.map((one) => ['project', one] as const))
+  const only = (...wanted: EscalationMode[]): Rules => ({ consent, dataClass, modes: wanted.filter((mode) => modes.includes(mode)) })
+  switch (arm) {
+    case 'local': case 'local_again': case 'stronger': return { ...only(), askAt: [] }
+    // Who does all of it takes over the rest, and asks nobody.
+    case 'frontier': return { ...only('rest'), askAt: [] }
+    case 'plan': return { ...only('plan'), planFirst: true }
+    case 'advise': case 'step': case 'review': return only(arm)
+    case 'random': case 'oracle': return { ...only('advise'), askAt: [...askAt] }
+    default: return arm satisfies never
+  }
+}
+
+/** Whether an arm buys, so that a denied purchase makes its rows say nothing. */
+export function buys(arm: EvalArm): boolean {
+  return arm !== 'local' && arm !== 'local_again' && arm !== 'stronger'
+}
+
+export type Moments = ReadonlyMap<string, readonly number[]>
+
+export function pairOf({ task, repeat }: Pick<EvalRow, 'task' | 'repeat'>): string {
+  return `${task}\0${repeat}`
+}
+
+/** As many moments as the advised arm bought advice, drawn without putting back from all steps of all courses of the local arm but their last, after which nothing is left to ask for. */
+export function randomMoments(local: readonly EvalRow[], advised: readonly EvalRow[], seed: number): Moments {
+  const slots = local.flatMap((row) => Array.from({ length: Math.max(1, (row.steps ?? 1) - 1) }, (_, index) => ({ pair: pairOf(row), step: index + 1 })))
+  const random = chance(seed)
+  const drawn = Math.min(slots.length, advised.reduce((sum, { escalations }) => sum + escalations, 0))
+  for (let at = 0; at < drawn; at += 1) {
+    const other = at + Math.floor(random() * (slots.length - at))
+    const [one, two] = [slots[at], slots[other]]
+    if (one === undefined || two === undefined) break
+    slots[at] = two
+    slots[other] = one
+  }
+  return new Map([...Map.groupBy(slots.slice(0, drawn), ({ pair }) => pair)].map(([pair, group]) => [pair, group.map(({ step }) => step).sort((a, b) => a - b)]))
+}
+
+/** Moments only where the local arm fails: those of the advised arm where it asked there, else the middle of the local course. */
+export function oracleMoments(local: readonly EvalRow[], advised: readonly EvalRow[]): Moments {
+  const asked = new Map(advised.map((row) => [pairOf(row), row.askedAt ?? []]))
+  return new Map(local.filter(({ solved }) => !solved).map((row) => {
+    const like = asked.get(pairOf(row)) ?? []
+    return [pairOf(row), like.length > 0 ? like : [Math.max(1, Math.ceil((row.steps ?? 1) / 2))]]
+  }))
+}
+
+/** Seed of a job: the same in every arm, so that two arms go the same way until one of them is helped. `attempt` above 0: a further try. */
+export function seedOf(seed: number, task: string, repeat: number, attempt = 0): number {
+  return createHash('sha256').update(`${seed}\0${task}\0${repeat}\0${attempt}`).digest().readUInt32BE(0)
+}

@@ -1,0 +1,150 @@
+// Owns the course of an evaluation: which jobs are played in which order, what an arm learns from another one, where it stops, and that it goes on where it was.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { EvalStart, fault, FaultError, faultFrom, type Config, type EvalArm, type EvalEvent, type EvalRequest, type EvalRow, type Principal } from '@hearth/protocol'
+import { armsProblem, needs, oracleMoments, pairOf, randomMoments, rulesOf, seedOf, type Moments } from './arms.ts'
+import { chosenJobs, tasksOfJobs, type JobsFrom } from './from-jobs.ts'
+import { Kept } from './kept.ts'
+import { play, type Played, type Queue } from './play.ts'
+import { summarize } from './summary.ts'
+import { tasksIn, type Playable, type Skipped } from './tasks.ts'
+import type { Parts } from '../parts.ts'
+import type { z } from 'zod'
+
+export type EvalParts = Queue & JobsFrom & { parts: Pick<Parts, 'model' | 'defaultModel'>; config: Config; stateDir: string }
+
+type Models = { model: string; frontier: string | null; stronger: string | null }
+
+/**
+ * Plays an evaluation; the stream ends with one `done` or `failed`. When the signal aborts, the job at work is cancelled and the stream just ends: rows that were
+ * played are kept. First the arms that need no other one, task by task, so that a load of the box falls on all of them; then those that need them.
+ */
+export async function* evaluate(of: EvalParts, start: z.output<typeof EvalStart>, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
+  const root = await mkdtemp(join(tmpdir(), 'hearth-eval-'))
+  try {
+    const kept = 'resume' in start ? await Kept.open(of.stateDir, start.resume) : await begin(of, start)
+    yield* playAll(of, kept, root, principal, signal)
+  } catch (error) {
+    yield { type: 'failed', fault: faultFrom(error) }
+  } finally {
+    await rm(root, { recursive: true, force: true })
+  }
+}
+
+/** Checked, with its models and jobs named, so that it can go on later with the same ones. */
+async function begin(of: EvalParts, asked: EvalRequest): Promise<Kept> {
+  const refuse = (where: string, problem: string): never => { throw new FaultError(fault('bad_request', { where, problem })) }
+  if ((asked.folder === null) === (asked.jobs === null)) refuse('the tasks', 'name a folder or jobs, one of them')
+  const problem = armsProblem(asked.arms)
+  if (problem !== null) refuse('arms', problem)
+  const models = await modelsOf(of, asked, refuse)
+  const arms = [...new Set(asked.arms)]
+  return Kept.make(of.stateDir, { request: { ...asked, ...models, arms }, jobs: asked.jobs === null ? null : chosenJobs(of, asked.jobs) })
+}
+
+async function modelsOf({ parts, config }: EvalParts, asked: EvalRequest, refuse: (where: string, problem: string) => never): Promise<Models> {
+  const sold = config.escalation.providers.flatMap(({ models }) => models.map(({ id }) => id))
+  const there = async (id: string): Promise<void> => {
+    if (sold.includes(id)) return
+    const found = await parts.model(id)
+    if (!found.ok) throw new FaultError(found.fault)
+  }
+  const model = asked.model ?? await parts.defaultModel()
+  if (model === null) throw new FaultError(fault('engine_unavailable', { why: 'no model is installed' }))
+  const frontier = asked.frontier ?? sold[0] ?? null
+  if (asked.arms.includes('frontier') && frontier === null) refuse('frontier', 'no provider is configured, and none was named')
+  if (asked.arms.includes('stronger') && asked.stronger === null) refuse('stronger', "the arm 'stronger' needs the id of a local model")
+  for (const id of [model, ...(asked.arms.includes('frontier') ? [frontier] : []), ...(asked.arms.includes('stronger') ? [asked.stronger] : [])]) if (id !== null) await there(id)
+  return { model, frontier, stronger: asked.stronger }
+}
+
+async function* playAll(of: EvalParts, kept: Kept, root: string, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
+  const { request, jobs } = kept.asked
+  const { tasks, skipped }: { tasks: Playable[]; skipped: Skipped[] } = request.folder === null ? await tasksOfJobs(jobs ?? [], of) : { tasks: await tasksIn(request.folder, of), skipped: [] }
+  if (tasks.length === 0) {
+    const why = skipped[0] === undefined ? 'No finished job with checks fits.' : `Of ${skipped.length} jobs none can be played again; the first, ${skipped[0].task}: ${skipped[0].why}.`
+    throw new FaultError(fault('bad_request', { where: 'the tasks', problem: why.replace(/\.$/, '') }))
+  }
+  const total = tasks.length * request.repeats * request.arms.length
+  yield { type: 'begun', id: kept.id, tasks: tasks.length, jobs: total, done: kept.rows.length, request, skipped }
+  const late = (arm: EvalArm): boolean => needs[arm] !== undefined
+  for (const phase of [request.arms.filter((arm) => !late(arm)), request.arms.filter(late)]) {
+    const learned = learn(kept.rows, request.seed)
+    for (let repeat = 0; repeat < request.repeats; repeat += 1) {
+      for (const task of tasks) {
+        for (const arm of phase) {
+          if (kept.rows.some((row) => row.task === task.name && row.repeat === repeat && row.arm === arm)) continue
+          const played: Played = yield* playOne({ of, kept, root, principal, signal, learned }, task, arm, repeat)
+          if (signal.aborted) return
+          if ('stopped' in played) {
+            yield { type: 'done', id: kept.id, stopped: played.stopped, rows: kept.rows, summary: summarize(kept.rows, request.seed) }
+            return
+          }
+          await kept.add(played.row)
+          yield { type: 'row', row: played.row, done: kept.rows.length, jobs: total }
+        }
+      }
+    }
+  }
+  yield { type: 'done', id: kept.id, stopped: null, rows: kept.rows, summary: summarize(kept.rows, request.seed) }
+}
+
+type Learned = { random: Moments; oracle: Moments; row(arm: EvalArm, task: string, repeat: number): EvalRow | null }
+
+/** What the arms of the second phase are made of. The same rows and seed give the same moments. */
+function learn(rows: readonly EvalRow[], seed: number): Learned {
+  const of = (arm: EvalArm): EvalRow[] => rows.filter((row) => row.arm === arm).toSorted((a, b) => (pairOf(a) < pairOf(b) ? -1 : 1))
+  const [local, advised] = [of('local'), of('advise')]
+  return {
+    random: randomMoments(local, advised, seed), oracle: oracleMoments(local, advised),
+    row: (arm, task, repeat) => rows.find((row) => row.arm === arm && row.task === task && row.repeat === repeat) ?? null,
+  }
+}
+
+type Course = { of: EvalParts; kept: Kept; root: string; principal: Principal; signal: AbortSignal; learned: Learned }
+
+async function* playOne(course: Course, task: Playable, arm: EvalArm, repeat: number): AsyncGenerator<EvalEvent, Played> {
+  if (arm === 'local_again') return yield* tryAgain(course, task, repeat)
+  const moments = arm === 'random' ? course.learned.random : arm === 'oracle' ? course.learned.oracle : null
+  return yield* playOnce(course, task, arm, repeat, moments?.get(pairOf({ task: task.name, repeat })) ?? [])
+}
+
+async function* playOnce({ of, kept, root, principal, signal }: Course, task: Playable, arm: EvalArm, repeat: number, askAt: readonly number[], attempt = 0, seconds: number | null = null): AsyncGenerator<EvalEvent, Played> {
+  const { request } = kept.asked
+  const left = request.maxUsdMicros === null ? null : request.maxUsdMicros - spentOn(of, kept.id)
+  if (left !== null && left <= 0) return { stopped: `the money of this evaluation is used up ($${((request.maxUsdMicros ?? 0) / 1e6).toFixed(2)})` }
+  return yield* play(of, {
+    task, arm, repeat,
+    request: {
+      model: arm === 'frontier' ? request.frontier : arm === 'stronger' ? request.stronger : request.model, seed: seedOf(request.seed, task.name, repeat, attempt),
+      escalation: rulesOf(arm, task.says, askAt), ...(left === null ? {} : { budgetUsdMicros: left }), ...(seconds === null ? {} : { timeoutSeconds: seconds }),
+    },
+  }, kept.id, root, principal, signal)
+}
+
+/**
+ * The local arm's own try, and while its own check does not pass further ones with other seeds, for as many seconds as the advised arm took longer on this task.
+ * The first one whose own check passes is taken; the hidden check chooses nothing. Without a check there is nothing to choose by, and the first try stays.
+ */
+async function* tryAgain(course: Course, task: Playable, repeat: number): AsyncGenerator<EvalEvent, Played> {
+  const [first, advised] = [course.learned.row('local', task.name, repeat), course.learned.row('advise', task.name, repeat)]
+  if (first === null || advised === null) throw new FaultError(fault('internal', { problem: `'local_again' came before the arms that it needs on ${task.name}` }))
+  const allowed = Math.max(0, advised.seconds - first.seconds)
+  const sum = { seconds: first.seconds, joules: first.joules }
+  let chosen = first
+  for (let attempt = 1; task.checks.length > 0 && chosen.outcome !== 'resolved' && sum.seconds - first.seconds < allowed; attempt += 1) {
+    const played: Played = yield* playOnce(course, task, 'local_again', repeat, [], attempt, Math.max(0.001, allowed - (sum.seconds - first.seconds)))
+    if ('stopped' in played) return played
+    sum.seconds += played.row.seconds
+    sum.joules = sum.joules === null || played.row.joules === null ? null : sum.joules + played.row.joules
+    if (played.verified === true) chosen = played.row
+  }
+  return { row: { ...chosen, ...sum, arm: 'local_again' }, verified: chosen.outcome === 'resolved' }
+}
+
+/** What all its jobs cost so far, also those that were cut off and are no row. */
+function spentOn({ store }: EvalParts, id: string): number {
+  const [row] = store.read.query("SELECT coalesce(sum(usd_micros), 0) AS usd FROM ledger WHERE job_id IN (SELECT id FROM jobs WHERE json_extract(request, '$.tags.eval') = ?)", id)
+  return Number(row?.['usd'] ?? 0)
+}
