@@ -35,6 +35,8 @@ export type Options = {
   escalation?: Partial<EscalationSettings>
   approve?: 'writes'
   kind?: 'chat'
+  /** What stands between the loop and the real sandbox. */
+  sandboxOf?: (sandbox: Sandbox) => Sandbox
 }
 
 export class Workbench {
@@ -75,7 +77,7 @@ export class Workbench {
     }, {
       ...(options.workspace === undefined ? {} : { workspace: options.workspace }), ...(options.idle === undefined ? {} : { idle: options.idle }),
       ...(options.speedAt === undefined ? {} : { speedAt: options.speedAt }), ...(options.expert === undefined ? {} : { expert: options.expert }), ...(options.mcp === undefined ? {} : { mcp: options.mcp }),
-      model: remembering(options.model ?? scripted(options), requests), sandbox: this.#sandbox, now: Date.now,
+      model: remembering(options.model ?? scripted(options), requests), sandbox: options.sandboxOf?.(this.#sandbox) ?? this.#sandbox, now: Date.now,
       emit: (event) => {
         // What the daemon would store must be what the schema says.
         events.push(JobEventBody.parse(event))
