@@ -485,6 +485,8 @@ describe('a job in a copy', () => {
     const kept = await keep(place, 1)
     const delivered = await place.deliver(1)
     assert.deepEqual(delivered, [{ type: 'delivered', how: 'branch', to: `hearth/${job.id}`, files: 2 }])
+    assert.ok(existsSync(place.path), 'until its end is stored, the job may have to go on')
+    await bench.workspaces.over(job.id)
     assert.ok(!existsSync(place.path))
     assert.deepEqual(picture(folder), first)
     const branch = `refs/heads/hearth/${job.id}`
@@ -524,6 +526,36 @@ describe('a job in a copy', () => {
     const seen = await again.sandbox.run({ argv: ['git', 'show', 'HEAD:a'], workspace: again.path, limits: { memoryBytes: 2 ** 29, pids: 64, wallMs: 20_000, outputBytes: 2 ** 20, tmpBytes: 2 ** 20, fileBytes: 2 ** 20 }, captureBytes: 4096 }, new AbortController().signal)
     assert.equal(seen.ok && seen.stdout.text, 'one\n')
     assert.deepEqual((await again.deliver(2)).map((event) => event.type === 'delivered' && [event.how, event.files]), [['branch', 1]])
+  })
+
+  it('a job that was killed between handing over and its end goes on in its copy, and hands the same over again', async () => {
+    for (const result of ['branch', 'diff'] as const) {
+      const folder = bench.repository({ 'a': 'one\n' })
+      sh(folder, 'echo dirty > b')
+      const job = bench.job(folder, result)
+      const place = await bench.open(job)
+      bench.write(place.path, { 'a': 'two\n' })
+      const kept = await keep(place, 1)
+      const first = await place.deliver(1)
+      const owner = ownerSide(folder)
+      bench.anew()
+      const again = await bench.open(job, [...place.events, step(1), kept])
+      assert.deepEqual(await again.deliver(1), first)
+      assert.equal(ownerSide(folder), owner)
+      await bench.workspaces.over(job.id)
+      assert.ok(!existsSync(place.path))
+    }
+  })
+
+  it('a branch that is there with other content stays as it is', async () => {
+    const folder = bench.repository({ 'a': 'one\n' })
+    const job = bench.job(folder, 'branch')
+    const place = await bench.open(job)
+    bench.write(place.path, { 'a': 'two\n' })
+    sh(folder, `git branch hearth/${job.id}`)
+    const owner = ownerSide(folder)
+    assert.match(JSON.stringify((await place.deliver(1)).at(-1)), /"how":"diff",.*"why":"no branch: git ended with/)
+    assert.equal(ownerSide(folder), owner)
   })
 
   it('diff of a folder without git; too large a folder is refused with the numbers', async () => {

@@ -254,7 +254,10 @@ export class Runner {
     if (end.type === 'suspended' && end.state === 'paused' && active.inbox.length > 0 && !active.abort.signal.aborted) return this.#run(id, active)
     active.over = true
     if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason, ...(end.state === undefined ? {} : { state: end.state }), ...(end.lacks === undefined ? {} : { lacks: end.lacks }) })
-    else await this.#end(id, past, before + this.#now() - startedAt, end)
+    else {
+      await this.#end(id, past, before + this.#now() - startedAt, end)
+      await this.#o.workspaces.over(id)
+    }
   }
 
   async #attempt(job: Job, past: readonly JobEvent[], beforeMs: number, { abort, inbox }: Active): Promise<AgentEnd> {

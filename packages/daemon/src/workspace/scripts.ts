@@ -120,6 +120,7 @@ git update-index --no-untracked-cache
 /**
  * A branch of two commits at most on the owner's commit $1 (empty: none): what was not committed yet (/shadow/before), then the job's work
  * (/shadow/work). Objects and a ref are added to the owner's repository; nothing that is there is changed. $2, $3: messages; $4: the branch.
+ * A branch that is there with this very content was made before a crash, and is the answer.
  */
 export const branch = `
 export GIT_INDEX_FILE=/shadow/index.branch
@@ -133,12 +134,18 @@ for part in before work; do
   last=$(git commit-tree "$(git write-tree --missing-ok)" \${last:+-p "$last"} -m "$message")
 done
 rm -f "$GIT_INDEX_FILE"
+ref=/refs/$4
+if [ -f "$ref" ] && old=$(cat "$ref") && [ "$(git rev-parse -q --verify "$old^{tree}")" = "$(git rev-parse "$last^{tree}")" ]; then
+  echo "$old"
+  exit 0
+fi
 { echo "$last"; [ -z "$1" ] || echo "^$1"; } | git pack-objects --revs --stdout -q > /shadow/branch.pack
 GIT_OBJECT_DIRECTORY=/objects git index-pack --stdin < /shadow/branch.pack > /dev/null
 rm -f /shadow/branch.pack
-mkdir -p "/refs/\${4%/*}"
-set -C
-echo "$last" > "/refs/$4"
+mkdir -p "\${ref%/*}"
+[ ! -e "$ref" ]
+echo "$last" > "$ref.lock"
+mv "$ref.lock" "$ref"
 echo "$last"
 `
 

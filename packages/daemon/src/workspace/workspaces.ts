@@ -30,6 +30,8 @@ export class Workspaces {
   /** Diff and undo. */
   readonly after: Afterwards
   readonly #o: KeeperOptions
+  /** Jobs whose copy holds nothing that is not handed over. */
+  readonly #spent = new Set<string>()
 
   constructor(options: KeeperOptions) {
     this.#o = options
@@ -137,7 +139,7 @@ export class Workspaces {
     const memo = await this.keeper.memo(job.id)
     await this.keeper.remember(job.id, { ...memo, current: newest.commit })
     if (work.length === 0) {
-      if (result !== 'in_place') await rm(this.keeper.copyDir(job.id), { recursive: true, force: true })
+      if (result !== 'in_place') this.#spent.add(job.id)
       return events
     }
     if (result === 'in_place') return [...events, { type: 'delivered', how: 'in_place', to: job.request.cwd, files: work.length }]
@@ -145,8 +147,14 @@ export class Workspaces {
     const patched = await states.patch(base, newest.commit, file, signal)
     if (patched !== null) this.#o.log('error', 'the patch of a job could not be written', { job: job.id, problem: patched.why })
     const delivered = await this.#handOver(job, states, { base, final: newest.commit, head: memo.head, result, file, files: work.length }, signal)
-    if (patched === null) await rm(this.keeper.copyDir(job.id), { recursive: true, force: true })
+    if (patched === null) this.#spent.add(job.id)
     return [...events, delivered]
+  }
+
+  /** The job's end is on disk: what nobody needs any more goes. Before that a crash would leave a job that has to go on without its folder. Never throws. */
+  async over(jobId: string): Promise<void> {
+    if (!this.#spent.delete(jobId)) return
+    await rm(this.keeper.copyDir(jobId), { recursive: true, force: true }).catch((error: unknown) => this.#o.log('warn', 'the copy of a job could not be removed', { job: jobId, problem: String(error) }))
   }
 
   async #handOver(job: Job, states: States, work: { base: string; final: string; head: string | null; result: JobResult; file: string; files: number }, signal: AbortSignal): Promise<EventOf<'delivered'>> {
