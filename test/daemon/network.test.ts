@@ -5,9 +5,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { Fault, JobEvent, JobNetwork } from '@hearth/protocol'
+import type { Fault, Job, JobEvent, JobNetwork } from '@hearth/protocol'
 import { Config } from '@hearth/protocol'
-import { jobNetwork } from '../../packages/daemon/src/egress/job-network.ts'
+import { jobNetwork, networkOf } from '../../packages/daemon/src/egress/job-network.ts'
 import { Store } from '../../packages/daemon/src/store/store.ts'
 import { httpServer, httpsServer, makeCertificate, type Counting } from '../fixtures/counting-servers.ts'
 
@@ -96,11 +96,25 @@ describe('the network port of a job', () => {
     assert.deepEqual(again, [])
   })
 
+  test('a job that goes on has what its tools have not sent, whatever else left the box for it', async () => {
+    await store.egress({ at: 1, jobId: 'f', purpose: 'mcp', host: 'mcp.test', bytes: 1000 })
+    await store.egress({ at: 1, jobId: 'f', purpose: 'provider', host: 'seller.test', bytes: limits.sentBytes })
+    await store.openEgress({ at: 1, jobId: 'f', purpose: 'tool', host: 'a.test' }, 'f1')
+    await store.settleEgress('f1', 30)
+    await store.openEgress({ at: 1, jobId: 'f', purpose: 'tool', host: 'a.test' }, 'f2')
+    // Of a job these two are all that is asked.
+    const job = { id: 'f', request: { network: ['a.test'] } } as unknown as Job
+    const { network } = networkOf(job, [], { store, config: Config.parse({}), log: () => undefined, now: Date.now, tell: () => undefined })
+    assert.equal(network?.left.sentBytes, limits.sentBytes - 30)
+    assert.deepEqual(networkOf({ ...job, request: { ...job.request, network: [] } }, [], { store, config: Config.parse({}), log: () => undefined, now: Date.now, tell: () => undefined }), {})
+  })
+
   test('what was not settled stays unknown, and nothing else of a row can change', async () => {
     const settle = await open('e').begin('lost.test')
     const row = (): unknown => rows().find(({ job_id: job }) => job === 'e')?.bytes
     assert.equal(row(), null)
-    const db = new DatabaseSync(path)
+    // The store's own thread may be at the file in this moment.
+    const db = new DatabaseSync(path, { timeout: 10_000 })
     assert.throws(() => db.exec("UPDATE egress SET host = 'x' WHERE job_id = 'e'"), /append-only/)
     await settle(5)
     assert.equal(row(), 5)

@@ -8,6 +8,8 @@ import { authorityOf, fault, faultFrom, type Config, type Fault, type Fetched, t
 import { version } from '@hearth/protocol/version'
 import type { Dialler, Resolve } from '@hearth/sandbox'
 import type { Log } from '../log.ts'
+import type { Query } from '../store/db.ts'
+import { number } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
 
 export type JobNetworkOptions = {
@@ -15,7 +17,7 @@ export type JobNetworkOptions = {
   hosts: readonly string[]
   limits: Config['sandbox']['network']
   store: Pick<Store, 'openEgress' | 'settleEgress'>
-  /** Bytes that left the box for this job before. */
+  /** Bytes that its tools sent before. */
   sentBytes: number
   past: readonly JobEvent[]
   tell(why: Fault): void
@@ -36,7 +38,12 @@ export function networkOf(job: Job, past: readonly JobEvent[], from: Pick<JobNet
   const { id, request: { network: hosts = [] } } = job
   if (hosts.length === 0) return {}
   const { store, config, log, now, tell } = from
-  return { network: jobNetwork({ jobId: id, hosts, limits: config.sandbox.network, store, sentBytes: store.read.sums(id).bytesLeftBox, past, now, tell, log: (line) => log('warn', line, { job: id }) }) }
+  return { network: jobNetwork({ jobId: id, hosts, limits: config.sandbox.network, store, sentBytes: sentByTools(store.read.query, id), past, now, tell, log: (line) => log('warn', line, { job: id }) }) }
+}
+
+/** Of all that left the box for a job: what its MCP servers and its experts were sent has limits of its own. */
+function sentByTools(query: Query, jobId: string): number {
+  return number(query("SELECT coalesce(sum(bytes), 0) AS n FROM egress WHERE job_id = ? AND purpose = 'tool'", jobId)[0] ?? {}, 'n')
 }
 
 export function jobNetwork(options: JobNetworkOptions): JobNetwork {
