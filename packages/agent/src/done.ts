@@ -1,6 +1,6 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
 import { faultEnd, type AgentEnd, type Denial, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
-import { type CheckPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
+import { checkPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
 import { aborted, ended } from './ends.ts'
 import { reviewed } from './escalate/review.ts'
 import { deniedNeed, hasWaited, type lastResortDenied } from './escalate/state.ts'
@@ -120,10 +120,6 @@ export function modelFailed(run: Run, problem: Fault): AgentEnd {
   const last = run.history.events.findLast((event) => event.type === 'check')
   if (last?.type === 'check' && !last.passed) return { type: 'ended', outcome: 'check_failed', verified: false, summary: null, fault: problem }
   return faultEnd(problem)
-}
-
-export function checkPlace(run: Run): CheckPlace {
-  return { sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient, ...(run.ports.network === undefined ? {} : { network: run.ports.network }) }
 }
 
 /** After a turn that edited: the job's first checks, as long as they are fast. The model reads the first that fails, or that all pass. */
