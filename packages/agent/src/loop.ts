@@ -3,7 +3,7 @@
 import { faultEnd, type AbortCause, type AgentEnd, type AgentInput, type AgentPorts, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
 import { act } from './act.ts'
 import { beginAnew, goodState } from './anew.ts'
-import { checksOf, checkStarts } from './checks.ts'
+import { checkPlace, checksOf, checkStarts } from './checks.ts'
 import { compaction } from './context/compact.ts'
 import { openingOf } from './context/opening.ts'
 import { checkAfterEdit, claimedDone, denied, expertSaid, finish, modelFailed, stopped } from './done.ts'
