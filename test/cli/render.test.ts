@@ -1,10 +1,15 @@
 // Text on its way to a terminal, and events as lines: pure functions.
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JobEvent, JobEventBody } from '@hearth/protocol'
 import { fault } from '@hearth/protocol/fault'
 import { outcomes } from '@hearth/protocol/outcome'
+import { questionLines } from '../../packages/cli/src/approval.ts'
 import { age, bytes, count, duration, inkOf, table } from '../../packages/cli/src/print.ts'
+import type { Out } from '../../packages/cli/src/context.ts'
 import { eventLines, outcomeWords, type Look } from '../../packages/cli/src/render.ts'
 import { columns, cut, jsonLine, oneLine, visible, wrap } from '../../packages/cli/src/text.ts'
 import { bar, progressText } from '../../packages/cli/src/transfer.ts'
@@ -25,6 +30,26 @@ test('nothing that steers a terminal passes', () => {
   assert.equal(visible('naïve 漢字 👩‍💻 é'), 'naïve 漢字 👩‍💻 é')
   assert.equal(oneLine(' a\n\n b\u2028c '), 'a b\\u2028c')
   for (let code = 0; code < 0x3000; code++) assert.doesNotMatch(visible(`x${String.fromCodePoint(code)}y`), harmful, code.toString(16))
+})
+
+test('a call that is asked about shows what hides in control sequences', async () => {
+  const out = { ink: inkOf(false), width: 80 } as Out
+  const whole = async (name: string, args: Record<string, unknown>, folder: string | null = null): Promise<string> =>
+    (await questionLines({ seq: 1, askedAt: 0, step: 1, folder, callId: 'a', call: { id: 'a', name, arguments: args }, offered: null, question: '' }, out)).join('\n')
+  // A shell takes what stands behind the first semicolon for a command.
+  const hidden = 'ls\u001b[;. ./x'
+  assert.equal(visible(hidden), 'ls', 'elsewhere it is noise')
+  assert.equal(await whole('bash', { command: hidden }), '$ ls␛[;. ./x')
+  assert.equal(await whole('write', { path: 'a', content: hidden }), 'write a 12 bytes\n  │ + ls␛[;. ./x')
+  assert.match(await whole('edit', { path: 'a', edits: [{ old: 'x', new: hidden }] }), /\+ ls␛\[;\. \.\/x$/)
+  assert.match(await whole('mcp', { name: 's__t', arguments: { deep: [hidden] } }), /ls␛\[;\. \.\/x/)
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-approval-'))
+  try {
+    writeFileSync(join(folder, 'a'), 'same\nold\u001b[m\n')
+    assert.equal((await whole('write', { path: 'a', content: `same\n${hidden}\n` }, folder)).split('\n').slice(1).join('\n'), '  │ - old␛[m\n  │ + ls␛[;. ./x')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
 
 test('JSON keeps every character and none of them steers a terminal', () => {

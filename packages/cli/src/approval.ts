@@ -12,7 +12,7 @@ import { stored } from './follow.ts'
 import { lookOf } from './live.ts'
 import { callLines, overwriteLines, type Look } from './render.ts'
 import { offerWords, signalWords } from './escalation-text.ts'
-import { oneLine, visible, wrap } from './text.ts'
+import { nothingDropped, oneLine, visible, wrap } from './text.ts'
 
 /** `text`: what shall be sent instead of what was shown. */
 export type Answer = { approved: boolean; note: string; text?: string }
@@ -48,7 +48,7 @@ export async function questionLines({ call, offered, question, folder }: Questio
   if (call === null) return wrap(visible(question), out.width)
   const { path, content } = call.arguments
   const before = call.name === 'write' && folder !== null && typeof path === 'string' && typeof content === 'string' ? await textIn(folder, path) : null
-  return before === null ? wholeCall(call, out) : overwriteLines(String(path), before, String(content), wholeLook(out))
+  return before === null ? wholeCall(call, out) : overwriteLines(nothingDropped(String(path)), nothingDropped(before), nothingDropped(String(content)), wholeLook(out))
 }
 
 /** What would leave, word for word, and where to. */
@@ -57,17 +57,24 @@ function offeredLines(offered: EventOf<'escalation_offered'>, { ink, width }: Ou
   return [
     ...wrap(offerWords(offered), width), ...(signals.length === 0 ? [] : wrap(`because: ${signalWords(signals)}`, width)), ...(offer.because === undefined ? [] : wrap(`chosen: ${oneLine(offer.because)}`, width)),
     ...(packet.files.length === 0 ? [] : wrap(`something of ${packet.files.map(oneLine).join(', ')}`, width)),
-    ...visible(offer.preview).split('\n').map((line) => `${ink.dim('│')} ${line}`),
+    ...visible(nothingDropped(offer.preview)).split('\n').map((line) => `${ink.dim('│')} ${line}`),
   ]
 }
 
 /** What the card of a call says of its arguments; other tools show all of them. */
 const onTheCard: Readonly<Record<string, readonly string[]>> = { bash: ['command'], write: ['path', 'content'], edit: ['path', 'old', 'new', 'edits'] }
 
-export function wholeCall(call: ToolCall, out: Out): string[] {
+export function wholeCall(given: ToolCall, out: Out): string[] {
+  const call = { ...given, arguments: inSight(given.arguments) as ToolCall['arguments'] }
   const shown = onTheCard[call.name]
   const rest = shown === undefined ? [] : Object.entries(call.arguments).filter(([name]) => !shown.includes(name))
   return [...callLines(call, wholeLook(out)), ...(rest.length === 0 ? [] : [`  with ${oneLine(JSON.stringify(Object.fromEntries(rest)))}`])]
+}
+
+function inSight(value: unknown): unknown {
+  if (typeof value === 'string') return nothingDropped(value)
+  if (Array.isArray(value)) return value.map(inSight)
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).map(([name, one]) => [nothingDropped(name), inSight(one)])) : value
 }
 
 function wholeLook(out: Out): Look {

@@ -21,6 +21,14 @@ export function visible(text: string): string {
   })
 }
 
+/**
+ * The same text with its control sequences in sight, for what somebody says yes to: between ESC and the letter that ends such a sequence there is room
+ * for a command (`ls ESC[;. ./x` runs ./x), and `visible` drops it.
+ */
+export function nothingDropped(text: string): string {
+  return text.replaceAll('\u001b', '\u241b')
+}
+
 /** `visible` on one line: newlines and runs of blanks become one blank. */
 export function oneLine(text: string): string {
   return visible(text).replace(/\s+/g, ' ').trim()
