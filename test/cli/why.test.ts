@@ -46,7 +46,7 @@ test('hearth why tells each decision with its evidence, price and effect', async
     '          Advice of a stronger model (big):',
     '          Look at line 3.',
     'step 12   effect of e1: same (the same failure as before)',
-    'step 14   e2 (step) denied by budget: Today is used up.',
+    'step 14   e2 (step) denied by budget: Today is used up. Raise it.',
     '          stuck: Stopped (same_error).',
     '1 local turn; 1 escalation for $0.001500: 0 cleared, 1 the same, 0 worse; 1 denied',
     '',

@@ -36,7 +36,7 @@ function textOf(event: JobEvent): string | null {
     case 'sampled': return `${counted(event.candidates.length, 'attempt')}, ${event.candidates.filter(({ passed }) => passed).length} passed`
     case 'signals': return event.acts ? `signals: ${signalWords(event.signals)} -> help is asked for` : null
     case 'escalation_offered': return offerWords(event)
-    case 'escalation_denied': return `${event.id} (${event.mode}) denied by ${event.denial.rule}: ${oneLine(event.denial.why)}${event.usdMicros === undefined ? '' : ` It cost ${usd(event.usdMicros)} all the same.`}`
+    case 'escalation_denied': return `${event.id} (${event.mode}) denied by ${event.denial.rule}: ${oneLine(`${event.denial.why} ${event.denial.remedy}`).trim()}${event.usdMicros === undefined ? '' : ` It cost ${usd(event.usdMicros)} all the same.`}`
     case 'approval_asked': return event.sha256 === undefined ? null : 'it waits for an approval of exactly that text'
     case 'approval_given': return event.callId.startsWith('escalation:') ? `${oneLine(event.by)} ${event.approved ? event.text === undefined ? 'approved it' : 'edited it' : 'refused it'}${event.note === '' ? '' : `: ${oneLine(event.note)}`}` : null
     case 'handed_back': return `${handedBackWords(event)}${event.text === '' ? '' : `\n${beginning(visible(event.text))}`}`
