@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Config, type Fault, type Limits, type NetworkGrant, type RunResult, type Sandbox } from '@hearth/protocol'
 import { createSandbox } from '../../packages/sandbox/src/index.ts'
+import { openProxy } from '../../packages/sandbox/src/proxy.ts'
 import { httpServer, httpsServer, makeCertificate, rawServer, silentServer, type Counting } from '../fixtures/counting-servers.ts'
 
 const MiB = 2 ** 20
@@ -276,6 +279,34 @@ describe('a run with a network', () => {
     assert.equal(rows.length, 1)
     assert.ok((rows[0]?.bytes ?? 0) > 0)
     assert.deepEqual(readdirSync(join(state, 'sandbox/proxy')), [])
+  })
+
+  test('a client that leaves while its host is looked up keeps no connection', async () => {
+    const settled = Promise.withResolvers<number>()
+    let leave = (): Promise<void> => Promise.resolve()
+    const proxy = await openProxy(join(root, 'proxies'), null, {
+      log: () => undefined,
+      grant: {
+        hosts: [`127.0.0.1:${silent.port}`], left: { sentBytes: MiB, receivedBytes: MiB }, refused: () => undefined,
+        begin: async () => {
+          await leave()
+          return (bytes) => Promise.resolve(settled.resolve(bytes))
+        },
+      },
+    })
+    try {
+      const client = connect(proxy.path)
+      client.on('error', () => undefined)
+      leave = async () => {
+        client.destroy()
+        // The proxy sees it in one of the next turns; if not, it sees it later and the same holds.
+        for (let turn = 0; turn < 50; turn += 1) await nextTurn()
+      }
+      client.write(`GET http://127.0.0.1:${silent.port}/ HTTP/1.1\r\nhost: x\r\n\r\n`)
+      await settled.promise
+    } finally {
+      await proxy.close()
+    }
   })
 
   test('a folder of another user has the same way out', async () => {

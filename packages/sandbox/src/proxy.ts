@@ -75,6 +75,8 @@ async function tunnel(dialler: Dialler, line: string, near: Duplex, head: Buffer
   const dialled = await dialler.dial(target)
   if (!dialled.ok) return answerRaw(near, dialled.refused ? 403 : 502, dialled.fault)
   const { stream: far } = dialled
+  // Who left meanwhile says so no second time.
+  if (near.destroyed) return void far.destroy()
   far.on('error', () => near.destroy())
   far.on('close', () => near.destroy())
   near.on('close', () => far.destroy())
@@ -138,6 +140,7 @@ async function pass(dialler: Dialler, request: IncomingMessage, answer: ServerRe
   const dialled = await dialler.dial(target)
   if (!dialled.ok) return refuseWith(answer, dialled.refused ? 403 : 502, dialled.fault)
   const { stream: far } = dialled
+  if (answer.destroyed) return void far.destroy()
   answer.on('error', () => far.destroy())
   answer.on('close', () => far.destroy())
   const asked = httpRequest({
