@@ -1,6 +1,6 @@
 // Logging in at MCP servers: the code flow against a login server of our own that checks it, renewal once for all, and servers that lead astray.
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
@@ -8,10 +8,13 @@ import { FaultError, McpServer, type EgressEntry, type McpDoor, type McpLoginEve
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { LoginDesk } from '../../packages/daemon/src/mcp/desk.ts'
 import { FolderServerStore } from '../../packages/daemon/src/mcp/folder-servers.ts'
+import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
 import { RemoteServers } from '../../packages/daemon/src/mcp/remote.ts'
 import { readConfig } from '../../packages/daemon/src/settings.ts'
 import { OAuthMcpServer, type Turns } from '../fixtures/oauth-mcp-server.ts'
+
+const nothingHeld = (): Promise<KnownTexts> => Promise.resolve(new KnownTexts())
 
 type Row = Omit<EgressEntry, 'id'>
 
@@ -37,6 +40,16 @@ async function serverOf(turns?: Turns): Promise<OAuthMcpServer> {
   return server
 }
 
+it('what a crash left of a file of logins goes with the next one that is written', async () => {
+  const part = join(dir, 'mcp-logins.json.part')
+  await writeFile(part, '{"secret":', { mode: 0o600 })
+  const logins = new Logins(dir, () => now)
+  await logins.keep({ folder: null, url: 'https://a.example/mcp' }, { token: 'abc', expiresAt: null, renewal: null })
+  await Promise.all([logins.keep({ folder: null, url: 'https://b.example/mcp' }, { token: 'def', expiresAt: null, renewal: null }), logins.forget({ folder: null, url: 'https://a.example/mcp' })])
+  assert.deepEqual([await logins.state({ folder: null, url: 'https://a.example/mcp' }), await logins.state({ folder: null, url: 'https://b.example/mcp' })], ['none', 'logged_in'])
+  assert.deepEqual((await readdir(dir)).filter((name) => name.startsWith('mcp-logins')), ['mcp-logins.json'])
+})
+
 type Office = { desk: LoginDesk; door: McpDoor }
 
 function office(server: OAuthMcpServer, more: Record<string, unknown> = {}): Office {
@@ -45,7 +58,7 @@ function office(server: OAuthMcpServer, more: Record<string, unknown> = {}): Off
   const remote = new RemoteServers({ servers, logins, door: createDoor((row) => {
     rows.push(row)
     return Promise.resolve()
-  }), dataClass: () => 'open' })
+  }), dataClass: () => 'open', held: nothingHeld })
   return { desk: new LoginDesk({ servers, folderServers: new FolderServerStore(dir), logins, remote }), door: remote.forJob('job', dir, {}) }
 }
 
@@ -136,7 +149,7 @@ describe('a login', () => {
     const other = await serverOf()
     assert.equal(await state(office(other)), 'none')
     const folder = join(dir, 'folder')
-    const remote = new RemoteServers({ servers: {}, logins: new Logins(dir), door: { request: (_url, { headers }) => Promise.resolve(new Response(null, { status: headers?.['authorization'] === undefined ? 204 : 500 })) }, dataClass: () => 'open' })
+    const remote = new RemoteServers({ servers: {}, logins: new Logins(dir), door: { request: (_url, { headers }) => Promise.resolve(new Response(null, { status: headers?.['authorization'] === undefined ? 204 : 500 })) }, dataClass: () => 'open', held: nothingHeld })
     assert.equal((await ask(remote.forJob('job', folder, { it: McpServer.parse({ url: server.http.url }) }))).status, 204)
   })
 })
@@ -231,7 +244,7 @@ it('a server that lets everybody in needs no login, one whose token is in a file
   server.valid.add('')
   const token = join(dir, 'token')
   await assert.rejects(login(office(server, { tokenFile: token })), /The token for 'it' is in its tokenFile/)
-  const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open' }) })
+  const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open', held: nothingHeld }) })
   await assert.rejects(login({ ...free, desk }), /'it' is a program in the sandbox/)
   assert.match(failed(await login(free)), /'it' lets everybody in; it needs no login\./)
 })

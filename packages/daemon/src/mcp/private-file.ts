@@ -1,5 +1,4 @@
 // Owns a small JSON file that only the daemon reads (0600), changed whole and one change after the other. A broken one counts as empty.
-import { randomBytes } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { z } from 'zod'
 
@@ -33,7 +32,8 @@ export class PrivateFile<T> {
   /** Resolves when the new content is on disk. */
   change(to: (now: T) => T): Promise<void> {
     const change = this.#writing.then(async () => {
-      const part = `${this.#path}.${randomBytes(6).toString('hex')}.part`
+      // One name: what a crash left of it, secrets too, goes with the next change.
+      const part = `${this.#path}.part`
       await writeFile(part, JSON.stringify(to(await this.read())), { mode: 0o600, flush: true })
       await rename(part, this.#path)
     })
