@@ -97,11 +97,11 @@ export class Answer {
     return events
   }
 
-  /** The stream is over. */
-  end(): ModelEvent[] {
+  /** The stream is over. `torn`: the connection was, so that silence is no answer of its own. */
+  end(torn = false): ModelEvent[] {
     const { request, who } = this.#options
     if (this.#finish === null && this.#heard.pieces === 0 && this.#refused === null) {
-      return [this.failed(this.#said === null ? this.#options.fault('garbled', 'it answered with status 200 and not one token') : this.#options.fault('cut', 'before its first piece'))]
+      return [this.failed(this.#said === null && !torn ? this.#options.fault('garbled', 'it answered with status 200 and not one token') : this.#options.fault('cut', 'before its first piece'))]
     }
     const events: ModelEvent[] = []
     this.#start(events, this.#said)

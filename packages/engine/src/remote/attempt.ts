@@ -78,7 +78,7 @@ export class Attempt {
     return new Response(ReadableStream.from(this.#bounded(answer.body)), { status: 200, headers: { 'content-type': 'text/event-stream' } })
   }
 
-  /** The answer's bytes ended in the middle of an event. */
+  /** The answer's bytes ended in the middle of an event, or with their connection. */
   get torn(): boolean {
     return this.#over && !this.#atEnd
   }
@@ -127,7 +127,8 @@ export class Attempt {
       }
       yield scrub.rest()
     } catch {
-      // A torn connection ends the answer as an end does: what it lacks tells them apart.
+      // A torn connection ends the answer as an end does; what it lacks tells them apart, and where it lacks all, this.
+      this.#atEnd = false
     } finally {
       this.#over = true
     }

@@ -134,7 +134,7 @@ class RemoteModel<Body> implements Model {
       if (attempt.waitMs === null) yield answer.failed(attempt.fault)
     } else if (thrown === null || (thrown instanceof SyntaxError && attempt.torn)) {
       // Half an event at the end of the stream is an answer that broke off, not a senseless one.
-      yield* answer.end()
+      yield* answer.end(attempt.torn)
       if (answer.firstCall !== null) this.#thoughts.keep(answer.firstCall, reading.thoughts())
     } else yield answer.failed(this.#faultOf(thrown))
     return attempt
