@@ -1,0 +1,178 @@
+// Help that is bought when things go wrong: sellers that misbehave in each way, kills, full disks and clocks, in a whole Hearth. What a person reads, what it cost,
+// what is on record, and that the next job works. All bytes that sellers heard are compared with the record.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { chmodSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { Client, type BudgetReply, type EgressReply, type Job, type JobEvent, type UsageReply } from '@hearth/protocol'
+import { Seller, streamHead, type SellerAct } from '../fixtures/seller.ts'
+import { Box } from './box.ts'
+
+const advice = 'The file f must hold the word right.\n1. write f\n2. run the check\n3. finish\nGO ON'
+const price = { from: '2026-01-01', input: 3_000_000, cacheRead: 300_000, cacheWrite: 3_750_000, output: 15_000_000 }
+const key = 'sk-test-Zq81LmX0pTr55vNwY2'
+/** 800 tokens read anew, 100 from the cache and 40 written. */
+const usual = Math.ceil((800 * price.input + 100 * price.cacheRead + 40 * price.output) / 1e6)
+
+const status = (line: string, headers: Record<string, string> = {}, body = '{"error":{"message":"said by the seller"}}') => (socket: Socket): void =>
+  void socket.end([`HTTP/1.1 ${line}`, 'content-type: application/json', `content-length: ${Buffer.byteLength(body)}`, 'connection: close', ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), '', body].join('\r\n'))
+
+type Cost = 'nothing' | 'usual' | 'counted'
+/**
+ * `said`: cause and remedy as a person reads them; null = nothing went wrong after all. `asked`: requests that the seller heard. `ended`: the word of the ledger; null = no
+ * entry. `cost`: counted = there are no numbers to be believed, so ours are taken, below the worst price.
+ */
+type Fault = { name: string; ended: string | null; act?: (asked: number) => SellerAct; said: string | null; asked: number; cost: Cost; mode?: 'step' }
+
+const seller = new Seller((body, request) => shop(body, request))
+const elsewhere = new Seller(() => advice)
+/** What the seller was asked, by the name of the model. */
+const asked = new Map<string, number>()
+const acts = new Map<string, (asked: number) => SellerAct>()
+function shop(body: string, request: string): SellerAct {
+  const name = (JSON.parse(body) as { model: string }).model
+  const count = (asked.get(name) ?? 0) + 1
+  asked.set(name, count)
+  if (!request.includes(`authorization: Bearer ${key}\r\n`)) return status('401 Unauthorized', {}, '{"error":{"message":"Incorrect API key provided"}}')
+  return acts.get(name)?.(count) ?? advice
+}
+
+/** The first `share` of a good answer, then the connection is torn. */
+const torn = (said: Exclude<SellerAct, string | ((socket: Socket) => void)>, until: string) => () => (socket: Socket): void => {
+  const whole = seller.stream(said)
+  socket.write(streamHead + whole.slice(0, whole.indexOf(until) + until.length), () => socket.resetAndDestroy())
+}
+const counting = (usage: object) => () => (socket: Socket): void => void socket.end(streamHead + seller.stream({ text: advice }, usage))
+const drip = (socket: Socket): void => {
+  socket.write(streamHead)
+  const piece = seller.stream({ text: 'word ' }).split('\n\n')[0] ?? ''
+  const timer = setInterval(() => socket.write(`${piece}\n\n`), 100)
+  socket.once('close', () => clearInterval(timer))
+}
+/** Words without the width of a terminal. */
+const flat = (text: string): string => text.replace(/\s+/g, ' ')
+const writeRight = { name: 'write', arguments: { path: 'f', content: 'right\n' } }
+
+const faults: Fault[] = [
+  { name: 'good', ended: 'end', said: null, asked: 1, cost: 'usual' },
+  { name: 'nokey', asked: 0, cost: 'nothing', ended: 'provider_auth', said: "The provider 'nokey' does not let us in: its key file HOME/nokey cannot be read (ENOENT). Put its key into the file that keyFile names, with chmod 600." },
+  { name: 'openkey', asked: 0, cost: 'nothing', ended: 'provider_auth', said: "The provider 'openkey' does not let us in: others may read its key file HOME/openkey (mode 644). Put its key into the file that keyFile names, with chmod 600." },
+  { name: 'wrongkey', asked: 1, cost: 'nothing', ended: 'provider_auth', said: "The provider 'wrongkey' does not let us in: status 401, 'Incorrect API key provided'. Put its key into the file that keyFile names, with chmod 600." },
+  { name: 'moved', asked: 1, cost: 'nothing', ended: 'provider_redirect', said: "The provider 'moved' redirects to ELSEWHERE/v1/chat/completions, and a key is sent to one address only. Correct the url of its entry if it has moved.", act: () => status('307 Temporary Redirect', { location: `http://127.0.0.1:${elsewhere.port}/v1/chat/completions` }) },
+  { name: 'down', asked: 0, cost: 'nothing', ended: 'provider_failed', said: "The provider 'down' failed: nobody listens there. Ask again later; its status page may say more." },
+  { name: 'storm', asked: 1, cost: 'nothing', ended: 'provider_rate_limited', said: "The provider 'storm' is asked too often: status 429, 'said by the seller'. Ask again later; it does not say when.", act: () => status('429 Too Many Requests') },
+  { name: 'storm-again', asked: 4, cost: 'nothing', ended: 'provider_rate_limited', said: "The provider 'storm-again' is asked too often: status 429, 'said by the seller'. Ask again in 1 s.", act: () => status('429 Too Many Requests', { 'retry-after': '1' }) },
+  { name: 'storm-hour', asked: 1, cost: 'nothing', ended: 'provider_rate_limited', said: "The provider 'storm-hour' is asked too often: status 429, 'said by the seller'. Ask again in 3600 s.", act: () => status('429 Too Many Requests', { 'retry-after': '3600' }) },
+  { name: 'storm-once', asked: 2, cost: 'usual', ended: 'end', said: null, act: (n) => (n === 1 ? status('429 Too Many Requests', { 'retry-after': '1' }) : advice) },
+  { name: 'overloaded', asked: 1, cost: 'nothing', ended: 'provider_overloaded', said: "The provider 'overloaded' is overloaded: status 529, 'said by the seller'. Ask again later; it does not say when.", act: () => status('529 Overloaded') },
+  { name: 'drip', asked: 1, cost: 'counted', ended: 'provider_silent', said: "The provider 'drip' was given up: it was not done after 6 s. Ask again later; what arrived is paid.", act: () => drip },
+  { name: 'silence', asked: 1, cost: 'counted', ended: 'provider_silent', said: "The provider 'silence' was given up: it said nothing for 3 s. Ask again later; what arrived is paid.", act: () => () => undefined },
+  { name: 'cut-text', asked: 1, cost: 'counted', ended: 'provider_cut', said: "The answer of 'cut-text' broke off: after 1 piece. Ask once more; what arrived is paid.", act: torn({ text: advice }, '\n\n') },
+  { name: 'cut-at-once', asked: 1, cost: 'counted', ended: 'provider_cut', said: "The answer of 'cut-at-once' broke off: before its first piece. Ask once more; what arrived is paid.", act: torn({ text: advice }, 'run the check') },
+  { name: 'reset', asked: 1, cost: 'counted', ended: 'provider_cut', said: "The answer of 'reset' broke off: before its first piece. Ask once more; what arrived is paid.", act: () => (socket) => void socket.write('HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n', () => socket.resetAndDestroy()) },
+  { name: 'cut-call', asked: 1, cost: 'counted', ended: 'provider_cut', said: "The answer of 'cut-call' broke off: after 1 piece. Ask once more; what arrived is paid.", mode: 'step', act: torn({ text: 'I write.', calls: [writeRight] }, 'right') },
+  { name: 'count-huge', asked: 1, cost: 'counted', ended: 'end', said: null, act: counting({ prompt_tokens: 9e15, completion_tokens: 40 }) },
+  { name: 'count-below', asked: 1, cost: 'counted', ended: 'end', said: null, act: counting({ prompt_tokens: -5, completion_tokens: -1 }) },
+  { name: 'count-words', asked: 1, cost: 'counted', ended: 'end', said: null, act: counting({ prompt_tokens: 'many', completion_tokens: { a: 1 } }) },
+  { name: 'no-json', asked: 1, cost: 'counted', ended: 'provider_garbled', said: "The provider 'no-json' gave a senseless answer: an event of its stream is no JSON. Check that the url and the kind of its entry fit together.", act: () => (socket) => void socket.end(`${streamHead}data: {"choices": [{"delta": \n\ndata: [DONE]\n\n`) },
+  { name: 'page', asked: 1, cost: 'counted', ended: 'provider_garbled', said: "The provider 'page' gave a senseless answer: it answered with 'text/html' where a stream of events was asked for. Check that the url and the kind of its entry fit together.", act: () => (socket) => void socket.end('HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>log in</html>') },
+  { name: 'refusal', asked: 1, cost: 'usual', ended: 'provider_refused', said: "The model at 'refusal' declined to answer: its content filter stepped in. Ask in other words, or do this step here.", act: () => (socket) => void socket.end(streamHead + seller.stream({}).replace('"finish_reason":"stop"', '"finish_reason":"content_filter"')) },
+  { name: 'ten-megabytes', asked: 1, cost: 'counted', ended: 'provider_garbled', said: "The provider 'ten-megabytes' gave a senseless answer: its answer is larger than 1.7 MiB. Check that the url and the kind of its entry fit together.", act: () => (socket) => {
+    const [piece] = seller.stream({ text: 'x'.repeat(2 ** 16) }).split('\n\n')
+    socket.end(streamHead + `${piece ?? ''}\n\n`.repeat(160))
+  } },
+  { name: 'unpriced', asked: 0, cost: 'nothing', ended: null, said: "No price of 'unpriced' is known for TODAY, so nothing is bought from it. Put its prices into escalation.providers of the configuration." },
+]
+
+describe('help that goes wrong', () => {
+  let box: Box
+  const api = (): Client => new Client(join(box.env['HEARTH_HOME'] ?? '', 'hearth.sock'))
+  const config = (escalation: object = {}, more: object = {}): object => ({
+    sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 1024 }, jobs: { running: 4 },
+    escalation: {
+      consent: 'auto', modes: ['plan', 'advise', 'step'], budget: { dayUsdMicros: 50_000_000 }, timeouts: { silenceSeconds: 3, totalSeconds: 6, waitSeconds: 3.5 },
+      routes: faults.map(({ name }) => ({ kinds: [name], models: [name] })),
+      providers: faults.map(({ name }) => ({
+        id: name, kind: 'compatible', url: `http://127.0.0.1:${name === 'down' ? 9 : seller.port}/v1`, keyFile: join(box.home, ['nokey', 'openkey', 'wrongkey'].includes(name) ? name : 'key'),
+        models: [{ id: name, model: name, contextTokens: 100_000, maxOutputTokens: 4000, prices: name === 'unpriced' ? [] : [price] }],
+      })), ...escalation,
+    }, ...more,
+  })
+  const eventsOf = (id: string): Promise<JobEvent[]> => Array.fromAsync(api().stream<JobEvent>('GET', `/api/jobs/${id}/events`))
+  const of = <T extends JobEvent['type']>(events: readonly JobEvent[], type: T): Extract<JobEvent, { type: T }>[] => events.filter((event): event is Extract<JobEvent, { type: T }> => event.type === type)
+
+  /** Says twice that it is done when it is not; then it does it. */
+  const stubborn = (): string => box.script({
+    turns: [...[1, 2].map((n) => ({ calls: [{ name: 'finish', arguments: { answer: `done ${n}` } }] })), { calls: [writeRight] }, { calls: [{ name: 'finish', arguments: { answer: 'now it is' } }] }],
+  })
+  const words = (kind: string, ...more: string[]): string[] => ['run', '--no-color', '--tag', `kind=${kind}`, '--model', stubborn(), ...more, '--check', 'grep -q right f', 'make it right']
+  const jobOf = async (kind: string): Promise<Job> => {
+    const { jobs } = await api().call<{ jobs: Job[] }>('GET', '/api/jobs')
+    return jobs.find(({ request }) => request.tags['kind'] === kind) ?? assert.fail(`no job ${kind}`)
+  }
+
+  /** Every byte that a seller heard is a byte of the record, and every body. */
+  const accounted = async (): Promise<void> => {
+    const left = await api().call<EgressReply>('GET', '/api/egress?limit=1000')
+    const here = left.entries.filter(({ host }) => host === `127.0.0.1:${seller.port}`)
+    assert.equal(here.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0), seller.bytes)
+    const sums = left.packets.filter(({ host }) => host === `127.0.0.1:${seller.port}`).map(({ sha256 }) => sha256)
+    assert.deepEqual(sums.toSorted(), seller.bodies.map((body) => createHash('sha256').update(body).digest('hex')).toSorted())
+    assert.equal(elsewhere.heard.length, 0)
+  }
+
+  before(async () => {
+    await Promise.all([seller.open(), elsewhere.open()])
+    box = new Box()
+    writeFileSync(join(box.home, 'key'), `${key}\n`, { mode: 0o600 })
+    writeFileSync(join(box.home, 'wrongkey'), 'sk-test-of-another-shop-0815\n', { mode: 0o600 })
+    writeFileSync(join(box.home, 'openkey'), `${key}\n`)
+    chmodSync(join(box.home, 'openkey'), 0o644)
+    box.configure(config())
+    await box.up()
+  })
+  after(async () => {
+    await box.close()
+    seller.close()
+    elsewhere.close()
+  })
+
+  describe('because of the seller:', { concurrency: 3 }, () => {
+    for (const { name, act, said, asked: requests, cost, mode, ended } of faults) {
+      if (act !== undefined) acts.set(name, act)
+      it(name, async () => {
+        const ran = await box.hearth(words(name, '--modes', mode ?? 'advise'), { cwd: box.folder({ f: 'wrong\n' }) })
+        const job = await jobOf(name)
+        const events = await eventsOf(job.id)
+        const why = (await box.hearth(['why', job.id, '--no-color'])).stdout
+        assert.equal(ran.code, 0, ran.stderr)
+        assert.equal(asked.get(name) ?? 0, requests)
+        const denied = of(events, 'escalation_denied')
+        const sentence = said?.replace('HOME', box.home).replace('ELSEWHERE', `http://127.0.0.1:${elsewhere.port}`).replace('TODAY', new Date().toISOString().slice(0, 10)) ?? null
+        assert.deepEqual(denied.map(({ denial }) => `${denial.why} ${denial.remedy}`), sentence === null ? [] : [sentence])
+        for (const text of [ran.stderr, why]) assert.ok(sentence === null || flat(text).includes(flat(sentence)), text)
+        const { entries } = await api().call<UsageReply>('GET', `/api/usage?job=${job.id}&limit=50`)
+        const bought = entries.filter(({ place }) => place === 'remote')
+        assert.deepEqual(bought.map((entry) => [entry.ended, entry.escalation]), ended === null ? [] : [[ended, 'e1']])
+        const spent = bought.reduce((sum, { usdMicros }) => sum + usdMicros, 0)
+        const worst = of(events, 'escalation_offered')[0]?.offer.worstUsdMicros ?? 0
+        if (cost === 'counted') assert.ok(spent > 0 && spent <= worst, `${spent} of ${worst}`)
+        else assert.equal(spent, cost === 'usual' ? usual : 0)
+        assert.equal(of(events, 'ended')[0]?.receipt.usdMicros, spent)
+        assert.equal((denied[0]?.usdMicros ?? 0) + (of(events, 'handed_back')[0]?.usdMicros ?? 0), spent)
+      })
+    }
+  })
+
+  it('and all of it is in the sum of the day, with nothing left open', async () => {
+    const { totals } = await api().call<UsageReply>('GET', '/api/usage')
+    const { rows, open, charged } = await api().call<BudgetReply>('GET', '/api/budget')
+    assert.deepEqual([rows.find(({ scope, period }) => scope === 'box' && period === 'day')?.spent, open.count, charged.count], [totals.usdMicros, 0, 0])
+    const ran = await box.hearth(words('good'), { cwd: box.folder({ f: 'wrong\n' }) })
+    assert.equal(ran.code, 0, ran.stderr)
+    assert.match(ran.stderr, /e1: good answered/)
+    await accounted()
+  })
+})
