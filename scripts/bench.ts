@@ -21,11 +21,12 @@ import { starter } from './benches/starter.ts'
 import { startup } from './benches/startup.ts'
 import { trust } from './benches/trust.ts'
 import { turns } from './benches/turns.ts'
+import { usage } from './benches/usage.ts'
 import { workspace } from './benches/workspace.ts'
 import { wordsOf, wrongWords } from './words.ts'
 
 /** Every benchmark there is; a new one is one file and one name here. */
-const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, signals, scanning, agent]
+const all: readonly Benchmark[] = [startup, size, starter, decode, lookup, residency, interactive, turns, http, trust, growth, search, workspace, ledger, usage, signals, scanning, agent]
 
 /** Names that stand for several benchmarks whose rows make one table. */
 const groups: Readonly<Record<string, readonly Benchmark[]>> = { engine: [decode, residency, interactive, lookup, http] }

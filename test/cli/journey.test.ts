@@ -55,7 +55,7 @@ test('run without a daemon starts one, resolves by its check, and says what it c
   assert.match((await home.hearth('show', id.slice(0, 6))).stdout, /\nverified {2}yes, a check passed\n/)
   assert.match((await home.hearth('ps', '--all')).stdout, new RegExp(`^JOB .*\\n${id} +resolved `))
   assert.match((await home.hearth('ps')).stdout, /^nothing runs or waits/)
-  assert.match((await home.hearth('usage', '--job', id)).stdout, /^since +the beginning\njobs +1, 1 resolved\nmodel calls +2\n/)
+  assert.match((await home.hearth('usage', '--job', id)).stdout, /^since +the beginning, the first call on [-\d]{10}; days are UTC\njobs +1 ended, 1 resolved\nmodel calls +2\n/)
   assert.equal((await home.hearth('attach', id)).code, 0)
 })
 

@@ -1,5 +1,6 @@
 // Draws measured profiles as an SVG: threads compared, reading and writing over the length of the prompt, writing over streams. Pure.
 import type { MeasuredPoint, ModelProfile, SpeedSpread } from '@hearth/protocol'
+import { colours, escaped, label, niceStep, round, text } from './svg.ts'
 
 type Mark = { x: number; spread: SpeedSpread }
 type Series = { name: string; marks: Mark[] }
@@ -9,8 +10,6 @@ const panel = { width: 400, height: 230, left: 58, right: 16, top: 46, bottom: 4
 const gap = 18
 const head = 52
 const columns = 2
-// Distinct in hue and in lightness, on white.
-const colours = ['#1f6f54', '#c05a1c', '#3b5fa8', '#8a3f8f']
 
 /** An SVG of all profiles, one below the other. Light and dark pages both work: it has a background of its own. */
 export function drawProfiles(profiles: readonly ModelProfile[]): string {
@@ -90,27 +89,4 @@ function drawSeries({ marks }: Series, colour: string, px: (value: number) => nu
   return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5"/>` + marks.map(({ x, spread }) =>
     `<line x1="${px(x)}" x2="${px(x)}" y1="${py(spread.min)}" y2="${py(spread.max)}" stroke="${colour}" stroke-width="2"/>`
     + `<circle cx="${px(x)}" cy="${py(spread.median)}" r="3.5" fill="${colour}"><title>${label(x)}: ${label(spread.median)} (${label(spread.min)} to ${label(spread.max)})</title></circle>`).join('')
-}
-
-/** A step of 1, 2 or 5 times a power of ten that makes three to six lines. */
-function niceStep(top: number): number {
-  const rough = Math.max(top, 1e-6) / 4
-  const power = 10 ** Math.floor(Math.log10(rough))
-  return power * ([1, 2, 5].find((one) => one * power >= rough) ?? 10)
-}
-
-function label(value: number): string {
-  return value >= 1000 ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, ',') : String(Number(value.toPrecision(3)))
-}
-
-function text(x: number, y: number, value: string, attributes: string): string {
-  return `<text x="${round(x)}" y="${round(y)}" ${attributes}>${escaped(value)}</text>`
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10
-}
-
-function escaped(value: string): string {
-  return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

@@ -1,66 +1,107 @@
-// Owns `hearth usage`: sums of the ledger.
+// Owns `hearth usage`: sums of the ledger, what follows from them, statements of a month; as text, JSON, CSV or a picture.
+import { writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { Client } from '@hearth/protocol/client'
-import type { UsageReply } from '@hearth/protocol'
-import { parseSeconds, usageFault } from '../args.ts'
+import { fault, FaultError } from '@hearth/protocol/fault'
+import type { UsageReport, UsageStatement } from '@hearth/protocol'
+import { parseSeconds, usageFault, type Args } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
-import { bytes, count, duration, fields, table, usd } from '../print.ts'
-import { jsonLine, oneLine } from '../text.ts'
+import type { Context } from '../context.ts'
+import { jsonLine } from '../text.ts'
+
+/** A million rows on a busy box take seconds, and the daemon answers others meanwhile. */
+const patienceMs = 300_000
+const groupings = ['day', 'month', 'job', 'person', 'automation', 'principal', 'model', 'place', 'purpose', 'project']
 
 export const usage: Command = {
   spec: {
     name: 'usage', operands: '', arity: [0, 0],
-    about: 'Sums up the ledger: every model call of this box, by model, and how many tool calls were mended or refused. Nothing is estimated.',
+    about: 'Sums up the ledger: calls, tokens, time, energy and money, and what follows from them: the share done here, the cost of a resolved job, what escalations changed, '
+      + 'the burn rate, what the box pays back. What is estimated says so, with what it assumes; what was not measured is never counted as 0. Days are UTC. docs/usage.md defines each figure.',
     flags: {
       since: { type: 'string', value: 'TIME', help: 'only what is newer: 24h, 7d, or a date like 2026-01-31' },
+      until: { type: 'string', value: 'TIME', help: 'only what is older; a date counts to its end' },
+      by: { type: 'string', value: 'WHAT', help: `rows of the table: ${groupings.join(', ')} or tag:KEY (default model)` },
       job: { type: 'string', value: 'JOB', help: 'only one job' },
+      tag: { type: 'string', value: 'K=V', help: 'only jobs with this tag' },
+      principal: { type: 'string', value: 'ID', help: 'only one person or key, e.g. socket:1000 or key:7k2m9x4tq8wz' },
+      limit: { type: 'string', value: 'N', help: 'rows of the table at most (default 40; 10000 for --csv and --json)' },
+      statement: { type: 'string', value: 'MONTH', help: 'a statement for each principal, e.g. 2026-11' },
+      csv: { type: 'boolean', help: 'the table as CSV on stdout' },
+      svg: { type: 'string', value: 'FILE', help: 'draw tokens, money, cost of a resolved job, spenders and what the next dollar bought' },
     },
-    examples: [['hearth usage --since 7d', 'the last seven days']],
+    examples: [
+      ['hearth usage --since 7d --by day', 'the last seven days, one by one'],
+      ['hearth usage --by tag:customer --since 2026-01-01 --until 2026-03-31 --csv', 'a quarter by customer'],
+      ['hearth usage --statement 2026-11 --principal key:7k2m9x4tq8wz', 'what one key used in November'],
+      ['hearth usage --svg usage.svg', 'the same as a picture'],
+    ],
   },
   async run(ctx, args) {
-    const query = new URLSearchParams()
-    const since = sinceMs(args.text('since'))
-    if (since !== null) query.set('since', String(since))
+    if (args.flag('json') && args.flag('csv')) throw usageFault('--json and --csv cannot both be meant.')
     const client = new Client(ctx.paths.socket)
-    const word = args.text('job')
-    if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)
-    const reply = await ask<UsageReply>(client, `/api/usage${query.size === 0 ? '' : `?${query.toString()}`}`)
-    if (args.flag('json')) {
-      ctx.out.line(jsonLine(reply))
-      return 0
-    }
-    const { totals } = reply
-    const { ink } = ctx.out
-    const rows: [string, string][] = [
-      ['since', reply.since === null ? 'the beginning' : new Date(reply.since).toISOString()],
-      ['jobs', `${count(totals.jobs)}, ${count(totals.resolved)} resolved`],
-      ['model calls', count(totals.calls)],
-      ['tokens', `${count(totals.promptTokens)} prompt (${count(totals.reusedTokens)} reused), ${count(totals.completionTokens)} generated`],
-      ['model time', duration(totals.modelSeconds * 1000)],
-      ...(totals.joules === null ? [] : [['energy', `${count(totals.joules)} J`] as [string, string]]),
-      ['spent', usd(totals.usdMicros)],
-      ['left the box', bytes(totals.bytesLeftBox)],
-    ]
-    for (const line of fields(rows, ink)) ctx.out.line(line)
-    if (reply.byModel.length === 0) return 0
-    ctx.out.line()
-    const right = { side: 'right' as const }
-    const head = [{ title: 'CALLS', ...right }, { title: 'PROMPT', ...right }, { title: 'REUSED', ...right }, { title: 'GENERATED', ...right }, { title: 'TIME', ...right }, { title: 'SPENT', ...right }, { title: 'MENDED', ...right }, { title: 'REFUSED', ...right }, { title: 'PLACE' }, { title: 'MODEL' }]
-    const lines = table(head, reply.byModel.map((row) => [
-      count(row.calls), count(row.promptTokens), count(row.reusedTokens), count(row.completionTokens),
-      duration(row.modelSeconds * 1000), usd(row.usdMicros), count(row.mendedCalls), count(row.refusedCalls), oneLine(row.place), oneLine(row.model),
-    ]), ctx.out.width, ink)
-    for (const line of lines) ctx.out.line(line)
-    return 0
+    const month = args.text('statement')
+    return month === null ? await showReport(ctx, args, client) : await showStatement(ctx, args, client, month)
   },
 }
 
-/** Milliseconds since 1970 from '7d' (ago) or an ISO date; null when absent. */
+async function showReport(ctx: Context, args: Args, client: Client): Promise<number> {
+  const by = args.text('by') ?? 'model'
+  if (!groupings.includes(by) && !/^tag:./.test(by)) throw usageFault(`--by takes ${groupings.join(', ')} or tag:KEY, not '${by}'.`)
+  const tag = args.text('tag')
+  if (tag !== null && !/^[^=]+=/.test(tag)) throw usageFault(`--tag takes KEY=VALUE, not '${tag}'.`)
+  const limit = args.whole('limit', 1) ?? (args.flag('csv') || args.flag('json') ? 10_000 : 40)
+  if (limit > 10_000) throw usageFault('--limit takes 10000 at most.')
+  const query = new URLSearchParams({ by, limit: String(limit) })
+  const given = { since: sinceMs(args.text('since')), until: timeMs('until', args.text('until'), 86_400_000), tag, principal: args.text('principal') }
+  for (const [name, value] of Object.entries(given)) if (value !== null) query.set(name, String(value))
+  const word = args.text('job')
+  if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)
+  const report = await ask<UsageReport>(client, `/api/usage/report?${query.toString()}`, patienceMs)
+  const svg = args.text('svg')
+  if (svg !== null) write(resolve(ctx.cwd, svg), (await import('../usage-plot.ts')).drawUsage(report))
+  const { reportCsv, reportLines } = await import('../usage-text.ts')
+  if (args.flag('json')) ctx.out.line(jsonLine(report))
+  else if (args.flag('csv')) ctx.out.write(reportCsv(report))
+  else for (const line of reportLines(report, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
+  return 0
+}
+
+async function showStatement(ctx: Context, args: Args, client: Client, month: string): Promise<number> {
+  if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) throw usageFault(`--statement takes a month like 2026-11, not '${month}'.`)
+  const other = ['since', 'until', 'by', 'job', 'tag', 'limit', 'svg'].find((name) => args.flag(name))
+  if (other !== undefined) throw usageFault(`--${other} says nothing of a statement: it is of one month, by principal.`)
+  const principal = args.text('principal')
+  const statement = await ask<UsageStatement>(client, `/api/usage/statement?${new URLSearchParams({ month, ...(principal === null ? {} : { principal }) }).toString()}`, patienceMs)
+  const { statementCsv, statementLines } = await import('../usage-text.ts')
+  if (args.flag('json')) ctx.out.line(jsonLine(statement))
+  else if (args.flag('csv')) ctx.out.write(statementCsv(statement))
+  else for (const line of statementLines(statement, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
+  return 0
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    throw new FaultError(fault('cannot_create', { path, problem: error instanceof Error ? error.message : String(error) }))
+  }
+}
+
+/** The moment of `--since`; null when it is absent. Throws FaultError `usage`. */
 export function sinceMs(text: string | null): number | null {
+  return timeMs('since', text, 0)
+}
+
+/** Milliseconds since 1970 from '7d' (ago) or an ISO date in UTC, to which `ofDate` is added when it names a whole day; null when absent. */
+function timeMs(name: string, text: string | null, ofDate: number): number | null {
   if (text === null) return null
   const seconds = /[smhd]$/.test(text) ? parseSeconds(text) : null
   if (seconds !== null) return Math.round(Date.now() - seconds * 1000)
-  const date = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : NaN
-  if (Number.isNaN(date)) throw usageFault(`--since takes a time like 24h or 7d, or a date like 2026-01-31, not '${text}'.`)
-  return date
+  const whole = /^\d{4}-\d{2}-\d{2}$/.test(text)
+  // A time without a zone would be read in that of the terminal.
+  const date = whole ? Date.parse(text) : /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d\d:\d\d)?$/.test(text) ? Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) ? text : `${text}Z`) : NaN
+  if (Number.isNaN(date)) throw usageFault(`--${name} takes a time like 24h or 7d, or a date like 2026-01-31, not '${text}'.`)
+  return whole ? date + ofDate : date
 }
