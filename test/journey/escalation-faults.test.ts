@@ -2,13 +2,13 @@
 // what is on record, and that the next job works. All bytes that sellers heard are compared with the record.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Client, type BudgetReply, type EgressReply, type Job, type JobEvent, type UsageReply } from '@hearth/protocol'
 import { Seller, streamHead, type SellerAct } from '../fixtures/seller.ts'
-import { Box } from './box.ts'
+import { Box, processes } from './box.ts'
 
 const advice = 'The file f must hold the word right.\n1. write f\n2. run the check\n3. finish\nGO ON'
 const price = { from: '2026-01-01', input: 3_000_000, cacheRead: 300_000, cacheWrite: 3_750_000, output: 15_000_000 }
@@ -86,6 +86,9 @@ const faults: Fault[] = [
   { name: 'unpriced', asked: 0, cost: 'nothing', ended: null, said: "No price of 'unpriced' is known for TODAY, so nothing is bought from it. Put its prices into escalation.providers of the configuration." },
 ]
 
+/** Sellers of the other tests, each one for the jobs of its name. */
+const names = [...faults.map(({ name }) => name), 'holds', 'plans', 'steps', 'asks', 'disk', 'clock', 'secrets']
+
 describe('help that goes wrong', () => {
   let box: Box
   const api = (): Client => new Client(join(box.env['HEARTH_HOME'] ?? '', 'hearth.sock'))
@@ -93,8 +96,8 @@ describe('help that goes wrong', () => {
     sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 1024 }, jobs: { running: 4 },
     escalation: {
       consent: 'auto', modes: ['plan', 'advise', 'step'], budget: { dayUsdMicros: 50_000_000 }, timeouts: { silenceSeconds: 3, totalSeconds: 6, waitSeconds: 3.5 },
-      routes: faults.map(({ name }) => ({ kinds: [name], models: [name] })),
-      providers: faults.map(({ name }) => ({
+      routes: names.map((name) => ({ kinds: [name], models: [name] })),
+      providers: names.map((name) => ({
         id: name, kind: 'compatible', url: `http://127.0.0.1:${name === 'down' ? 9 : seller.port}/v1`, keyFile: join(box.home, ['nokey', 'openkey', 'wrongkey'].includes(name) ? name : 'key'),
         models: [{ id: name, model: name, contextTokens: 100_000, maxOutputTokens: 4000, prices: name === 'unpriced' ? [] : [price] }],
       })), ...escalation,
@@ -173,6 +176,53 @@ describe('help that goes wrong', () => {
     const ran = await box.hearth(words('good'), { cwd: box.folder({ f: 'wrong\n' }) })
     assert.equal(ran.code, 0, ran.stderr)
     assert.match(ran.stderr, /e1: good answered/)
+    await accounted()
+  })
+
+  it('because the daemon is killed: with a call under way, between answer and hand-back, in a step that is taken over, while a person is asked', async () => {
+    const right = { calls: [{ name: 'bash', arguments: { command: 'echo right > f' } }] }
+    const waiting = 'while ! test -f go; do sleep 0.1; done'
+    acts.set('holds', (n) => (n === 1 ? () => undefined : advice))
+    acts.set('plans', () => `1. Write it.\nCHECK: ${waiting}; grep -q right f`)
+    acts.set('steps', (n) => (n === 1 ? { text: 'I look first.', calls: [{ name: 'bash', arguments: { command: `echo once >> log; ${waiting}` } }] } : { calls: [writeRight] }))
+    const before = (await api().call<BudgetReply>('GET', '/api/budget')).charged
+    const give = async (kind: string, more: readonly string[], script = stubborn()): Promise<{ id: string; folder: string }> => {
+      const folder = box.folder({ f: 'wrong\n' })
+      const ran = await box.hearth(['run', '--detach', '--json', '--tag', `kind=${kind}`, '--model', script, ...more, 'make it right'], { cwd: folder })
+      return { id: (JSON.parse(ran.stdout) as { job: { id: string } }).job.id, folder }
+    }
+    const check = ['--check', 'grep -q right f']
+    const [plans, steps, asks] = await Promise.all([
+      give('plans', ['--plan-first', '--modes', 'plan'], box.script({ turns: [right, { calls: [{ name: 'finish', arguments: { answer: 'done' } }] }] })),
+      give('steps', ['--modes', 'step', ...check]), give('asks', ['--escalate', 'ask', ...check]),
+    ])
+    const holds = await give('holds', ['--modes', 'advise', ...check])
+    const remote = (type: string) => async (id: string): Promise<boolean> => (await eventsOf(id)).some((event) => event.type === 'remote' && event.event.type === type)
+    await box.until('the plan is there', () => remote('turn')(plans.id))
+    await box.until('the step is under way', () => remote('tool_started')(steps.id))
+    await box.until('a person is asked', async () => (await eventsOf(asks.id)).some(({ type }) => type === 'approval_asked'))
+    await box.until('the call is under way', () => Promise.resolve(asked.get('holds') === 1))
+    const { pid } = await box.status()
+    process.kill(pid, 'SIGKILL')
+    await box.until('the daemon is gone', () => Promise.resolve(!processes().some((one) => one.pid === pid)))
+    for (const { folder } of [plans, steps]) writeFileSync(join(folder, 'go'), '')
+    await box.up()
+    const after = await api().call<BudgetReply>('GET', '/api/budget')
+    const held = of(await eventsOf(holds.id), 'escalation_offered')[0]?.offer.worstUsdMicros ?? 0
+    assert.deepEqual([after.charged.count - before.count, after.charged.usdMicros - before.usdMicros >= held], [1, true])
+    assert.equal(asked.get('asks'), undefined)
+    assert.equal((await box.hearth(['approve', asks.id])).code, 0)
+    for (const [name, { id }] of Object.entries({ plans, steps, asks, holds })) {
+      const ended = await box.until(`${name} ends`, async () => of(await eventsOf(id), 'ended')[0])
+      assert.equal(ended.outcome, 'resolved', name)
+      assert.equal(of(await eventsOf(id), 'handed_back').length, 1, name)
+    }
+    // What was answered is not asked again; what was under way is.
+    assert.deepEqual(['plans', 'steps', 'asks', 'holds'].map((name) => asked.get(name)), [1, 2, 1, 2])
+    assert.equal(readFileSync(join(steps.folder, 'log'), 'utf8'), 'once\n')
+    const { entries } = await api().call<UsageReply>('GET', `/api/usage?job=${holds.id}&limit=50`)
+    assert.deepEqual(entries.filter(({ place }) => place === 'remote').map(({ ended }) => ended).toSorted(), ['charged', 'end'])
+    assert.equal((await api().call<BudgetReply>('GET', '/api/budget')).charged.count - before.count, 1)
     await accounted()
   })
 })
