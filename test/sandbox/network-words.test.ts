@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { connect as tlsConnect } from 'node:tls'
 import { authorityOf, covers, hostOf, HostPattern, matches, networkProblem, OwnerPattern, ruleOf, type HostRule } from '@hearth/protocol'
-import { whyNear } from '../../packages/sandbox/src/proxy-address.ts'
+import { mayServe, whyNear } from '../../packages/sandbox/src/proxy-address.ts'
 import { serverNames } from '../../packages/sandbox/src/proxy-sni.ts'
 
 const rule = (text: string): HostRule => ruleOf(text) ?? assert.fail(`${text} is no rule`)
@@ -64,6 +64,8 @@ test('addresses that are not out in the world are told by their kind', () => {
     if (says === null) assert.equal(found, null, address)
     else assert.match(found ?? '', says, address)
   }
+  for (const server of ['8.8.8.8', '127.0.0.1', '::1', '10.0.0.7', 'fd00::7', '100.64.0.1', '::ffff:10.0.0.7', '64:ff9b::8.8.8.8']) assert.ok(mayServe(server), server)
+  for (const none of ['169.254.169.254', '::ffff:169.254.169.254', '64:ff9b::169.254.169.254', '2002:a9fe:a9fe::1', '::169.254.169.254', '::ffff:0:169.254.169.254', 'fe80::1', 'fe80::1%lo', 'fd00:ec2::254', '100.100.100.200', '0.0.0.0', '224.0.0.1', '']) assert.ok(!mayServe(none), none)
   const own = ['8.8.8.8/24', '2a00:1450:4001:80b::200e/64', '10.0.0.1/0']
   const near = (address: string): string | null => whyNear(address, own)
   assert.deepEqual(['8.8.8.8', '2a00:1450:4001:80b::200e'].map(near), ['an address of this box', 'an address of this box'])
