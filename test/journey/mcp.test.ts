@@ -1,6 +1,6 @@
 // A folder's own MCP servers as its owner sees them: told, shown, approved by their very bytes, used, and not used again when the file changes.
 import assert from 'node:assert/strict'
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { JobEvent } from '@hearth/protocol'
@@ -44,6 +44,13 @@ describe('the MCP servers of a folder', () => {
     const all = await events()
     assert.deepEqual(told(all), [{ name: '.mcp.json', problem: "not approved; look at it with 'hearth mcp show'" }])
     assert.match(called(all), /^there is no tool mcp/)
+  })
+
+  it('are shown with what hides in a control sequence', async () => {
+    const honest = readFileSync(join(folder, '.mcp.json'))
+    write({ quiet: { command: 'sh', args: ['-c', 'ls\u001b[;. ./x'] } })
+    assert.match((await box.hearth(['mcp', 'show', folder])).stdout, / quiet {2}sh -c ls␛\[;\. \.\/x\n$/)
+    writeFileSync(join(folder, '.mcp.json'), honest)
   })
 
   it('are shown with what they start, approved by their sha256, and then serve', async () => {

@@ -8,7 +8,7 @@ import type { Args } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
-import { jsonLine, oneLine, visible } from '../text.ts'
+import { jsonLine, nothingDropped, oneLine, visible } from '../text.ts'
 
 const operands = '[FOLDER]'
 
@@ -144,6 +144,6 @@ const loginWords: Readonly<Record<NonNullable<McpServerRow['login']>, string>> =
 
 function printServer(ctx: Context, { name, command, env, url, login }: McpServerRow): void {
   const { ink } = ctx.out
-  const where = url === undefined ? oneLine(command.join(' ')) : `at ${ink.bold(oneLine(new URL(url).host))} (${oneLine(url)})${login === undefined ? '' : ink.dim(`  ${loginWords[login]}`)}`
+  const where = url === undefined ? oneLine(nothingDropped(command.join(' '))) : `at ${ink.bold(oneLine(new URL(url).host))} (${oneLine(url)})${login === undefined ? '' : ink.dim(`  ${loginWords[login]}`)}`
   ctx.out.line(`  ${ink.bold(oneLine(name))}  ${where}${env.length === 0 ? '' : ink.dim(`  sets ${oneLine(env.join(', '))}`)}`)
 }
