@@ -112,6 +112,7 @@ function resultEvent(run: Run, call: ToolCall, step: number, outcome: ToolOutcom
     totalBytes: outcome.totalBytes, outputFile, durationMs, wrote: outcome.wrote,
     ...(outcome.cwd === undefined ? {} : { cwd: outcome.cwd }),
     ...(outcome.file === undefined ? {} : { file: outcome.file }),
+    ...(outcome.files === undefined || outcome.files.length === 0 ? {} : { files: [...outcome.files] }),
     ...(handles.join() === runningHandles(run.history.events).join() ? {} : { processes: handles }),
   }
 }

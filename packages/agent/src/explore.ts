@@ -63,6 +63,7 @@ class Teller {
   readonly #callId: string
   readonly #tell: Outer['tell']
   #turns = 0
+  readonly #files = new Set<string>()
 
   constructor(step: number, callId: string, tell: Outer['tell']) {
     this.#step = step
@@ -71,11 +72,14 @@ class Teller {
   }
 
   async heard(event: JobEventBody): Promise<void> {
+    if (event.type === 'tool_result') for (const path of [event.file?.path, ...event.files ?? []]) if (path !== undefined) this.#files.add(path)
     if (event.type === 'turn_failed') return this.#turn(event, 'the model failed')
     if (event.type === 'turn') await this.#turn(event, event.toolCalls.map((call) => callLine({ call })).join('; ') || event.text.replace(/\s+/g, ' ').slice(0, 160))
   }
 
   async #turn({ usage, timings }: EventOf<'turn'> | EventOf<'turn_failed'>, call: string): Promise<void> {
-    await this.#tell({ type: 'sub_step', step: this.#step, callId: this.#callId, n: ++this.#turns, call, usage, timings })
+    const files = [...this.#files]
+    this.#files.clear()
+    await this.#tell({ type: 'sub_step', step: this.#step, callId: this.#callId, n: ++this.#turns, call, usage, timings, ...(files.length === 0 ? {} : { files }) })
   }
 }

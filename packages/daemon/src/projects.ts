@@ -2,7 +2,8 @@
 import { realpath, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { fault, FaultError, ProjectRules, type Config, type Principal, type ProjectChange, type ProjectEntry, type ProjectList, type ProjectRequest, type ProjectView } from '@hearth/protocol'
-import { projectOf, saysProject, strictest, type Effective } from './egress/policy.ts'
+import { below, projectOf, projectsInside, saysProject, strictest, type Effective, type Says, type Source } from './egress/policy.ts'
+import { globInside, type PathLists } from './egress/paths.ts'
 import type { Store } from './store/store.ts'
 
 export type ProjectsOptions = { store: Store; config: Config; now?: () => number }
@@ -19,6 +20,22 @@ export class Projects {
   /** The project of a folder (real path); null = only the box's rules hold. Read anew each time: a rule that was made stricter holds at once. */
   of(path: string): ProjectEntry | null {
     return projectOf(path, this.#o.store.read.projects())
+  }
+
+  /** What projects say of a job in this folder: its own, and those inside it, which its tools reach too. Of one that lets nothing leave only the files are kept. */
+  say(path: string): (readonly [Source, Says])[] {
+    const all = this.#o.store.read.projects()
+    const own = projectOf(path, all)
+    return [...(own === null ? [] : [own]), ...projectsInside(path, all).filter((project) => !letsNothingLeave(project))].map(({ rules }) => ['project', saysProject(rules)] as const)
+  }
+
+  /** Files of a job in this folder that its projects keep here: those that its own names, and of those inside it what they name, or all. */
+  keeps(path: string): Pick<PathLists, 'localOnly' | 'within'> {
+    const all = this.#o.store.read.projects()
+    const own = projectOf(path, all)
+    const inside = projectsInside(path, all).flatMap((project) => (letsNothingLeave(project) ? ['**'] : project.rules.localOnly).map((glob) => globInside(below(project.path, path), glob)))
+    const localOnly = [...own?.rules.localOnly ?? [], ...inside]
+    return own === null || own.path === path ? { localOnly } : { localOnly, within: below(path, own.path) }
   }
 
   list(): ProjectList {
@@ -61,9 +78,13 @@ export class Projects {
   }
 
   #view(entry: ProjectEntry): ProjectView {
-    const { consent, modes, dataClass }: Effective = strictest(this.#o.config.escalation, [['project', saysProject(entry.rules)]])
+    const { consent, modes, dataClass }: Effective = strictest(this.#o.config.escalation, this.say(entry.path))
     return { ...entry, effective: { consent, modes, dataClass } }
   }
+}
+
+function letsNothingLeave({ rules: { dataClass, consent } }: ProjectEntry): boolean {
+  return dataClass === 'local-only' || consent === 'never'
 }
 
 function conflict(problem: string): FaultError {

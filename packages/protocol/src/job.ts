@@ -110,6 +110,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
     wrote: z.boolean().describe('the call may have changed the workspace'),
     cwd: z.string().optional().describe('where the next shell command begins, relative to the folder; absent = as before'),
     file: z.strictObject({ path: z.string(), sha256: z.string() }).optional().describe('the file that was read or written, as the call left it'),
+    files: z.array(z.string()).optional().describe('other files of which lines stand in the observation'),
     processes: z.array(z.string()).optional().describe('background processes that run after the call; absent = as before'),
   }),
   z.strictObject({ type: z.literal('tool_unknown'), step: z.int(), callId: z.string(), name: z.string(), observation: z.string() }),
@@ -147,6 +148,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     type: z.literal('sub_step'), step: z.int(), callId: z.string(), n: z.int().describe('turn of the sub-agent'), call: z.string().describe('what it did, in a line'), usage: Usage, timings: Timings,
+    files: z.array(z.string()).optional().describe('files that it saw something of before this turn'),
   }),
   z.strictObject({
     type: z.literal('sampled'), step: z.int(), chosen: z.int().nullable().describe('index of the candidate that goes on; null = none was better'),

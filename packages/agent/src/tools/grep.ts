@@ -80,7 +80,7 @@ async function search(args: Args, dialect: '-P' | '-E' | '-F', context: ToolCont
   const problem = stopped ? null : trouble(result, args, context)
   if (problem !== null) return problem
   const text = found.text(stopped)
-  return { type: 'done', outcome: answered(text ?? `no match${args.all === true ? '' : '\n(hidden and ignored files were left out; all: true searches them too)'}`) }
+  return { type: 'done', outcome: { ...answered(text ?? `no match${args.all === true ? '' : '\n(hidden and ignored files were left out; all: true searches them too)'}`), files: found.read } }
 }
 
 function pathspecs(include: string | undefined): string[] {
@@ -115,6 +115,8 @@ class Matches {
   #matches = 0
   #ofFile = 0
   #atName = true
+  /** Files of which lines are kept, as a search names them. */
+  readonly read: string[] = []
 
   constructor(mode: keyof typeof modes, limit: number) {
     this.#mode = mode
@@ -140,7 +142,7 @@ class Matches {
       this.#atName = false
       this.#files += 1
       this.#ofFile = 0
-      this.#keep(line)
+      if (this.#keep(line)) this.read.push(line)
     } else {
       const isMatch = /^\d+:/.test(line)
       if (isMatch) {

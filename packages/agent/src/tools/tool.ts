@@ -47,6 +47,8 @@ export type ToolOutcome = {
   cwd?: string
   /** The file that was read or written, as the call left it. */
   file?: { path: string; sha256: string }
+  /** Other files of which lines stand in `text`. */
+  files?: readonly string[]
   /** The sandbox could not run it at all: no result for the model, but the end of the run. */
   fault?: Fault
 }

@@ -2,7 +2,7 @@
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
 import type { Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type JobEvent, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, noUsage, packetText, providerUrl, type Config, type Consultation, type DataClass, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type McpServer, type Model, type Offer, type Principal, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
@@ -15,10 +15,10 @@ import { gated, sha256 } from './gate.ts'
 import { recordedSend, type Packets } from './packets.ts'
 import { neverLeaves, type PathLists } from './paths.ts'
 import { Placeholders, type Redaction } from './placeholders.ts'
-import { saysPrincipal, saysProject, strictest, type Effective, type Source } from './policy.ts'
+import { saysPrincipal, strictest, type Effective, type Source } from './policy.ts'
 import { ordered, routeFor, type Choice } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
-import { taintOf } from './taint.ts'
+import { TaintReader, type Taint } from './taint.ts'
 
 export type ExpertsOptions = {
   store: Store; config: Config; parts: Parts; projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door
@@ -36,6 +36,9 @@ export type ExpertsOptions = {
 type Seller = { place: 'remote'; id: string; host: string; provider: ProviderConfig; model: RemoteModelConfig }
 type Asked = Seller | { place: 'lan'; id: string; host: string; endpoint: EndpointConfig } | { place: 'local'; id: string; host: string }
 
+/** MCP servers of a job's folder, by name. */
+type Servers = Readonly<Record<string, McpServer>>
+
 type Terms = { ok: true; consent: 'ask' | 'auto'; secrets: 'redact' | 'hold' } | { ok: false; denial: Denial }
 
 export class Experts {
@@ -49,12 +52,12 @@ export class Experts {
 
   /** How a job asks, as far as policy lets it. */
   settings(job: Job): EscalationSettings {
-    const { config, projects, store } = this.#o
+    const { config, store } = this.#o
     const { packet, packetTokens, stepTurns } = config.escalation
     const askAt = job.request.escalation?.askAt
     return {
       ...(askAt === undefined ? {} : { askAt }),
-      modes: effectiveOf(config, projects, job).modes, planFirst: job.request.escalation?.planFirst ?? false, packet, packetTokens, stepTurns,
+      modes: effectiveOf(this.#o, job, this.#now()).modes, planFirst: job.request.escalation?.planFirst ?? false, packet, packetTokens, stepTurns,
       medianSeconds: medianSeconds(store.read.query, job.request.class),
     }
   }
@@ -64,24 +67,25 @@ export class Experts {
     return this.#o.config.escalation.providers.some(({ models }) => models.some((one) => one.id === id))
   }
 
+  /** What holds for the data of a job now. */
+  dataClass(job: Job): DataClass {
+    return effectiveOf(this.#o, job, this.#now()).dataClass
+  }
+
   /**
-   * The model that a job runs on all the time, when it is not of this box: gated and paid for, in the mode `rest`. Null = nothing stands between the job and its
-   * model. A fault where policy forbids it; nobody can be asked at each step, so consent must be `auto`.
+   * The model that a job runs on all the time, when it is outside of this house: gated, and paid for in the mode `rest` where a provider sells it. Null = nothing
+   * stands between the job and its model. A fault where policy forbids it; nobody can be asked at each step, so consent to buy must be `auto`. A machine of the
+   * network costs nothing and was named by who gave the job: consent and modes say nothing of it, all else does. `servers`: of the folder, by name.
    */
-  async main(job: Job, step: () => number | null): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
+  async main(job: Job, step: () => number | null, servers: Servers): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
     const endpoint = this.#o.config.engine.endpoints.find(({ id }) => id === job.model)
-    if (endpoint !== undefined) {
-      const { dataClass, because } = effectiveOf(this.#o.config, this.#o.projects, job)
-      return endpoint.local || dataClass !== 'local-only' ? null
-        : { ok: false, fault: fault('not_bought', { why: `The model '${job.model}' is on another machine, and ${sources[because.dataClass]} says local-only.`, remedy: 'Use a model of this box, or say in engine.endpoints that the machine counts as it.' }) }
-    }
-    return this.sells(job.model) ? new JobExpert(job, step, this.#o, this.#now).main() : null
+    return endpoint?.local === false || this.sells(job.model) ? new JobExpert(job, step, servers, this.#o, this.#now).main() : null
   }
 
   /** The port for one run of a job; null when this box names nobody who could ever be asked. `step`: of the job now. */
-  forJob(job: Job, step: () => number | null): Expert | null {
+  forJob(job: Job, step: () => number | null, servers: Servers): Expert | null {
     const { providers, routes } = this.#o.config.escalation
-    return providers.every(({ models }) => models.length === 0) && routes.length === 0 ? null : new JobExpert(job, step, this.#o, this.#now)
+    return providers.every(({ models }) => models.length === 0) && routes.length === 0 ? null : new JobExpert(job, step, servers, this.#o, this.#now)
   }
 }
 
@@ -90,10 +94,13 @@ class JobExpert implements Expert {
   readonly #o: ExpertsOptions
   readonly #now: () => number
   readonly #account: Account
+  readonly #servers: Servers
   #placeholders: Promise<Placeholders> | null = null
+  #read: { sign: string; seq: number; reader: TaintReader } | null = null
 
-  constructor(job: Job, step: () => number | null, options: ExpertsOptions, now: () => number) {
+  constructor(job: Job, step: () => number | null, servers: Servers, options: ExpertsOptions, now: () => number) {
     this.#job = job
+    this.#servers = servers
     this.#o = options
     this.#now = now
     this.#account = { principal: job.principal, jobId: job.id, step, energy: options.energy }
@@ -123,11 +130,11 @@ class JobExpert implements Expert {
     const asked: Consultation = { id: 'main', mode: 'rest', step: 0, signals: [], packet: { prefix: '', body: '', files: [] }, maxTokens: 0, maxTurns: 0 }
     const terms = this.#terms(asked, one)
     if (!terms.ok) return { ok: false, fault: fault('not_bought', terms.denial) }
-    if (terms.consent === 'ask') {
+    if (one.place !== 'lan' && terms.consent === 'ask') {
       return { ok: false, fault: fault('not_bought', { why: `A job on the bought model '${one.id}' sends something at each step, and each would wait for a person.`, remedy: "Set the consent to 'auto', or use a model of this box." }) }
     }
     const model = await this.#answering(asked, one, null)
-    return { ok: true, model: { info: model.info, generate: (request, signal) => model.generate({ ...request, purpose: 'rest' }, signal) } }
+    return { ok: true, model: one.place === 'lan' ? model : { info: model.info, generate: (request, signal) => model.generate({ ...request, purpose: 'rest' }, signal) } }
   }
 
   spent(id: string): number {
@@ -207,30 +214,36 @@ class JobExpert implements Expert {
 
   /** Policy as it is now, for this question and this answerer. */
   #terms({ mode, packet }: Pick<Consultation, 'mode' | 'packet'>, one: Asked): Terms {
-    const held = effectiveOf(this.#o.config, this.#o.projects, this.#job)
-    if (!held.modes.includes(mode)) return deny('mode', `'${mode}' is not allowed by ${sources[held.because.modes[mode] ?? 'box']}.`, 'Allow it there, or go on without.')
+    const held = effectiveOf(this.#o, this.#job, this.#now())
+    // Who gave the job named this machine: it is asked for nothing, and buys nothing.
+    const named = one.place === 'lan' && one.id === this.#job.model
+    if (!named && !held.modes.includes(mode)) return deny('mode', `'${mode}' is not allowed by ${sources[held.because.modes[mode] ?? 'box']}.`, 'Allow it there, or go on without.')
     if (staysIn(one)) return { ok: true, consent: 'auto', secrets: 'redact' }
-    if (held.consent === 'never') return deny('consent', `Nothing may be bought: ${sources[held.because.consent]} says so.`, "Set the consent to 'ask' or 'auto' there.")
+    if (!named && held.consent === 'never') return deny('consent', `Nothing may be bought: ${sources[held.because.consent]} says so.`, "Set the consent to 'ask' or 'auto' there.")
     if (held.dataClass === 'local-only') return deny('data_class', `Nothing of this job may leave the house: ${sources[held.because.dataClass]} says local-only.`, 'Go on without, or let it leave there.')
     const lists = this.#lists()
     const kept = packet.files.flatMap((path) => { const found = neverLeaves([path], lists); return found === null ? [] : [{ path, why: found.why }] })[0]
     if (kept !== undefined) return deny('data_class', `Something of ${kept.path} would leave, and it may not: ${kept.why}.`, 'Ask without that file.')
-    const { localFile, stranger } = taintOf(this.#past(), lists, { network: (this.#job.request.network ?? []).length > 0, remoteServers: this.#remoteServers() })
+    const { localFile, stranger } = this.#taint(lists)
     if (localFile !== null) return deny('data_class', `This job has seen ${localFile}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
     // Strangers' words, the owner's files and a way out: of these three two at most without a person (the rule of two).
-    return { ok: true, consent: held.consent === 'auto' && stranger === null ? 'auto' : 'ask', secrets: held.dataClass === 'redact' ? 'redact' : 'hold' }
+    return { ok: true, consent: named || (held.consent === 'auto' && stranger === null) ? 'auto' : 'ask', secrets: held.dataClass === 'redact' ? 'redact' : 'hold' }
   }
 
   #lists(): PathLists {
-    return { owner: this.#o.config.escalation.neverPaths, localOnly: this.#o.projects.of(this.#job.project.path)?.rules.localOnly ?? [] }
+    return { owner: this.#o.config.escalation.neverPaths, ...this.#o.projects.keeps(this.#job.project.path) }
   }
 
-  #past(): readonly JobEvent[] {
-    return this.#o.store.read.journal(this.#job.id)
-  }
-
-  #remoteServers(): ReadonlySet<string> {
-    return new Set(Object.entries(this.#o.config.agent.mcpServers).flatMap(([name, server]) => ('command' in server ? [] : [name])))
+  /** What the job has touched until now: each event is read once, and all of them again only when the lists changed. */
+  #taint(lists: PathLists): Taint {
+    const sign = JSON.stringify(lists)
+    if (this.#read?.sign !== sign) {
+      const remoteServers = new Set(Object.entries({ ...this.#servers, ...this.#o.config.agent.mcpServers }).flatMap(([name, server]) => ('command' in server ? [] : [name])))
+      this.#read = { sign, seq: 0, reader: new TaintReader(lists, { network: (this.#job.request.network ?? []).length > 0, remoteServers }) }
+    }
+    const events = this.#o.store.read.events(this.#job.id, this.#read.seq, -1)
+    this.#read.seq = events.at(-1)?.seq ?? this.#read.seq
+    return this.#read.reader.read(events)
   }
 
   #hiding(): Promise<Placeholders> {
@@ -270,9 +283,14 @@ class JobExpert implements Expert {
 
 const sources: Readonly<Record<Source, string>> = { box: 'the configuration of this box', project: 'the project of this folder', key: 'the key that gave the job', job: 'the job' }
 
-function effectiveOf({ escalation }: Config, projects: Projects, { project: { path }, principal, request }: Job): Effective {
-  const project = projects.of(path)
-  return strictest(escalation, [...(project === null ? [] : [['project', saysProject(project.rules)] as const]), ['key', saysPrincipal(principal)], ['job', request.escalation ?? {}]])
+function effectiveOf({ config: { escalation }, projects, store }: Pick<ExpertsOptions, 'config' | 'projects' | 'store'>, { project: { path }, principal, request }: Job, now: number): Effective {
+  return strictest(escalation, [...projects.say(path), ['key', isOver(store, principal, now) ? { consent: 'never' } : saysPrincipal(principal)], ['job', request.escalation ?? {}]])
+}
+
+/** The key that gave the job was revoked, or its time is over: nothing is bought for it any more. */
+function isOver({ read }: Store, { id }: Principal, now: number): boolean {
+  const key = id.startsWith('key:') ? read.key(id.slice('key:'.length))?.key : undefined
+  return key !== undefined && (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= now))
 }
 
 function deny(rule: Denial['rule'], why: string, remedy: string): { ok: false; denial: Denial } {

@@ -22,6 +22,24 @@ export type PathLists = {
   owner: readonly string[]
   /** Globs of the project's files that never leave. */
   localOnly: readonly string[]
+  /** Where the job's folder lies in its project; absent = it is the project's own. Globs with a slash are about the path from there too. */
+  within?: string
+}
+
+/** The glob of a project whose folder lies at `inside` of the job's, as one about paths of the job. Signs that globs know stand for any character. */
+export function globInside(inside: string, glob: string): string {
+  const folder = inside.replace(/[^\p{L}\p{N}/._-]/gu, '?')
+  const plain = glob.replaceAll('\\', '/').replace(/^\.?\//, '')
+  return plain.replace(/\/$/, '').includes('/') ? `${folder}/${plain}` : `${folder}/**/${plain}`
+}
+
+/** The project keeps it here: it is one of its local-only files, or a folder of which one of them may be the content. */
+export function keptByProject(name: string, { localOnly, within }: PathLists): boolean {
+  return localOnly.length > 0 && namesOf([name], within).some((one) => localOnly.some((glob) => covers(glob, one) || covers(glob, `${one}/x`)))
+}
+
+function namesOf(names: readonly string[], within: string | undefined): string[] {
+  return [...names, ...(within === undefined ? [] : names.filter((name) => !name.startsWith('/')).map((name) => `${within}/${name}`))].map(plainPath)
 }
 
 /**
@@ -30,8 +48,7 @@ export type PathLists = {
  * are made to be shown.
  */
 export function neverLeaves(names: readonly string[], lists: PathLists): PathRule | null {
-  for (const name of names) {
-    const path = plainPath(name)
+  for (const path of namesOf(names, lists.within)) {
     const listed = (globs: readonly string[]): string | undefined => globs.find((glob) => covers(glob, path))
     const byOwner = listed(lists.owner)
     if (byOwner !== undefined) return { rule: 'owner', glob: byOwner, why: 'the owner keeps it here (escalation.neverPaths)' }

@@ -48,6 +48,20 @@ export function saysProject({ consent, modes, dataClass }: ProjectRules): Says {
 
 /** The project of a folder: the innermost whose folder it is or lies in. */
 export function projectOf(path: string, projects: readonly ProjectEntry[]): ProjectEntry | null {
-  const around = projects.filter((project) => path === project.path || path.startsWith(project.path + sep))
+  const around = projects.filter((project) => path === project.path || liesIn(path, project.path))
   return around.reduce<ProjectEntry | null>((inner, project) => (inner === null || project.path.length > inner.path.length ? project : inner), null)
+}
+
+/** Projects inside a folder: who works in it reaches them too, so their rules hold with its own. */
+export function projectsInside(path: string, projects: readonly ProjectEntry[]): ProjectEntry[] {
+  return projects.filter((project) => liesIn(project.path, path))
+}
+
+/** Where a folder is below another one, as a relative path; both are real paths. */
+export function below(path: string, folder: string): string {
+  return path.slice(folder.endsWith(sep) ? folder.length : folder.length + 1)
+}
+
+function liesIn(path: string, folder: string): boolean {
+  return path !== folder && path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
 }

@@ -25,14 +25,14 @@ export class RemoteServers {
     this.#o = options
   }
 
-  /** The way of one job to its servers. `fromFolder`: those that the folder names and its owner approved. */
-  forJob(jobId: string, folder: string, fromFolder: Readonly<Record<string, McpServer>>): McpDoor {
+  /** The way of one job to its servers. `fromFolder`: those that the folder names and its owner approved. `dataClass`: what holds for the job now; absent = what holds for its folder. */
+  forJob(jobId: string, folder: string, fromFolder: Readonly<Record<string, McpServer>>, dataClass = (): DataClass => this.#o.dataClass(folder)): McpDoor {
     return {
       send: async (name, request) => {
         const own = this.#o.servers[name]
         const server = own ?? fromFolder[name]
         if (server === undefined || !('url' in server)) throw new Error(`there is no server ${name} at an address`)
-        if (this.#o.dataClass(folder) === 'local-only' && !isThisBox(server.url)) throw new Error('nothing of this folder may leave (its data class is local-only), and it is not on this box')
+        if (dataClass() === 'local-only' && !isThisBox(server.url)) throw new Error('nothing of this folder may leave (its data class is local-only), and it is not on this box')
         const place = { folder: own === undefined ? folder : null, url: server.url }
         return this.#send(jobId, name, server, place, request)
       },

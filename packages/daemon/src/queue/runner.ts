@@ -267,7 +267,8 @@ export class Runner {
     const forbidden = networkProblem(config.sandbox.network.allow, job.request.network ?? [])
     if (forbidden !== null) return faultEnd(forbidden)
     let step: number | null = past.findLast((event) => event.type === 'step')?.step ?? null
-    const bought = await this.#o.experts.main(job, () => step)
+    const fromFolder = await this.#o.folderServers.of(job.request.cwd)
+    const bought = await this.#o.experts.main(job, () => step, fromFolder.servers)
     const found = bought ?? await parts.model(job.model)
     if (!found.ok) return faultEnd(found.fault)
     const sandbox = await parts.sandbox()
@@ -284,7 +285,6 @@ export class Runner {
     const worker = parts.workers().find((status) => status.model === job.model)
     if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: 'it was not in memory' })
 
-    const fromFolder = await this.#o.folderServers.of(job.request.cwd)
     const place = await this.#o.workspaces.open(job, past, abort.signal)
     if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
     if ('fault' in place) return faultEnd(place.fault)
@@ -306,7 +306,7 @@ export class Runner {
         jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems, escalation: this.#o.experts.settings(job),
         maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
         limits: limitsOf(config.sandbox),
-      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers), emit, now: this.#now, workspace: place.port, expert: this.#o.experts.forJob(job, () => step), idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
+      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers, () => this.#o.experts.dataClass(job)), emit, now: this.#now, workspace: place.port, expert: this.#o.experts.forJob(job, () => step, fromFolder.servers), idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
       if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
       return end
     } finally {
