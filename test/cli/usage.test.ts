@@ -25,7 +25,7 @@ model calls   44, of them 1 cut off by a crash and charged at their worst price
 tokens        129,000 prompt (103,000 reused, 2,000 written to a cache), 9,000 generated
 done locally  93 % of tokens, 95 % of steps (answered turns that worked on jobs)
 model time    1 m 47 s
-energy        7,200 J above idle on 30 of 40 local calls (0.0020 kWh, $0.000600)
+energy        7,200 J above idle on 30 of 40 local calls (0.0020 kWh, $0.000600): APU PPT, not wall
 spent         $0.12, and $0.03 at list price that packages covered
 left the box  4.0 KiB, and 1 connection that could not be counted
 

@@ -99,7 +99,7 @@ function entryOf(random: (below: number) => number, job: SeededJob | null, at: n
 }
 
 const askOf = (more: Partial<UsageAsk> = {}): UsageAsk => ({ since: null, until: null, by: 'model', job: null, principal: null, tag: null, limit: 1000, now, ...more })
-const facts = () => ({ config, projects: store.read.projects(), left: { packages: [], throughput: [] }, profiles: [], idleWatts: null })
+const facts = () => ({ config, projects: store.read.projects(), left: { packages: [], throughput: [] }, profiles: [], idleWatts: null, energySource: null })
 const report = async (more: Partial<UsageAsk> = {}): Promise<UsageReport> => {
   const ask = askOf(more)
   return UsageReport.parse(usageReport(await readUsage(store.path, ask), ask, facts()))

@@ -15,7 +15,7 @@ export function reportLines(report: UsageReport, width: number, ink: Ink): strin
   ]
 }
 
-function totalFields({ since, until, firstAt, totals, tokens, steps }: UsageReport): Field[] {
+function totalFields({ since, until, firstAt, totals, energySource, tokens, steps }: UsageReport): Field[] {
   const time = (at: number): string => new Date(at).toISOString().replace(/T00:00:00\.000Z$/, '').replace('.000Z', 'Z')
   const from = since === null ? `the beginning${firstAt === null ? '' : `, the first call on ${time(firstAt).slice(0, 10)}`}` : time(since)
   return [
@@ -25,7 +25,7 @@ function totalFields({ since, until, firstAt, totals, tokens, steps }: UsageRepo
     ['tokens', `${count(totals.promptTokens)} prompt (${count(totals.reusedTokens)} reused${totals.cacheWriteTokens === 0 ? '' : `, ${count(totals.cacheWriteTokens)} written to a cache`}), ${count(totals.completionTokens)} generated`],
     ...(tokens.localShare === null ? [] : [['done locally', `${percent(tokens.localShare)} of tokens${steps.localShare === null ? '' : `, ${percent(steps.localShare)} of steps (answered turns that worked on jobs)`}`] satisfies Field]),
     ['model time', duration(totals.modelSeconds * 1000)],
-    ['energy', energyText(totals)],
+    ['energy', `${energyText(totals)}${totals.joules === null || energySource === null ? '' : `: ${oneLine(energySource)}`}`],
     ['spent', `${usd(totals.usdMicros)}${totals.prepaidUsdMicros === 0 ? '' : `, and ${usd(totals.prepaidUsdMicros)} at list price that packages covered`}`],
     ['left the box', `${bytes(totals.bytesLeftBox ?? 0)}${totals.uncountedConnections === 0 ? '' : `, and ${counted(totals.uncountedConnections, 'connection')} that could not be counted`}`],
   ]

@@ -58,6 +58,7 @@ export const UsageReport = z.strictObject({
   firstAt: z.int().nullable().describe('first call that is in these sums; null = none is'),
   by: z.string(),
   totals: UsageFigures.extend({ jobs: z.int().describe('that ended in this time'), resolved: z.int(), uncountedConnections: z.int().describe('connections whose bytes are not known') }),
+  energySource: z.string().nullable().describe('what this box measures; null = it cannot say'),
   rows: z.array(UsageFigures.extend({ name, label: z.string().optional().describe('name of a key; absent = none') })).describe('days in order, else dearest first, then most tokens'),
   leftOut: z.int().describe('rows beyond the limit'),
   tokens: Parts.describe('read and written, by where; without benchmarks and canaries'),

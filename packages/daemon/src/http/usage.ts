@@ -21,7 +21,7 @@ export const usageRoutes: readonly Route[] = [
       const ask = { since, until, by, job: job === undefined ? null : jobOf(c, api, job).id, principal, tag: tag === undefined ? null : splitTag(tag), limit, now }
       const rows = await readUsage(api.store.path, ask)
       return c.json(usageReport(rows, ask, {
-        config: api.config, projects: api.store.read.projects(), left: leftOf(api, now), idleWatts: api.energy.idleWatts,
+        config: api.config, projects: api.store.read.projects(), left: leftOf(api, now), idleWatts: api.energy.idleWatts, energySource: await api.energy.source(),
         profiles: (await api.parts.tuning.profiles()).models.flatMap(({ profile, current }) => (current ? [profile] : [])),
       }))
     },

@@ -13,6 +13,7 @@ export type UsageFacts = {
   profiles: readonly ModelProfile[]
   /** As its sensor says; null = it has none. */
   idleWatts: number | null
+  energySource: string | null
 }
 
 const joulesPerKwh = 3_600_000
@@ -29,7 +30,7 @@ export function usageReport(rows: UsageRows, ask: UsageAsk, facts: UsageFacts): 
   const whole = ask.job === null && ask.principal === null && ask.tag === null
   return {
     since: ask.since, until: ask.until, firstAt: rows.firstAt, by: ask.by,
-    totals: { ...figures(rows.totals, rows.bytes), jobs: sum(rows.ended.outcomes, (one) => one.jobs), resolved, uncountedConnections: rows.uncounted },
+    totals: { ...figures(rows.totals, rows.bytes), jobs: sum(rows.ended.outcomes, (one) => one.jobs), resolved, uncountedConnections: rows.uncounted }, energySource: facts.energySource,
     rows: shown.map(({ name, sums, bytes }) => ({ ...labelled(name, rows.keyNames), ...figures(sums, bytes) })),
     leftOut: rows.leftOut + groups.length - shown.length,
     tokens: parts((place) => sum(rows.days, ({ work }) => tokensOf(work[place]))), steps: parts((place) => rows.steps[place]),

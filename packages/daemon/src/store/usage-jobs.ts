@@ -128,8 +128,9 @@ export function escalations(query: Query, ask: UsageAsk, picked: boolean, from: 
 /** Money of the whole box in this month and in the last 7 days, and its first purchase. */
 export function burnOf(query: Query, now: number): { month: number; week: number; firstAt: number | null } {
   const month = Date.parse(`${dayOf(now).slice(0, 7)}-01`)
+  // The sign keeps SQLite from the index of all times: what was bought is little.
   const [row] = query(`SELECT sum(usd_micros) FILTER (WHERE at >= ?1) AS month, sum(usd_micros) FILTER (WHERE at >= ?2) AS week, min(at) FILTER (WHERE usd_micros > 0) AS first
-    FROM ledger WHERE ${bought} AND at <= ?3`, month, now - 7 * dayMs, now)
+    FROM ledger WHERE ${bought} AND +at <= ?3`, month, now - 7 * dayMs, now)
   return { month: number(row ?? {}, 'month'), week: number(row ?? {}, 'week'), firstAt: numberOrNull(row ?? {}, 'first') }
 }
 

@@ -115,7 +115,9 @@ export function usageRows(query: Query, exec: (sql: string) => void, ask: UsageA
     days.push(today)
     at = numberOrNull(query(`SELECT min(at) AS at FROM ledger WHERE at >= ?1 AND at < ?2${rowsWhere}`, ...bound(end, to))[0] ?? {}, 'at')
   }
-  const ofJobs = jobGrouping(ask.by) ? groupJobs(query, ask, `SELECT job_id, ${sumsSql} FROM ledger WHERE at >= ?1 AND at < ?2${rowsWhere} GROUP BY job_id`, bound(from, to), sent.byJob) : null
+  // Of all times the rows come job by job out of their index, and nothing is sorted.
+  const allTimes = ask.since === null && ask.until === null ? '+' : ''
+  const ofJobs = jobGrouping(ask.by) ? groupJobs(query, ask, `SELECT job_id, ${sumsSql} FROM ledger WHERE ${allTimes}at >= ?1 AND ${allTimes}at < ?2${rowsWhere} GROUP BY job_id`, bound(from, to), sent.byJob) : null
   // A day without a call may have fetched a model.
   if (sent.byName !== null) for (const name of sent.byName.keys()) into(groups, name, noSums())
   const all = ofJobs ?? [...groups].map(([name, sums]): Group => ({ name, sums, bytes: sent.byName === null ? null : sent.byName.get(name) ?? 0 }))
