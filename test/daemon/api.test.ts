@@ -4,7 +4,7 @@ import { chmodSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { FaultError, Job, JobEventBody, StatusReply, SubmitReply, UsageReply, type Fault, type ModelList, type TransferEvent } from '@hearth/protocol'
+import { FaultError, Job, JobEventBody, StatusReply, SubmitReply, UsageReply, UsageReport, UsageStatement, type Fault, type ModelList, type TransferEvent } from '@hearth/protocol'
 import { DaemonProcess, makePlace, numbers, script, upTo } from './process.ts'
 
 const place = makePlace()
@@ -62,6 +62,20 @@ test('a job is answered 201 as the schema says, and its receipt is the sum of it
   assert.deepEqual(receipt, {
     steps: 3, toolCalls: 3, modelCalls: 3, promptTokens: 300, reusedTokens: 120, completionTokens: 60, modelSeconds: 0.033, tokensPerSecond: 2000, joules: null, usdMicros: 0, bytesLeftBox: 0,
   })
+})
+
+test('a report of usage and a statement are answered as the schemas say, and tell what was asked', async () => {
+  const { job } = await daemon.submit({ prompt: script({ steps: 2 }), cwd: place.work('usage'), tags: { ticket: 'T=1' } })
+  await daemon.all(job.id)
+  const ask = (query: string): Promise<unknown> => daemon.client.call('GET', `/api/usage/${query}`)
+  const { totals, rows, jobs } = UsageReport.parse(await ask('report?by=tag:ticket&tag=ticket=T%3D1'))
+  assert.deepEqual([totals.calls, totals.jobs, rows.map(({ name, calls }) => [name, calls])], [2, 1, [['T=1', 2]]])
+  assert.deepEqual(jobs.byOutcome.map(({ jobs: count }) => count), [1])
+  const month = new Date().toISOString().slice(0, 7)
+  const { statements, closed } = UsageStatement.parse(await ask(`statement?month=${month}`))
+  assert.deepEqual([closed, statements.map(({ principal }) => principal)], [false, [job.principal.id]])
+  for (const query of ['report?by=hour', 'report?tag=ticket', 'report?since=5&until=5', 'report?limit=0', 'statement', 'statement?month=2026-13']) assert.equal((await refusal(ask(query))).code, 'bad_request', query)
+  assert.equal((await refusal(ask('report?job=nobody'))).code, 'unknown_job')
 })
 
 test('pieces of text are put together: many tokens, few events', async () => {
