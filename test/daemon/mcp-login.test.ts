@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
+import { renewLogin } from '@hearth/agent/mcp/oauth'
 import { FaultError, McpServer, type EgressEntry, type McpDoor, type McpLoginEvent } from '@hearth/protocol'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { LoginDesk } from '../../packages/daemon/src/mcp/desk.ts'
@@ -155,6 +156,17 @@ describe('a login', () => {
 })
 
 describe('a token that runs out', () => {
+  it('is kept when its login server has trouble, and nothing of that answer is said again; one that is refused is over', async () => {
+    const login = { token: 't', expiresAt: 0, renewal: { server: 'https://as.example', client: { client_id: 'c', client_secret: 'very-secret' }, resource: 'https://x.example/mcp', refreshToken: 'very-secret' } }
+    const renewed = (status: number, body: string): Promise<unknown> => renewLogin(login, () => Promise.resolve(new Response(body, { status })), Date.now)
+    for (const [status, body, said] of [
+      [429, '{"error":"rate_limited","error_description":"very-secret"}', 'rate_limited'], [503, '<p>you sent very-secret</p>', 'HTTP 503'], [502, '{"error":"very secret"}', 'without a reason'], [500, '{"error":"server_error"}', 'server_error'],
+    ] as const) await assert.rejects(renewed(status, body), new Error(`its login server gives no token (${said})`), `${status}`)
+    await assert.rejects(renewed(200, '{}'), new Error('its login server gives no token'))
+    for (const code of ['invalid_grant', 'invalid_client', 'unauthorized_client']) assert.equal(await renewed(400, JSON.stringify({ error: code })), null)
+  })
+
+
   it('is renewed before it is used, once for all who ask', async () => {
     const server = await serverOf()
     const here = office(server)

@@ -1,6 +1,6 @@
 // Owns logging in at MCP servers as the SDK does it: discovery, registration, code with PKCE, renewal. Keeps nothing, opens nothing, prints nothing.
 import {
-  auth, exchangeAuthorization, extractWWWAuthenticateParams, LATEST_PROTOCOL_VERSION, OAuthError, OAuthErrorCode, refreshAuthorization, validateAuthorizationResponseIssuer,
+  auth, exchangeAuthorization, extractWWWAuthenticateParams, LATEST_PROTOCOL_VERSION, OAuthError, refreshAuthorization, validateAuthorizationResponseIssuer,
   type FetchLike, type OAuthClientProvider, type OAuthDiscoveryState, type OAuthTokens, type StoredOAuthClientInformation,
 } from '@modelcontextprotocol/client'
 import { isSecure } from '@hearth/protocol'
@@ -82,13 +82,14 @@ function begun(page: URL | null, verifier: string | null, found: OAuthDiscoveryS
       if (code === null) throw new Error(`the login was refused (${/^[a-z_]{1,40}$/.exec(brought.get('error') ?? '')?.[0] ?? 'without a reason'})`)
       const tokens = await exchangeAuthorization(server, {
         clientInformation: client, authorizationCode: code, codeVerifier: verifier, redirectUri: redirect, resource, fetchFn: fetch, ...(metadata === undefined ? {} : { metadata }), ...(iss === undefined ? {} : { iss }),
-      })
+      }).catch((error: unknown) => { throw saidPlainly(error) })
       return loginOf(tokens, { server, metadata, client, resource }, now())
     },
   }
 }
 
-const Renewal = z.object({ server: z.string(), metadata: z.unknown(), client: z.object({ client_id: z.string() }).loose(), resource: z.string(), refreshToken: z.string() })
+// A login server that does not describe itself has no metadata, and JSON keeps no key for that.
+const Renewal = z.object({ server: z.string(), metadata: z.unknown().optional(), client: z.object({ client_id: z.string() }).loose(), resource: z.string(), refreshToken: z.string() })
 
 /** A fresh login for one that is over or soon will be. Null = it cannot be renewed, now or ever; throws Error when the login server cannot be asked. */
 export async function renewLogin({ renewal }: Login, fetch: FetchLike, now: () => number): Promise<Login | null> {
@@ -101,9 +102,18 @@ export async function renewLogin({ renewal }: Login, fetch: FetchLike, now: () =
     const tokens = await refreshAuthorization(server, { clientInformation: client, refreshToken, resource, fetchFn: fetch, ...(metadata === undefined ? {} : { metadata }) })
     return loginOf(tokens, { server, metadata, client, resource }, now())
   } catch (error) {
-    if (error instanceof OAuthError && error.code !== OAuthErrorCode.ServerError && error.code !== OAuthErrorCode.TemporarilyUnavailable) return null
-    throw error
+    if (error instanceof OAuthError && final.has(error.code)) return null
+    throw saidPlainly(error)
   }
+}
+
+/** Answers (RFC 6749, 5.2; RFC 8707) after which the same renewal is never taken. Any other one, HTTP 429 for one, may be of the moment, and the login is kept. */
+const final: ReadonlySet<string> = new Set(['invalid_grant', 'invalid_client', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope', 'invalid_target', 'invalid_request'])
+
+/** The SDK's errors hold the answer word for word, and a server may say again what it was sent: a token, the secret of a client. */
+function saidPlainly(error: unknown): unknown {
+  if (error instanceof OAuthError) return new Error(`its login server gives no token (${/^HTTP \d{3}/.exec(error.message)?.[0] ?? /^[a-z_]{1,40}$/.exec(error.code)?.[0] ?? 'without a reason'})`)
+  return error instanceof Error && /^\$?ZodError$/.test(error.name) ? new Error('its login server gives no token') : error
 }
 
 function loginOf(tokens: OAuthTokens, renewal: Omit<z.infer<typeof Renewal>, 'refreshToken' | 'metadata'> & { metadata: unknown }, now: number): Login {
