@@ -26,6 +26,27 @@ type Cost = 'nothing' | 'usual' | 'counted'
  */
 type Fault = { name: string; ended: string | null; act?: (asked: number) => SellerAct; said: string | null; asked: number; cost: Cost; mode?: 'step' }
 
+/** Five ways to be stuck, as a model that reads: what it does at its nth turn until advice is there, and the signals that call for it. */
+const ways: Record<string, { does: (turn: number) => { name: string; arguments: Record<string, unknown> | string }; signals: RegExp }> = {
+  'the same call again and again': { does: () => ({ name: 'bash', arguments: { command: 'true' } }), signals: /^hard repeat$/ },
+  'the same error whatever it does': { does: (turn) => ({ name: 'bash', arguments: { command: `echo "ValueError: bad line ${turn}"; exit 1` } }), signals: /^hard same_error$/ },
+  'answers that are no calls': { does: () => ({ name: 'bash', arguments: '{"command": "comm' }), signals: /^hard malformed$/ },
+  'done when it is not': { does: () => ({ name: 'finish', arguments: { answer: 'all is done' } }), signals: /^hard check_failed$/ },
+  // After several tries, where nothing else waits; on a slow machine it has soon taken longer than such jobs usually do.
+  'exploring without end': { does: (turn) => ({ name: 'glob', arguments: { pattern: `**/*${turn % 5}*` } }), signals: /^(hard (no_progress|candidate)|soft standing_still, soft slow)$/ },
+}
+const turns = new Map<string, number>()
+/** The local model of those jobs: an endpoint that counts as this box. */
+const mind = new Seller((body) => {
+  const { messages } = JSON.parse(body) as { messages: { role: string; content: string | null }[] }
+  const task = Object.keys(ways).find((way) => messages.some(({ content }) => content?.includes(`[${way}`) === true)) ?? assert.fail(body)
+  const job = /\[[^\]]*\]/.exec(body)?.[0] ?? ''
+  const turn = (turns.get(job) ?? 0) + 1
+  turns.set(job, turn)
+  const advised = messages.findIndex(({ content }) => content?.includes('Advice of a stronger model') === true)
+  if (advised < 0) return { calls: [(ways[task] ?? assert.fail()).does(turn)] }
+  return { calls: [messages.slice(advised).some(({ role }) => role === 'tool') ? { name: 'finish', arguments: { answer: 'done' } } : writeRight] }
+})
 const seller = new Seller((body, request) => shop(body, request))
 const elsewhere = new Seller(() => advice)
 /** What the seller was asked, by the name of the model. */
@@ -87,13 +108,14 @@ const faults: Fault[] = [
 ]
 
 /** Sellers of the other tests, each one for the jobs of its name. */
-const names = [...faults.map(({ name }) => name), 'holds', 'plans', 'steps', 'asks', 'disk', 'clock', 'secrets']
+const names = [...faults.map(({ name }) => name), 'holds', 'plans', 'steps', 'asks', 'disk', 'clock', 'secrets', 'stuck']
 
 describe('help that goes wrong', () => {
   let box: Box
   const api = (): Client => new Client(join(box.env['HEARTH_HOME'] ?? '', 'hearth.sock'))
   const config = (escalation: object = {}, more: object = {}): object => ({
     sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 1024 }, jobs: { running: 4 },
+    engine: { endpoints: [{ id: 'mind', url: `http://127.0.0.1:${mind.port}/v1`, model: 'mind', local: true, contextTokens: 100_000 }] },
     escalation: {
       consent: 'auto', modes: ['plan', 'advise', 'step'], budget: { dayUsdMicros: 50_000_000 }, timeouts: { silenceSeconds: 3, totalSeconds: 6, waitSeconds: 3.5 },
       routes: names.map((name) => ({ kinds: [name], models: [name] })),
@@ -127,7 +149,7 @@ describe('help that goes wrong', () => {
   }
 
   before(async () => {
-    await Promise.all([seller.open(), elsewhere.open()])
+    await Promise.all([seller.open(), elsewhere.open(), mind.open()])
     box = new Box()
     writeFileSync(join(box.home, 'key'), `${key}\n`, { mode: 0o600 })
     writeFileSync(join(box.home, 'wrongkey'), 'sk-test-of-another-shop-0815\n', { mode: 0o600 })
@@ -140,6 +162,7 @@ describe('help that goes wrong', () => {
     await box.close()
     seller.close()
     elsewhere.close()
+    mind.close()
   })
 
   describe('because of the seller:', { concurrency: 3 }, () => {
@@ -225,4 +248,36 @@ describe('help that goes wrong', () => {
     assert.equal((await api().call<BudgetReply>('GET', '/api/budget')).charged.count - before.count, 1)
     await accounted()
   })
+
+  describe('a job that is stuck by', { concurrency: 3 }, () => {
+    const give = async (way: string, ...more: string[]): Promise<Awaited<ReturnType<Box['job']>>> => box.job(['--tag', 'kind=stuck', '--model', 'mind', '--max-steps', '120', ...more, '--check', 'grep -q right f', `make it right [${way}${more.join('')}]`], { cwd: box.folder({ f: 'wrong\n' }) })
+    for (const [way, { signals }] of Object.entries(ways)) {
+      it(`${way}: is helped by advice, and by nobody where nothing may leave`, async () => {
+        const ran = await give(way)
+        assert.equal(ran.code, 0, ran.stdout.slice(-3000))
+        const [offered, ...more] = of(ran.events, 'escalation_offered')
+        assert.match(offered?.signals.map(({ kind, name }) => `${kind} ${name}`).join(', ') ?? '', signals)
+        assert.deepEqual([offered?.mode, more.length], ['advise', 0])
+        assert.ok(seller.bodies.some((body) => body.includes(JSON.stringify(offered?.offer.preview).slice(1, -1))))
+        assert.deepEqual(of(ran.events, 'handed_back').map(({ how, usdMicros, text }) => [how, usdMicros, text.endsWith(advice)]), [['answered', usual, true]])
+        assert.deepEqual(of(ran.events, 'effect').map(({ effect }) => effect), ['cleared'])
+        await Promise.all([['--escalate', 'never'], ['--local-only']].map(async (words) => {
+          const alone = await give(way, ...words)
+          assert.equal(alone.code, 14, `${words.join(' ')}: ${alone.stderr}`)
+          const left = await api().call<EgressReply>('GET', `/api/egress?job=${alone.events[0]?.jobId ?? ''}&limit=100`)
+          assert.deepEqual([left.packets.length, left.entries.filter(({ host }) => host !== `127.0.0.1:${mind.port}`).length], [0, 0])
+        }))
+      })
+    }
+
+    it('a crash of the engine asks nobody', async () => {
+      const count = seller.heard.length
+      const crash = box.script({ turns: [{ fault: { code: 'worker_exited', detail: { model: 'm', how: 'signal SIGKILL' } } }], loop: true })
+      const ran = await box.job(['--tag', 'kind=stuck', '--model', crash, '--check', 'false', 'x'], { cwd: box.folder() })
+      assert.equal(ran.code, 69, ran.stderr)
+      assert.deepEqual(ran.events.filter(({ type }) => /^(signals|escalation)/.test(type)), [])
+      assert.ok(seller.heard.length >= count)
+    })
+  })
+  it('and nothing of those who may not left', accounted)
 })
