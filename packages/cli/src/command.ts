@@ -53,6 +53,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   'project ls': { summary: 'list them, and what holds', load: async () => (await import('./commands/project.ts')).ls },
   'project set': { summary: 'change the rules of one', load: async () => (await import('./commands/project.ts')).set },
   'project rm': { summary: 'forget the rules of one', load: async () => (await import('./commands/project.ts')).rm },
+  eval: { summary: 'compare models and kinds of help on tasks with hidden checks', load: async () => (await import('./commands/eval.ts')).evaluate },
   tune: { summary: 'measure this box and choose by the figures', load: async () => (await import('./commands/tune.ts')).tune },
   budget: { summary: 'what is left of every limit and package', load: async () => (await import('./commands/budget.ts')).budget },
   usage: { summary: 'tokens, energy and money, and what they bought', load: async () => (await import('./commands/usage.ts')).usage },

@@ -23,8 +23,8 @@ type Models = { model: string; frontier: string | null; stronger: string | null 
 export async function* evaluate(of: EvalParts, start: z.output<typeof EvalStart>, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
   const root = await mkdtemp(join(tmpdir(), 'hearth-eval-'))
   try {
-    const kept = 'resume' in start ? await Kept.open(of.stateDir, start.resume) : await begin(of, start)
-    yield* playAll(of, kept, root, principal, signal)
+    const [kept, found] = 'resume' in start ? await goOn(of, start.resume) : await begin(of, start)
+    yield* playAll(of, kept, found, root, principal, signal)
   } catch (error) {
     yield { type: 'failed', fault: faultFrom(error) }
   } finally {
@@ -32,18 +32,37 @@ export async function* evaluate(of: EvalParts, start: z.output<typeof EvalStart>
   }
 }
 
+type Found = { tasks: Playable[]; skipped: Skipped[] }
+
 /** Checked, with its models and jobs named, so that it can go on later with the same ones. */
-async function begin(of: EvalParts, asked: EvalRequest): Promise<Kept> {
-  const refuse = (where: string, problem: string): never => { throw new FaultError(fault('bad_request', { where, problem })) }
+async function begin(of: EvalParts, asked: EvalRequest): Promise<[Kept, Found]> {
   if ((asked.folder === null) === (asked.jobs === null)) refuse('the tasks', 'name a folder or jobs, one of them')
   const problem = armsProblem(asked.arms)
   if (problem !== null) refuse('arms', problem)
-  const models = await modelsOf(of, asked, refuse)
-  const arms = [...new Set(asked.arms)]
-  return Kept.make(of.stateDir, { request: { ...asked, ...models, arms }, jobs: asked.jobs === null ? null : chosenJobs(of, asked.jobs) })
+  const jobs = asked.jobs === null ? null : chosenJobs(of, asked.jobs)
+  const found = await tasksOf(of, asked, jobs)
+  const models = await modelsOf(of, asked)
+  return [await Kept.make(of.stateDir, { request: { ...asked, ...models, arms: [...new Set(asked.arms)] }, jobs }), found]
 }
 
-async function modelsOf({ parts, config }: EvalParts, asked: EvalRequest, refuse: (where: string, problem: string) => never): Promise<Models> {
+async function goOn(of: EvalParts, id: string): Promise<[Kept, Found]> {
+  const kept = await Kept.open(of.stateDir, id)
+  return [kept, await tasksOf(of, kept.asked.request, kept.asked.jobs)]
+}
+
+async function tasksOf(of: EvalParts, { folder }: EvalRequest, jobs: readonly string[] | null): Promise<Found> {
+  if (folder !== null) return { tasks: await tasksIn(folder, of), skipped: [] }
+  const found = await tasksOfJobs(jobs ?? [], of)
+  const [first] = found.skipped
+  if (found.tasks.length === 0) refuse('the tasks', first === undefined ? 'no finished job with checks fits' : `of ${found.skipped.length} jobs none can be played again; the first, ${first.task}: ${first.why}`)
+  return found
+}
+
+function refuse(where: string, problem: string): never {
+  throw new FaultError(fault('bad_request', { where, problem }))
+}
+
+async function modelsOf({ parts, config }: EvalParts, asked: EvalRequest): Promise<Models> {
   const sold = config.escalation.providers.flatMap(({ models }) => models.map(({ id }) => id))
   const there = async (id: string): Promise<void> => {
     if (sold.includes(id)) return
@@ -59,13 +78,8 @@ async function modelsOf({ parts, config }: EvalParts, asked: EvalRequest, refuse
   return { model, frontier, stronger: asked.stronger }
 }
 
-async function* playAll(of: EvalParts, kept: Kept, root: string, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
-  const { request, jobs } = kept.asked
-  const { tasks, skipped }: { tasks: Playable[]; skipped: Skipped[] } = request.folder === null ? await tasksOfJobs(jobs ?? [], of) : { tasks: await tasksIn(request.folder, of), skipped: [] }
-  if (tasks.length === 0) {
-    const why = skipped[0] === undefined ? 'No finished job with checks fits.' : `Of ${skipped.length} jobs none can be played again; the first, ${skipped[0].task}: ${skipped[0].why}.`
-    throw new FaultError(fault('bad_request', { where: 'the tasks', problem: why.replace(/\.$/, '') }))
-  }
+async function* playAll(of: EvalParts, kept: Kept, { tasks, skipped }: Found, root: string, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
+  const { request } = kept.asked
   const total = tasks.length * request.repeats * request.arms.length
   yield { type: 'begun', id: kept.id, tasks: tasks.length, jobs: total, done: kept.rows.length, request, skipped }
   const late = (arm: EvalArm): boolean => needs[arm] !== undefined

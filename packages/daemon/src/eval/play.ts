@@ -39,7 +39,8 @@ export async function* play(queue: Queue, { task, arm, repeat, request }: Turn, 
     if (ended.outcome === 'cancelled') return { stopped: `job ${job.id} was cancelled` }
     const refused = events.find((event) => event.type === 'escalation_denied' && event.denial.rule === 'budget')
     if (refused?.type === 'escalation_denied') return { stopped: `a limit in money: ${refused.denial.why}` }
-    if (broken.has(ended.outcome) || (arm === 'frontier' && (ended.outcome === 'blocked_by_policy' || ended.outcome === 'over_budget'))) {
+    if (ended.fault?.code === 'over_budget') return { stopped: `a limit in money: ${ended.fault.message}` }
+    if (broken.has(ended.outcome) || (arm === 'frontier' && ended.outcome === 'blocked_by_policy')) {
       throw new FaultError(ended.fault ?? fault('internal', { problem: `job ${job.id} ended as ${ended.outcome} without a cause` }))
     }
     const solved = await task.judge(cwd, ended.summary ?? '', signal)

@@ -19,7 +19,11 @@ export const evalRoutes: readonly Route[] = [
       return ndjson(async function* (left): AsyncGenerator<readonly EvalEvent[]> {
         try {
           const of = { ...api, stateDir: api.paths.state, sandbox: () => api.parts.sandbox(), limits: limitsOf(api.config.sandbox) }
-          for await (const event of evaluate(of, start, principal, left)) yield [event]
+          for await (const event of evaluate(of, start, principal, left)) {
+            // Who reads the end may begin the next one.
+            if (event.type === 'done' || event.type === 'failed') playing.delete(api)
+            yield [event]
+          }
         } finally {
           playing.delete(api)
         }

@@ -1,0 +1,41 @@
+// Owns how an evaluation reads on a terminal: a line for each job, the table of the arms, what follows. Pure.
+import type { ArmSummary, EvalRow, EvalSummary, Interval } from '@hearth/protocol'
+import { counted, duration, table, usd, type Ink } from './print.ts'
+import { oneLine, wrap } from './text.ts'
+
+/** One job that was judged. */
+export function rowLine(row: EvalRow, done: number, jobs: number, ink: Ink): string {
+  const asked = row.askedAt === undefined || row.askedAt.length === 0 ? '' : `, helped after step ${row.askedAt.join(', ')}`
+  const denied = row.denied === undefined ? '' : ink.yellow(`, help refused (${oneLine(row.denied)})`)
+  return `${String(done).padStart(String(jobs).length)}/${jobs}  ${row.solved ? ink.green('solved') : ink.red('failed')}  ${row.arm.padEnd(11)}  ${oneLine(row.task)} ${row.repeat + 1}  ${usd(row.usdMicros)}, ${duration(row.seconds * 1000)}${asked}${denied}`
+}
+
+/** The table and the sentences under it. */
+export function summaryLines(summary: EvalSummary, width: number, ink: Ink): string[] {
+  const right = { side: 'right' as const }
+  const head = [{ title: 'ARM' }, { title: 'SOLVED' }, { title: '$/JOB', ...right }, { title: '$/SOLVED', ...right }, { title: 'TIME/JOB', ...right }, { title: 'HELP', ...right }, { title: 'PREC.', ...right }, { title: 'RECALL', ...right }, { title: 'GAP/$' }]
+  const rows = summary.arms.map((arm) => [
+    arm.arm, solvedText(arm.passRate), usd(arm.usdMicrosPerJob.value), arm.usdMicrosPerSolved === null ? '-' : usd(arm.usdMicrosPerSolved.value),
+    duration(arm.secondsPerJob.value * 1000), arm.escalationsPerJob.toFixed(2), share(arm.precision), share(arm.recall), gapText(arm),
+  ])
+  const room = Math.min(width, 100)
+  return [
+    ink.bold(`${counted(summary.jobs, 'job')} of ${counted(summary.tasks, 'task')}`), '', ...table(head, rows, width, ink), '',
+    ...wrap('SOLVED by the hidden check, with the interval that holds the truth in 95 of 100 evaluations like this one. $/SOLVED: a failed job is billed, and one run of the frontier arm after it. HELP: purchases a job. PREC.: of the jobs that were helped, those that fail without. RECALL: of those that fail without, the helped ones. GAP/$: share of the way from local to frontier that a dollar goes.', room).map((line) => ink.dim(line)),
+    '', ...summary.verdict.flatMap((sentence) => wrap(oneLine(sentence), room - 2).map((line, index) => `${index === 0 ? '- ' : '  '}${line}`)),
+  ]
+}
+
+/** '67 % (41-88)'. */
+export function solvedText({ value, low, high }: Interval): string {
+  const points = (part: number): string => (part * 100).toFixed(0)
+  return `${points(value)} % (${points(low)}-${points(high)})`
+}
+
+function share(value: number | null): string {
+  return value === null ? '-' : `${(value * 100).toFixed(0)} %`
+}
+
+function gapText({ gapPerUsd }: ArmSummary): string {
+  return gapPerUsd === null ? '-' : gapPerUsd.toFixed(gapPerUsd >= 100 ? 0 : 1)
+}
