@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Client, type BudgetReply, type EgressReply, type Job, type JobEvent, type UsageReply } from '@hearth/protocol'
+import { chars, makers, randomOf } from '../fixtures/planted-secrets.ts'
 import { Seller, streamHead, type SellerAct } from '../fixtures/seller.ts'
 import { Box, processes } from './box.ts'
 
@@ -107,6 +108,9 @@ const faults: Fault[] = [
   { name: 'unpriced', asked: 0, cost: 'nothing', ended: null, said: "No price of 'unpriced' is known for TODAY, so nothing is bought from it. Put its prices into escalation.providers of the configuration." },
 ]
 
+const random = randomOf(300)
+/** The owner's own words, which never leave. */
+const ownWords = Array.from({ length: 60 }, () => `Customer ${chars(random, 'bcdfghklmnprstvwxz', 9)}`)
 /** Sellers of the other tests, each one for the jobs of its name. */
 const names = [...faults.map(({ name }) => name), 'holds', 'plans', 'steps', 'asks', 'disk', 'clock', 'secrets', 'stuck']
 
@@ -117,7 +121,7 @@ describe('help that goes wrong', () => {
     sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 1024 }, jobs: { running: 4 },
     engine: { endpoints: [{ id: 'mind', url: `http://127.0.0.1:${mind.port}/v1`, model: 'mind', local: true, contextTokens: 100_000 }] },
     escalation: {
-      consent: 'auto', modes: ['plan', 'advise', 'step'], budget: { dayUsdMicros: 50_000_000 }, timeouts: { silenceSeconds: 3, totalSeconds: 6, waitSeconds: 3.5 },
+      consent: 'auto', modes: ['plan', 'advise', 'step'], packetTokens: 60_000, denyFile: join(box.home, 'deny'), budget: { dayUsdMicros: 50_000_000 }, timeouts: { silenceSeconds: 3, totalSeconds: 6, waitSeconds: 3.5 },
       routes: names.map((name) => ({ kinds: [name], models: [name] })),
       providers: names.map((name) => ({
         id: name, kind: 'compatible', url: `http://127.0.0.1:${name === 'down' ? 9 : seller.port}/v1`, keyFile: join(box.home, ['nokey', 'openkey', 'wrongkey'].includes(name) ? name : 'key'),
@@ -152,6 +156,7 @@ describe('help that goes wrong', () => {
     await Promise.all([seller.open(), elsewhere.open(), mind.open()])
     box = new Box()
     writeFileSync(join(box.home, 'key'), `${key}\n`, { mode: 0o600 })
+    writeFileSync(join(box.home, 'deny'), `${ownWords.join('\n')}\n`, { mode: 0o600 })
     writeFileSync(join(box.home, 'wrongkey'), 'sk-test-of-another-shop-0815\n', { mode: 0o600 })
     writeFileSync(join(box.home, 'openkey'), `${key}\n`)
     chmodSync(join(box.home, 'openkey'), 0o644)
@@ -280,4 +285,32 @@ describe('help that goes wrong', () => {
     })
   })
   it('and nothing of those who may not left', accounted)
+
+  it('with 300 secrets in outputs, files and the diff: none that is known leaves, and they are put back here', async (t) => {
+    const planted = [0, 1, 2, 3, 4].flatMap(() => Object.values(makers).map((make) => make(random))).filter(([before, secret]) => !/\n/.test(before + secret) && secret.length < 300)
+      .slice(0, 239).map(([before, secret, after]) => ({ secret, line: `${before}${secret}${after}`.replaceAll('\n', ' ') }))
+    const own = [...ownWords, key].map((secret) => ({ secret, line: `order of ${secret} failed` }))
+    const all = [...planted, ...own]
+    const part = (n: number): string => `${all.filter((_, index) => index % 3 === n).map(({ line }) => line).join('\n')}\n`
+    const folder = box.folder({ f: 'wrong\n', 'deploy.log': part(0), 'service.py': part(1) })
+    let copied = ''
+    acts.set('secrets', (n) => {
+      copied ||= [...(seller.bodies.at(-1) ?? '').matchAll(/‹secret:[a-z0-9-]+:[0-9a-z]+›/g)].map(([found]) => found)[20] ?? assert.fail('no placeholder')
+      return n > 1 ? { calls: [writeRight] } : { calls: [{ name: 'write', arguments: { path: 'kept', content: copied } }, { name: 'bash', arguments: { command: `printf %s '${copied}' > by-bash; cat deploy.log service.py` } }] }
+    })
+    const script = box.script({ turns: [{ calls: [{ name: 'write', arguments: { path: 'notes.txt', content: part(2) } }] }, { calls: [{ name: 'bash', arguments: { command: 'cat deploy.log; exit 1' } }] }, ...[1, 2, 3].map((n) => ({ calls: [{ name: 'finish', arguments: { answer: `done ${n}` } }] }))] })
+    const ran = await box.job(['--tag', 'kind=secrets', '--model', script, '--modes', 'step', '--check', 'grep -q right f || { head -c 9000 deploy.log; echo "service.py:30: error"; echo "notes.txt:10: error"; exit 1; }', 'make it right'], { cwd: folder })
+    assert.equal(ran.code, 0, ran.stderr)
+    const wire = seller.heard.filter((text) => text.includes('"model":"secrets"')).map((text) => Buffer.from(text.slice(text.indexOf('\r\n\r\n')), 'latin1').toString('utf8')).join('\n')
+    const left = ({ secret }: { secret: string }): boolean => wire.includes(secret) || wire.includes(JSON.stringify(secret).slice(1, -1))
+    const reached = new Set([...wire.matchAll(/‹secret:[a-z0-9-]+:([0-9a-z]+)›/g)].map(([, tag]) => tag)).size
+    t.diagnostic(`${reached} secrets were replaced in ${wire.length} characters; ${planted.filter(left).length} of ${planted.length} that nobody told of left`)
+    assert.deepEqual(own.filter(left), [])
+    assert.ok(planted.filter(left).length <= planted.length * 0.02, planted.filter(left).map(({ line }) => line).join('\n'))
+    assert.ok(reached >= 240, `only ${reached} were replaced`)
+    const [kept, byBash] = ['kept', 'by-bash'].map((name) => readFileSync(join(folder, name), 'utf8'))
+    assert.ok(all.some(({ secret }) => secret === kept), kept)
+    assert.equal(byBash, kept)
+    await accounted()
+  })
 })
