@@ -160,3 +160,18 @@ test('two who ask at once cannot both have the last money', () => shop(async ({ 
   assert.equal((await Promise.all(early)).filter((word) => word === 'denied').length, denied)
   await Promise.all(all)
 }))
+
+test('a settlement that cannot be stored holds the worst price, until the next call finds that there is room again', () => shop(async ({ ask, rows, open, store }) => {
+  const settle = store.settle.bind(store)
+  store.settle = () => Promise.reject(new Error('database or disk is full'))
+  const answering = async function* (): AsyncGenerator<ModelEvent> { yield { type: 'done', stop: 'end', usage, timings } }
+  const ended = (await Array.fromAsync(ask(answering))).at(-1)
+  assert.match(ended?.type === 'failed' ? ended.fault.message : '', /database or disk is full/)
+  assert.deepEqual([open(), rows()], [1, []])
+  // Still none: the next call is held beside it.
+  await Array.fromAsync(ask(answering, 2))
+  assert.equal(open(), 2)
+  store.settle = settle
+  await Array.fromAsync(ask(answering, 3))
+  assert.deepEqual([open(), rows()], [0, [[usage, price, 'e1', 'end'], [usage, price, 'e1', 'end'], [usage, price, 'e1', 'end']]])
+}))

@@ -5,7 +5,8 @@ import type { Store } from '../store/store.ts'
 import { promptTokensAtMost } from './amounts.ts'
 import type { Account } from './billed.ts'
 import { reserve, type Ask, type Decision, type Limit, type Worth } from './budget.ts'
-import { paid } from './paid.ts'
+import { withOwed } from './owed.ts'
+import { paid, type Till } from './paid.ts'
 
 export type PurseOptions = { store: Store; config: Config['escalation']; now?: () => number }
 
@@ -27,15 +28,17 @@ const enoughJobs = 20
 export class Purse {
   readonly #o: PurseOptions
   readonly #now: () => number
+  readonly #till: Till
 
   constructor(options: PurseOptions) {
     this.#o = options
+    this.#till = withOwed(options.store)
     this.#now = options.now ?? Date.now
   }
 
   /** The model whose every call is reserved first and settled after; see `paid`. */
   paid(inner: Model, account: Account, purchase: Purchase): Model {
-    return paid(inner, account, this.#askFor(account, purchase), this.#o.store, this.#now)
+    return paid(inner, account, this.#askFor(account, purchase), this.#till, this.#now)
   }
 
   /** What a call would be granted now: its worst price, or why not. Holds nothing; another may have the money first. */
