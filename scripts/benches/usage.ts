@@ -118,6 +118,8 @@ async function command(root: string, words: readonly string[], env: NodeJS.Proce
 
 async function longestWait(client: Client, stop: AbortSignal): Promise<number> {
   let longest = 0
+  // The statement before held up this very thread: that the daemon closed an idle connection meanwhile has to be heard first.
+  await delay(50)
   while (!stop.aborted) {
     const begun = performance.now()
     await client.call('GET', '/api/jobs?limit=1')
