@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { Config, JobRequest, ModelRequest, Project, ProjectRules, type Consultation, type Expert, type Job, type JobEventBody, type Model, type ModelEvent, type Principal } from '@hearth/protocol'
+import { Config, JobRequest, ModelRequest, Project, ProjectRules, type Consultation, type Expert, type Job, type JobEventBody, type Model, type ModelEvent, type Offer, type Principal } from '@hearth/protocol'
 import { Experts } from '../../packages/daemon/src/egress/experts.ts'
 import { Packets } from '../../packages/daemon/src/egress/packets.ts'
 import { keptKey } from '../../packages/daemon/src/egress/packets-key.ts'
@@ -19,6 +19,7 @@ import { makePlace } from './process.ts'
 const place = makePlace()
 after(() => place.clear())
 const owner: Principal = { id: 'socket:0', kind: 'socket', origin: 'human', scopes: ['escalate'], class: 'job' }
+const secret = 'q7Zr4vTm2KpX9wLs'
 let made = 0
 
 type World = {
@@ -84,6 +85,19 @@ const expertOf = (experts: Experts, job: Job): Expert => {
   return expert
 }
 const why = (said: Awaited<ReturnType<Expert['offer']>>): string => (said.ok ? `${said.offer.consent}` : `${said.denial.rule}: ${said.denial.why}`)
+
+async function offered(expert: Expert, consultation: Consultation): Promise<Offer> {
+  const said = await expert.offer(consultation)
+  assert.ok(said.ok, JSON.stringify(said))
+  return said.offer
+}
+
+async function endOf(model: Model, text: string, more: { system?: string } = {}): Promise<Extract<ModelEvent, { type: 'done' | 'failed' }>> {
+  const request = ModelRequest.parse({ messages: [...(more.system === undefined ? [] : [{ role: 'system', text: more.system }]), { role: 'user', text }], maxTokens: 700, purpose: 'advise' })
+  for await (const event of model.generate(request, new AbortController().signal)) if (event.type === 'done' || event.type === 'failed') return event
+  throw new Error('no end')
+}
+const denialOf = (end: Awaited<ReturnType<typeof endOf>>): string => (end.type === 'failed' ? `${end.fault.code}: ${end.fault.message}` : 'sent')
 let calls = 0
 const result = (name: string, args: Record<string, unknown>, more: Partial<Extract<JobEventBody, { type: 'tool_result' }>> = {}): JobEventBody[] => {
   calls += 1
@@ -130,3 +144,101 @@ it('a key that was revoked while its job waited buys nothing any more', () => wo
   await store.revokeKey('k', 5)
   assert.equal(why(await expert.offer(asked('help'))), 'consent: Nothing may be bought: the key that gave the job says so.')
 }))
+
+describe('an approval', () => {
+  const ask = { consent: 'ask' }
+
+  it('is of a text, of a receiver and of a price', () => world(ask, async ({ job, experts, config, sent }) => {
+    const one = await job()
+    const offer = await offered(expertOf(experts(), one), asked('help'))
+    assert.equal(offer.consent, 'ask')
+    assert.equal(denialOf(await endOf(await expertOf(experts(), one).model(asked('help'), offer, offer.sha256), 'help')), 'sent')
+    assert.match(denialOf(await endOf(await expertOf(experts(), one).model(asked('help'), offer, offer.sha256), 'help me')), /^not_bought: What would leave is not the text that was approved\.$/)
+    assert.match(denialOf(await endOf(await expertOf(experts(), one).model(asked('help'), offer, null), 'help')), /^not_bought: It may leave only after a person approved it\.$/)
+    const [provider] = config.escalation.providers
+    assert.ok(provider !== undefined)
+    provider.url = 'https://elsewhere.example.org/v1'
+    assert.match(denialOf(await endOf(await expertOf(experts(), one).model(asked('help'), offer, offer.sha256), 'help')), /^not_bought: It was offered to api\.example\.org, and 'big' is at elsewhere\.example\.org now\.$/)
+    assert.equal(sent.length, 1)
+  }))
+
+  it('holds for the later turns of a step, up to its price and no further', () => world(ask, async ({ job, experts, sent, store }) => {
+    const one = await job()
+    const step = asked('help', { mode: 'step', maxTurns: 3, maxTokens: 1000 })
+    const expert = expertOf(experts(), one)
+    const offer = await offered(expert, step)
+    const model = await expert.model(step, offer, offer.sha256)
+    const ends = []
+    for (let turn = 0; turn < 200 && !(ends.at(-1) ?? '').startsWith('over'); turn += 1) ends.push(denialOf(await endOf(model, 'help', { system: 'x'.repeat(15_000) })))
+    assert.match(ends.at(-1) ?? '', /^over_budget: \$[0-9.]+ were approved for this: \$[0-9.]+ are spent or reserved, and this call may cost \$[0-9.]+\.$/)
+    assert.ok(sent.length >= 3, 'all its turns, as long as none is longer than the first')
+    assert.ok(store.read.sums(one.id).usdMicros <= offer.worstUsdMicros)
+  }))
+
+  it('is worth nothing once a rule became stricter', () => world(ask, async ({ root, projects, job, experts, sent }) => {
+    const one = await job()
+    const expert = expertOf(experts(), one)
+    const offer = await offered(expert, asked('help'))
+    const model = await expert.model(asked('help'), offer, offer.sha256)
+    await projects.add({ id: 'p', path: root, rules: ProjectRules.parse({ consent: 'never' }) }, owner)
+    assert.match(denialOf(await endOf(model, 'help')), /^not_bought: Nothing may be bought: the project of this folder says so\.$/)
+    assert.equal(sent.length, 0)
+  }))
+})
+
+describe('secrets', () => {
+  it('that a packet named stay hidden where they stand bare, also after a start, and a shown text stays the same', () => world({ consent: 'ask' }, async ({ job, emit, experts }) => {
+    const one = await job()
+    const before = expertOf(experts(), one)
+    const first = asked(`the check failed with password: ${secret}`)
+    const offer = await offered(before, first)
+    assert.ok(!offer.preview.includes(secret))
+    await emit(one, { type: 'escalation_offered', ...first, signals: [], packet: { ...first.packet, files: [] }, offer })
+    const second = asked(`it prints ${secret} now`, { id: 'e2' })
+    const [running, started] = [await offered(before, second), await offered(expertOf(experts(), one), second)]
+    assert.equal(started.preview, running.preview)
+    assert.ok(!started.preview.includes(secret), started.preview)
+  }))
+
+  it('in a schema or in the texts of a list are hidden too', () => world({}, async ({ job, experts, sent }) => {
+    const expert = expertOf(experts(), await job())
+    const model = await expert.model(asked('help'), await offered(expert, asked('help')), null)
+    const request = ModelRequest.parse({
+      messages: [{ role: 'user', text: 'help' }, { role: 'assistant', text: '', toolCalls: [{ id: 'c', name: 'edit', arguments: { edits: [`${'x '.repeat(200_000)}password: ${secret}`, `bare ${secret}`] } }] }, { role: 'tool', callId: 'c', name: 'edit', text: 'ok' }],
+      tools: [{ name: 'x', description: '', parameters: { type: 'object', properties: { q: { type: 'string', description: `password: ${secret}` } } } }],
+      responseFormat: { type: 'json_schema', schema: { description: `token ${secret}` } }, maxTokens: 10, purpose: 'advise',
+    })
+    for await (const _ of model.generate(request, new AbortController().signal)) { /* to its end */ }
+    assert.equal(sent.length, 1)
+    assert.ok(!JSON.stringify(sent).includes(secret))
+    assert.equal(JSON.stringify(sent).split('‹secret:').length - 1, 4)
+  }))
+})
+
+describe('a machine of the network as the model of a job', () => {
+  const desk = { id: 'desk', url: 'http://10.1.2.3:8080/v1', model: 'd', contextTokens: 32_768 }
+  const main = (experts: Experts, job: Job): ReturnType<Experts['main']> => experts.main(job, () => 1, {})
+
+  it('is asked without consent to buy, but with what is secret hidden', () => world({ consent: 'never', modes: [] }, async ({ job, experts, sent }) => {
+    const found = await main(experts(), await job(undefined, { model: 'desk' }))
+    assert.ok(found?.ok === true)
+    assert.equal(denialOf(await endOf(found.model, `password: ${secret}`)), 'sent')
+    assert.match(sent[0]?.messages[0]?.text ?? '', /^password: ‹secret:password:[0-9a-z]{6}›$/)
+    assert.equal(sent[0]?.purpose, 'advise', 'as it was asked')
+  }, [desk]))
+
+  it('is not asked any more once the job has seen what never leaves', () => world({}, async ({ root, projects, job, emit, experts, sent }) => {
+    await projects.add({ id: 'p', path: root, rules: ProjectRules.parse({ localOnly: ['data/**'] }) }, owner)
+    const one = await job(undefined, { model: 'desk' })
+    const found = await main(experts(), one)
+    assert.ok(found?.ok === true)
+    assert.equal(denialOf(await endOf(found.model, 'hello')), 'sent')
+    await emit(one, ...result('read', { path: 'data/a' }, { file: { path: 'data/a', sha256: '' } }))
+    assert.match(denialOf(await endOf(found.model, 'hello again')), /^not_bought: This job has seen data\/a/)
+    assert.equal(sent.length, 1)
+  }, [desk]))
+
+  it('that counts as this box is asked as it is', () => world({ dataClass: 'local-only' }, async ({ job, experts }) => {
+    assert.equal(await main(experts(), await job(undefined, { model: 'desk' })), null)
+  }, [{ ...desk, local: true }]))
+})

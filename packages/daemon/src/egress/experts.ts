@@ -121,7 +121,10 @@ class JobExpert implements Expert {
 
   async model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model> {
     const one = await this.#find(offer.model)
-    return one === null ? failing(offer, fault('unknown_model', { id: offer.model, known: [] })) : this.#answering(asked, one, approved)
+    if (one === null) return failing(offer, fault('unknown_model', { id: offer.model, known: [] }))
+    // What was offered, and perhaps approved, was offered to this receiver.
+    if (one.host !== offer.host) return failing(offer, fault('not_bought', { why: `It was offered to ${offer.host}, and '${offer.model}' is at ${one.host} now.`, remedy: 'Ask again; it is then offered anew.' }))
+    return this.#answering(asked, one, approved === null ? null : { sha256: approved, usdMicros: offer.worstUsdMicros })
   }
 
   async main(): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
@@ -198,11 +201,14 @@ class JobExpert implements Expert {
     }
   }
 
-  /** What it costs at worst, when each turn is as dear as the first: a turn is reserved by itself before it is sent. */
+  /**
+   * What it costs at worst, when each turn is held as the first is: settled ones cost a part of that, which leaves room for what later ones are longer by. A turn
+   * is reserved by itself before it is sent, and none beyond what a person approved.
+   */
   #worst(asked: Consultation, one: Asked, text: string): { ok: true; usdMicros: number } | { ok: false; denial: Denial } {
     if (one.place !== 'remote') return { ok: true, usdMicros: 0 }
     const quote = this.#o.purse.quote(this.#account, this.#purchase(asked, one), {
-      messages: [{ role: 'user', text }], tools: [], responseFormat: { type: 'text' }, maxTokens: asked.maxTokens, purpose: asked.mode,
+      messages: [{ role: 'system', text: ' '.repeat(frameBytes[asked.mode]) }, { role: 'user', text }], tools: [], responseFormat: { type: 'text' }, maxTokens: asked.maxTokens, purpose: asked.mode,
     })
     return quote.ok ? { ok: true, usdMicros: quote.hold.usdMicros * asked.maxTurns } : quote
   }
@@ -247,11 +253,25 @@ class JobExpert implements Expert {
   }
 
   #hiding(): Promise<Placeholders> {
-    this.#placeholders ??= this.#o.placeholderKey().then((key) => new Placeholders(key, this.#job.id))
+    this.#placeholders ??= this.#remembering().catch((error: unknown) => {
+      this.#placeholders = null
+      throw error
+    })
     return this.#placeholders
   }
 
-  async #answering(asked: Consultation, one: Asked, approved: string | null): Promise<Model> {
+  /** What was a secret in a packet once is one for as long as the job lives, also after a start: what was offered and seen before is looked at again, in its order. */
+  async #remembering(): Promise<Placeholders> {
+    const placeholders = new Placeholders(await this.#o.placeholderKey(), this.#job.id)
+    const held = await this.#o.held.texts()
+    for (const event of this.#o.store.read.journal(this.#job.id)) {
+      if (event.type === 'escalation_offered') await placeholders.hide(packetText(event.packet), held)
+      else if (event.type === 'remote' && event.event['type'] === 'tool_result' && typeof event.event['observation'] === 'string') await placeholders.hide(event.event['observation'], held)
+    }
+    return placeholders
+  }
+
+  async #answering(asked: Consultation, one: Asked, approved: { sha256: string; usdMicros: number } | null): Promise<Model> {
     if (one.place === 'local') {
       const found = await this.#o.parts.model(one.id)
       if (!found.ok) return failing({ model: one.id, place: one.place }, found.fault)
@@ -259,19 +279,20 @@ class JobExpert implements Expert {
     }
     if (one.place === 'lan' && one.endpoint.local) return metered(await this.#o.lan(one.endpoint, this.#o.door), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
     const placeholders = await this.#hiding()
-    const held = await this.#o.held.texts()
-    const about = (redactions: readonly Redaction[]): Parameters<typeof recordedSend>[1] => ({
-      packets: this.#o.packets, held, jobId: this.#job.id, escalation: asked.id, principal: this.#job.principal.id, purpose: asked.mode, model: one.id, redactions: [...redactions],
+    const named = one.id === this.#job.model && one.place === 'lan'
+    const about = async (redactions: readonly Redaction[]): Promise<Parameters<typeof recordedSend>[1]> => ({
+      packets: this.#o.packets, held: await this.#o.held.texts(), jobId: this.#job.id, escalation: named ? null : asked.id, principal: this.#job.principal.id, purpose: named ? 'agent' : asked.mode, model: one.id, redactions: [...redactions],
     })
     const send = await this.#o.throughDoor(this.#job.id)
     const inner = one.place === 'remote'
       ? async (redactions: readonly Redaction[]): Promise<Model> => this.#o.purse.paid(
-          await this.#o.remote({ provider: one.provider, model: one.model, send: recordedSend(send, about(redactions)) }), this.#account, this.#purchase(asked, one))
+          await this.#o.remote({ provider: one.provider, model: one.model, send: recordedSend(send, await about(redactions)) }), this.#account,
+          { ...this.#purchase(asked, one), ...(approved === null ? {} : { approvedUsdMicros: approved.usdMicros }) })
       : async (redactions: readonly Redaction[]): Promise<Model> => metered(
-          await this.#o.lan(one.endpoint, recordedDoor(this.#o.door, about(redactions))), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
+          await this.#o.lan(one.endpoint, recordedDoor(this.#o.door, await about(redactions))), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
     return gated({
       info: { id: one.id, place: one.place, contextTokens: one.place === 'remote' ? one.model.contextTokens : one.endpoint.contextTokens, profile: one.place === 'remote' ? one.model.profile : one.endpoint.profile },
-      host: one.host, placeholders, approved, jobHasNetwork: (this.#job.request.network ?? []).length > 0, held: () => this.#o.held.texts(), inner,
+      host: one.host, placeholders, approved: approved?.sha256 ?? null, jobHasNetwork: (this.#job.request.network ?? []).length > 0, held: () => this.#o.held.texts(), inner,
       may: () => {
         const terms = this.#terms(asked, one)
         if (!terms.ok) return terms
@@ -280,6 +301,9 @@ class JobExpert implements Expert {
     })
   }
 }
+
+/** What stands around a packet at most: the words of the mode, and the tools where it has some. */
+const frameBytes: Readonly<Record<Consultation['mode'], number>> = { plan: 2048, advise: 2048, review: 2048, step: 16_384, rest: 16_384 }
 
 const sources: Readonly<Record<Source, string>> = { box: 'the configuration of this box', project: 'the project of this folder', key: 'the key that gave the job', job: 'the job' }
 

@@ -41,7 +41,7 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** The request with a placeholder for each secret, wherever in it a text stands: words, arguments, results, and the descriptions of tools. */
+/** The request with a placeholder for each secret, wherever in it a text stands: words, arguments, results, and what describes tools and answers. */
 async function hide(request: ModelRequest, placeholders: Placeholders, held: KnownTexts): Promise<{ request: ModelRequest; redactions: Redaction[] }> {
   const counts = new Map<string, number>()
   const text = async (plain: string): Promise<string> => {
@@ -51,12 +51,19 @@ async function hide(request: ModelRequest, placeholders: Placeholders, held: Kno
   }
   const inside = async (value: unknown): Promise<unknown> => {
     if (typeof value === 'string') return text(value)
-    if (Array.isArray(value)) return Promise.all(value.map(inside))
+    if (Array.isArray(value)) {
+      const all: unknown[] = []
+      for (const one of value) all.push(await inside(one))
+      return all
+    }
     if (typeof value !== 'object' || value === null) return value
     const made: Record<string, unknown> = {}
     for (const [name, one] of Object.entries(value)) made[await text(name)] = await inside(one)
     return made
   }
+  // Looked at as one text: it has hundreds of small ones, and hardly ever a secret.
+  const schema = async (value: Record<string, unknown>): Promise<Record<string, unknown>> =>
+    ((await placeholders.hide(JSON.stringify(value), held)).redactions.length === 0 ? value : await inside(value) as Record<string, unknown>)
   const messages: Message[] = []
   // One after the other: what is a secret in one message is one in those that follow.
   for (const message of request.messages) {
@@ -69,8 +76,10 @@ async function hide(request: ModelRequest, placeholders: Placeholders, held: Kno
     }
   }
   const tools = []
-  for (const tool of request.tools) tools.push({ ...tool, description: await text(tool.description) })
-  return { request: { ...request, messages, tools }, redactions: [...counts].map(([kind, count]) => ({ kind, count })) }
+  for (const tool of request.tools) tools.push({ ...tool, description: await text(tool.description), parameters: await schema(tool.parameters) })
+  const { responseFormat } = request
+  const format = responseFormat.type === 'text' ? responseFormat : { ...responseFormat, schema: await schema(responseFormat.schema) }
+  return { request: { ...request, messages, tools, responseFormat: format }, redactions: [...counts].map(([kind, count]) => ({ kind, count })) }
 }
 
 /** The events with what was replaced put back where it stays in the house. */

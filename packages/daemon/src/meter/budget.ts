@@ -29,6 +29,8 @@ export type Ask = {
   /** Of box, project, principal and job, those there are. Every one holds. */
   limits: readonly Limit[]
   worth: Worth | null
+  /** The most that a person approved for this escalation; absent = nobody had to. */
+  approvedUsdMicros?: number
   earmarks: readonly Earmark[]
   packages: readonly Package[]
 }
@@ -88,6 +90,10 @@ function overMoney(spent: Spent, ask: Ask, usdMicros: number): Decision | null {
   const box = ask.limits.find(({ scope }) => scope === 'box')
   if (box === undefined || moneyFields.every((field) => box.budget[field] === null)) {
     return deny('budget', 'This box has no budget, so nothing is bought.', 'Set escalation.budget.dayUsdMicros in the configuration; 1000000 is one dollar.')
+  }
+  const { approvedUsdMicros: approved } = ask
+  if (approved !== undefined && spent.escalationUsdMicros + usdMicros > approved) {
+    return deny('budget', `${dollars(approved)} were approved for this: ${dollars(spent.escalationUsdMicros)} are spent or reserved, and this call may cost ${dollars(usdMicros)}.`, 'What is still needed is offered anew.')
   }
   for (const [index, { scope, id, budget }] of ask.limits.entries()) {
     const there = spent.limits[index]

@@ -17,6 +17,8 @@ export type Purchase = {
   provider: ProviderConfig
   model: RemoteModelConfig
   project: { id: string; budget: Budget } | null
+  /** The most that a person approved for it; absent = nobody had to. */
+  approvedUsdMicros?: number
 }
 
 /** What of a request bounds its price. */
@@ -47,7 +49,7 @@ export class Purse {
     return reserve(spentOf(this.#o.store.read.query, ask), ask)
   }
 
-  #askFor(account: Account, { escalation, provider, model, project }: Purchase): (request: Questioned, now: number) => Ask {
+  #askFor(account: Account, { escalation, provider, model, project, approvedUsdMicros }: Purchase): (request: Questioned, now: number) => Ask {
     const { config, store } = this.#o
     const { principal, jobId } = account
     return (request, now) => {
@@ -57,7 +59,7 @@ export class Purse {
         provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
         worst: { promptTokens: promptTokensAtMost(request), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
         price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: worth === null ? null : this.#worth(worth),
-        earmarks: config.reserved, packages: config.packages,
+        earmarks: config.reserved, packages: config.packages, ...(approvedUsdMicros === undefined ? {} : { approvedUsdMicros }),
       }
     }
   }
