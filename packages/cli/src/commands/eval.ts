@@ -1,7 +1,5 @@
 // Owns `hearth eval`: has the daemon play tasks in several arms and shows how they compare; as text, JSON, rows or a picture. Plays and judges nothing itself.
-import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { fault, FaultError } from '@hearth/protocol/fault'
 import type { EvalArm, EvalEvent, EvalRequestInput, EvalStart } from '@hearth/protocol'
 import { usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
@@ -11,6 +9,7 @@ import { rowLine, summaryLines } from '../eval-text.ts'
 import { drawEval } from '../eval-plot.ts'
 import { operate } from '../operation.ts'
 import { counted } from '../print.ts'
+import { save } from '../save.ts'
 import { oneLine } from '../text.ts'
 import { sinceMs } from './usage.ts'
 
@@ -60,8 +59,8 @@ export const evaluate: Command = {
       })
       if (!args.flag('json')) for (const line of summaryLines(done.summary, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
       const [rows, svg] = [args.text('rows'), args.text('svg')]
-      if (rows !== null) write(resolve(ctx.cwd, rows), done.rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
-      if (svg !== null) write(resolve(ctx.cwd, svg), drawEval(done.summary))
+      if (rows !== null) save(resolve(ctx.cwd, rows), done.rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+      if (svg !== null) save(resolve(ctx.cwd, svg), drawEval(done.summary))
       if (done.stopped === null) return 0
       ctx.err.line(ctx.err.ink.yellow(`It stopped before its end: ${oneLine(done.stopped)}. 'hearth eval --resume ${done.id}' goes on.`))
       return exitStopped
@@ -131,12 +130,4 @@ function jobsOf(query: string, cwd: string): NonNullable<EvalRequestInput['jobs'
     }
   }
   return { ...found, tags }
-}
-
-function write(path: string, text: string): void {
-  try {
-    writeFileSync(path, text)
-  } catch (error) {
-    throw new FaultError(fault('cannot_create', { path, problem: error instanceof Error ? error.message : String(error) }))
-  }
 }

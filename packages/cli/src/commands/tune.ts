@@ -1,5 +1,4 @@
 // Owns `hearth tune`: has the daemon measure this box, shows what it does meanwhile, and prints or draws what it chose. Measures nothing itself.
-import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
@@ -12,6 +11,7 @@ import { serve } from '../daemon.ts'
 import { drawProfiles } from '../plot.ts'
 import { operate } from '../operation.ts'
 import { duration } from '../print.ts'
+import { save } from '../save.ts'
 import { cut, jsonLine, oneLine } from '../text.ts'
 import { bar } from '../transfer.ts'
 import { figure, profileLines } from '../tune-text.ts'
@@ -49,7 +49,7 @@ export const tune: Command = {
     const missing = wanted.find((id) => !shown.some(({ profile }) => profile.model === id))
     if (missing !== undefined && args.flag('show')) throw new FaultError(fault('not_found', { what: `profile of '${missing}'; 'hearth tune ${missing}' measures it` }))
     const svg = args.text('svg')
-    if (svg !== null) write(resolve(ctx.cwd, svg), drawProfiles(shown.map(({ profile }) => profile)))
+    if (svg !== null) save(resolve(ctx.cwd, svg), drawProfiles(shown.map(({ profile }) => profile)))
     if (args.flag('show')) {
       if (args.flag('json')) ctx.out.line(jsonLine({ models: shown }))
       else if (shown.length === 0) ctx.out.line("Nothing was measured yet; 'hearth tune' does it.")
@@ -70,14 +70,6 @@ function minutesOf(args: Args): number | null {
 function print(ctx: Context, profile: ModelProfile, forecasts: ProfileReply['models'][number]['forecasts'], current: boolean, apart: boolean): void {
   if (apart) ctx.out.line()
   for (const line of profileLines(profile, forecasts, current, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
-}
-
-function write(path: string, text: string): void {
-  try {
-    writeFileSync(path, text)
-  } catch (error) {
-    throw new FaultError(fault('cannot_create', { path, problem: error instanceof Error ? error.message : String(error) }))
-  }
 }
 
 /** Follows the stream to its end; with `json` each event is a line on stdout. Throws its fault, or `cancelled` on Ctrl-C. */

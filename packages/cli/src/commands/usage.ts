@@ -1,13 +1,12 @@
 // Owns `hearth usage`: sums of the ledger, what follows from them, statements of a month; as text, JSON, CSV or a picture.
-import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Client } from '@hearth/protocol/client'
-import { fault, FaultError } from '@hearth/protocol/fault'
 import type { UsageReport, UsageStatement } from '@hearth/protocol'
 import { parseSeconds, usageFault, type Args } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { save } from '../save.ts'
 import { jsonLine } from '../text.ts'
 
 /** A million rows on a busy box take seconds, and the daemon answers others meanwhile. */
@@ -60,7 +59,7 @@ async function showReport(ctx: Context, args: Args, client: Client): Promise<num
   if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)
   const report = await ask<UsageReport>(client, `/api/usage/report?${query.toString()}`, patienceMs)
   const svg = args.text('svg')
-  if (svg !== null) write(resolve(ctx.cwd, svg), (await import('../usage-plot.ts')).drawUsage(report))
+  if (svg !== null) save(resolve(ctx.cwd, svg), (await import('../usage-plot.ts')).drawUsage(report))
   const { reportCsv, reportLines } = await import('../usage-text.ts')
   if (args.flag('json')) ctx.out.line(jsonLine(report))
   else if (args.flag('csv')) ctx.out.write(reportCsv(report))
@@ -79,14 +78,6 @@ async function showStatement(ctx: Context, args: Args, client: Client, month: st
   else if (args.flag('csv')) ctx.out.write(statementCsv(statement))
   else for (const line of statementLines(statement, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
   return 0
-}
-
-function write(path: string, text: string): void {
-  try {
-    writeFileSync(path, text)
-  } catch (error) {
-    throw new FaultError(fault('cannot_create', { path, problem: error instanceof Error ? error.message : String(error) }))
-  }
 }
 
 /** The moment of `--since`; null when it is absent. Throws FaultError `usage`. */
