@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
+import { Seller } from '../fixtures/seller.ts'
 import { Box, root } from './box.ts'
 
 const script = '/usr/bin/script'
@@ -149,6 +150,40 @@ describe('on a terminal', () => {
     await seen.sees('the chat waits: hearth chat --resume ')
     assert.equal(await seen.ended, 0)
     assert.deepEqual([existsSync(join(cwd, 'a.txt')), existsSync(join(cwd, 'b.txt'))], [true, false])
+  })
+
+  it('shows what would leave the box when the model asks an expert, and sends it after a yes', async () => {
+    const seller = new Seller(() => 'Look at line 3.\nGO ON')
+    await seller.open()
+    const asking = new Box()
+    try {
+      writeFileSync(join(asking.home, 'key'), 'sk-chat-1234567890abcdef\n', { mode: 0o600 })
+      asking.configure({
+        sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 1024 },
+        escalation: {
+          consent: 'ask', budget: { dayUsdMicros: 5_000_000 },
+          providers: [{ id: 'shop', kind: 'compatible', url: `http://127.0.0.1:${seller.port}/v1`, keyFile: join(asking.home, 'key'), models: [{ id: 'far', model: 'far-1', contextTokens: 100_000, maxOutputTokens: 4000, prices: [{ from: '2026-01-01', input: 1, cacheRead: 1, cacheWrite: 1, output: 1 }] }] }],
+        },
+      })
+      const model = asking.script({ turns: [call('ask_expert', { question: 'Where is it wrong?', tried: 'reading' }), say('Line 3 it is.')] })
+      const seen = new Terminal(asking, ['--model', model], asking.folder())
+      open.add(seen)
+      await seen.sees('› ')
+      seen.type('find it\r')
+      await seen.sees('far at 127.0.0.1')
+      await seen.sees('Where is it wrong?')
+      await seen.sees('allow? y, n, or why not: ')
+      assert.equal(seller.heard.length, 0)
+      seen.type('y\r')
+      await seen.sees('Line 3 it is.')
+      assert.equal(seller.heard.length, 1)
+      await seen.sees('› ')
+      seen.type('\u0004')
+      assert.equal(await seen.ended, 0)
+    } finally {
+      await asking.close()
+      seller.close()
+    }
   })
 
   it('Ctrl-C stops a turn; the chat is resumed, forked and given another model', async () => {

@@ -1,12 +1,13 @@
 // Owns one chat as its client sees it: what was sent, what has happened, whose turn it is. Draws nothing itself.
 import type { Client } from '@hearth/protocol/client'
-import type { Job, JobEvent, JobRequestInput, SubmitReply, ToolCall } from '@hearth/protocol'
+import type { Job, JobEvent, JobRequestInput, SubmitReply } from '@hearth/protocol'
+import { answer, openQuestion, type Answer, type Question } from '../approval.ts'
 import { follow, stored } from '../follow.ts'
 
-/** What a chat waits for after a turn. `call` is what the model wants to do. */
+/** What a chat waits for after a turn. */
 export type Turn =
   | { type: 'words'; reason: string }
-  | { type: 'approval'; callId: string; call: ToolCall | null }
+  | { type: 'approval' }
   | { type: 'ended'; exitCode: number }
 
 export class Session {
@@ -17,8 +18,6 @@ export class Session {
   /** Words of ours that are on their way through the journal. */
   #unheard: string[] = []
   #turn: Turn | null = null
-  #calls: readonly ToolCall[] = []
-  #asked = ''
   #step = 0
   /** Step after which the last turn began. */
   #before = 0
@@ -67,8 +66,15 @@ export class Session {
     }
   }
 
-  async approve(callId: string, answer: { approved: boolean; note: string }): Promise<void> {
-    await this.#post('approve', { callId, ...answer })
+  /** What it waits with; null = somebody else has answered, and it goes on. */
+  async question(): Promise<Question | null> {
+    const question = await openQuestion(this.#client, this.#job?.id ?? '')
+    if (question === null) this.#turn = null
+    return question
+  }
+
+  async approve(question: Question, given: Answer): Promise<void> {
+    await answer(this.#client, this.#job?.id ?? '', question, given)
     this.#turn = null
   }
 
@@ -116,17 +122,15 @@ export class Session {
         this.#step = event.step
         this.#turn = null
         break
-      case 'turn': this.#calls = event.toolCalls; break
       case 'said':
         this.#unheard = without(this.#unheard, event.text)
         this.#before = this.#step
         this.#turn = null
         break
       case 'started': this.#turn = null; break
-      case 'approval_asked': this.#asked = event.callId; break
       case 'suspended':
         if (event.state === 'paused') this.#turn = { type: 'words', reason: event.reason }
-        if (event.state === 'waiting_approval') this.#turn = { type: 'approval', callId: this.#asked, call: this.#calls.find(({ id }) => id === this.#asked) ?? null }
+        if (event.state === 'waiting_approval') this.#turn = { type: 'approval' }
         break
       case 'ended': this.#turn = { type: 'ended', exitCode: event.exitCode }; break
       default:

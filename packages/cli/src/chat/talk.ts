@@ -4,7 +4,7 @@ import { FaultError, faultFrom } from '@hearth/protocol/fault'
 import { commandExits } from '@hearth/protocol/outcome'
 import type { JobEvent, JobRequestInput, UsageReply } from '@hearth/protocol'
 import { createInterface } from 'node:readline'
-import { wholeCall } from '../approval.ts'
+import { questionLines } from '../approval.ts'
 import { Args } from '../args.ts'
 import { diff } from '../commands/diff.ts'
 import type { Context } from '../context.ts'
@@ -114,21 +114,23 @@ export class Talk {
         if (waits?.type === 'words' && waits.reason !== 'waiting for you') this.#failed = true
         return
       }
-      await this.#approve(waits, terminal)
+      await this.#approve(terminal)
     }
   }
 
-  async #approve(waits: Extract<Session['waits'], { type: 'approval' }>, terminal: Terminal): Promise<void> {
+  async #approve(terminal: Terminal): Promise<void> {
     const { out } = this.#ctx
-    if (waits.call !== null) for (const line of wholeCall(waits.call, out)) out.line(line)
+    const question = await this.#session.question()
+    if (question === null) return
+    for (const line of await questionLines(question, out)) out.line(line)
     for (;;) {
       const asked = await terminal.ask(out.ink.yellow('allow? y, n, or why not: '))
       const answer = asked.type === 'line' ? answerOf(asked.text) : { approved: false, note: '' }
       if (answer === null) continue
       if (asked.type === 'end') this.#left = true
       else {
-        this.#answered.add(waits.callId)
-        await this.#session.approve(waits.callId, answer)
+        this.#answered.add(question.callId)
+        await this.#session.approve(question, answer)
       }
       return
     }
