@@ -26,8 +26,10 @@ describe('an evaluation', () => {
     await box.up()
   })
   after(async () => {
+    const { stdout, stderr } = await box.hearth(['down'])
     await box.close()
     world.close()
+    assert.match(stdout, /is gone/, stderr)
   })
 
   const socket = (): string => join(box.env['HEARTH_HOME'] ?? '', 'hearth.sock')
@@ -82,7 +84,7 @@ describe('an evaluation', () => {
 
   it('says so when advice does not beat the same advice at random moments', async () => {
     world.helps = false
-    const { done } = await evaluated(world.folder, '--model', 'small', '--arms', 'local,advise,random')
+    const { done } = await evaluated(join(world.folder, 'sh-awk-report'), '--model', 'small', '--arms', 'local,advise,random')
     world.helps = true
     assert.deepEqual(EvalSummary.parse(done.summary), done.summary)
     assert.ok(done.rows.some(({ escalations }) => escalations > 0))
@@ -163,7 +165,7 @@ describe('an evaluation', () => {
     const key = /hearth_\w+/.exec(made.stdout + made.stderr)?.[0] ?? (made.stdout + made.stderr).split(/\s+/).find((word) => word.length > 40) ?? ''
     const body = JSON.stringify({ prompt: 'x', cwd: box.folder(), model: 'small', escalation: { askAt: [1] } })
     const answer = await new Promise<{ status: number | undefined; said: string }>((resolve, reject) => {
-      const sent = request({ socketPath: socket(), method: 'POST', path: '/api/jobs', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } },
+      const sent = request({ agent: false, socketPath: socket(), method: 'POST', path: '/api/jobs', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } },
         (response) => void text(response).then((said) => resolve({ status: response.statusCode, said }), reject))
       sent.on('error', reject).end(body)
     })

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { EvalStart, fault, FaultError, faultFrom, type Config, type EvalArm, type EvalEvent, type EvalRequest, type EvalRow, type Principal } from '@hearth/protocol'
+import { fault, FaultError, faultFrom, type Config, type EvalArm, type EvalEvent, type EvalRequest, type EvalRow, type EvalStart, type Principal } from '@hearth/protocol'
 import { armsProblem, needs, oracleMoments, pairOf, randomMoments, rulesOf, seedOf, type Moments } from './arms.ts'
 import { chosenJobs, tasksOfJobs, type JobsFrom } from './from-jobs.ts'
 import { Kept } from './kept.ts'

@@ -23,6 +23,8 @@ export type Played = { row: EvalRow; verified: boolean | null } | { stopped: str
 /** These ends are no end of a course: the row would say something of the box. */
 const broken: ReadonlySet<Outcome> = new Set<Outcome>(['engine_down', 'denied', 'bad_input', 'failed'])
 
+const cancelMs = 20_000
+
 /** Plays one job in a folder below `root`, which is gone afterwards. Throws FaultError when there is nothing to judge. */
 export async function* play(queue: Queue, { task, arm, repeat, request }: Turn, id: string, root: string, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent, Played> {
   const cwd = await mkdtemp(join(root, 'work-'))
@@ -67,7 +69,11 @@ async function* untilOver({ feed, runner }: Queue, { id }: Job, principal: Princ
     }
     return { stopped: 'it was given up' }
   } finally {
-    if (!over) await runner.cancel(id, principal.id)
+    if (!over) {
+      await runner.cancel(id, principal.id)
+      // Its folder is taken away next; what is killed needs a moment.
+      for await (const _ of feed.events(id, 0, true, AbortSignal.timeout(cancelMs))) { /* until it ended */ }
+    }
   }
 }
 
