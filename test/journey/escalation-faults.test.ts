@@ -297,7 +297,7 @@ describe('help that goes wrong', () => {
     let copied = ''
     acts.set('secrets', (n) => {
       copied ||= [...(seller.bodies.at(-1) ?? '').matchAll(/‹secret:[a-z0-9-]+:[0-9a-z]+›/g)].map(([found]) => found)[20] ?? assert.fail('no placeholder')
-      return n > 1 ? { calls: [writeRight] } : { calls: [{ name: 'write', arguments: { path: 'kept', content: copied } }, { name: 'bash', arguments: { command: `printf %s '${copied}' > by-bash; cat deploy.log service.py` } }] }
+      return n > 1 ? { calls: [writeRight] } : { calls: [{ name: 'write', arguments: { path: 'kept', content: copied } }, { name: 'bash', arguments: { command: `printf %s '${copied}' > by-bash` } }, ...['deploy.log', 'service.py', 'notes.txt'].map((path) => ({ name: 'read', arguments: { path } }))] }
     })
     const script = box.script({ turns: [{ calls: [{ name: 'write', arguments: { path: 'notes.txt', content: part(2) } }] }, { calls: [{ name: 'bash', arguments: { command: 'cat deploy.log; exit 1' } }] }, ...[1, 2, 3].map((n) => ({ calls: [{ name: 'finish', arguments: { answer: `done ${n}` } }] }))] })
     const ran = await box.job(['--tag', 'kind=secrets', '--model', script, '--modes', 'step', '--check', 'grep -q right f || { head -c 9000 deploy.log; echo "service.py:30: error"; echo "notes.txt:10: error"; exit 1; }', 'make it right'], { cwd: folder })
@@ -308,7 +308,7 @@ describe('help that goes wrong', () => {
     t.diagnostic(`${reached} secrets were replaced in ${wire.length} characters; ${planted.filter(left).length} of ${planted.length} that nobody told of left`)
     assert.deepEqual(own.filter(left), [])
     assert.ok(planted.filter(left).length <= planted.length * 0.02, planted.filter(left).map(({ line }) => line).join('\n'))
-    assert.ok(reached >= 240, `only ${reached} were replaced`)
+    assert.ok(reached >= 260, `only ${reached} were replaced`)
     const [kept, byBash] = ['kept', 'by-bash'].map((name) => readFileSync(join(folder, name), 'utf8'))
     assert.ok(all.some(({ secret }) => secret === kept), kept)
     assert.equal(byBash, kept)
