@@ -18,10 +18,10 @@ const seller = new Seller(() => 'Write right into f.\nGO ON')
 before(() => seller.open())
 after(() => seller.close())
 
-const config = (place: Place, dayUsdMicros: number): string => JSON.stringify({
+const config = (place: Place, dayCount: number | null): string => JSON.stringify({
   sandbox: { limits: 'weak' }, storage: { refuseBelowBytes: 0 },
   escalation: {
-    consent: 'auto', budget: { dayUsdMicros },
+    consent: 'auto', budget: { dayUsdMicros: 5_000_000, dayCount },
     providers: [{ id: 'shop', kind: 'compatible', url: `http://127.0.0.1:${seller.port}/v1`, keyFile: join(place.root, 'key'), models: [{ id: 'far', model: 'far-1', contextTokens: 100_000, maxOutputTokens: 4000, prices: [price] }] }],
   },
 })
@@ -56,7 +56,7 @@ describe('a full disk', () => {
   it('lets nothing out that is not on record, wherever in an escalation it is full; the job says so, and the next one works', async (t) => {
     const place = opened()
     t.after(() => place.clear())
-    writeFileSync(join(place.root, 'config.json'), config(place, 5_000_000))
+    writeFileSync(join(place.root, 'config.json'), config(place, null))
     // A mount namespace of its own: the little disk goes with the process.
     const setup = `mount -t tmpfs -o size=8m,mode=700 tmpfs "$HEARTH_HOME" && cp "${place.root}/config.json" "$HEARTH_HOME" && exec "$@"`
     const user = process.getuid?.() === 0
@@ -109,8 +109,7 @@ describe('a clock that jumps', () => {
     const place = opened()
     t.after(() => place.clear())
     mkdirSync(place.home, { recursive: true })
-    // Of a call of about 15,100 at worst and 3,030 in the end, a day has room for one.
-    writeFileSync(join(place.home, 'config.json'), config(place, 17_000))
+    writeFileSync(join(place.home, 'config.json'), config(place, 1))
     const clock = join(place.root, 'clock')
     writeFileSync(clock, '0')
     writeFileSync(join(place.root, 'clock.mjs'), `import { readFileSync } from 'node:fs'; const now = Date.now; Date.now = () => now() + Number(readFileSync(${JSON.stringify(clock)}, 'utf8'))`)
@@ -125,14 +124,14 @@ describe('a clock that jumps', () => {
     }
     const outcome = (events: readonly JobEvent[]): string => events.flatMap((event) => (event.type === 'handed_back' ? ['bought'] : event.type === 'escalation_denied' ? [event.denial.rule] : [])).join()
     assert.equal(outcome(await play('today')), 'bought')
-    assert.equal(outcome(await play('today again')), 'budget')
+    assert.equal(outcome(await play('today again')), 'limit')
     writeFileSync(clock, String(dayMs))
     assert.equal(outcome(await play('tomorrow')), 'bought')
     writeFileSync(clock, String(-dayMs))
     const back = await play('back')
-    assert.equal(outcome(back), 'budget')
+    assert.equal(outcome(back), 'limit')
     const denied = back.find((event) => event.type === 'escalation_denied')
-    assert.match(denied?.type === 'escalation_denied' ? denied.denial.why : '', /^The budget of this box for [-\d]{10} is \$0\.017000: \$0\.003030 are spent or reserved, .* The clock was turned back to [-\d]{10}; what is bought counts as on [-\d]{10} until then\.$/)
+    assert.match(denied?.type === 'escalation_denied' ? denied.denial.why : '', /^The limit of this box is 1 escalation for ([-\d]{10}), and nothing of it is left\. The clock was turned back to [-\d]{10}; what is bought counts as on \1 until then\.$/)
     assert.equal((await client.call<BudgetReply>('GET', '/api/budget')).clockBack, true)
   })
 })
