@@ -5,7 +5,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { Config, JobRequest, ModelRequest, Project, ProjectRules, type Consultation, type Expert, type Job, type JobEventBody, type Model, type ModelEvent, type Offer, type Principal } from '@hearth/protocol'
+import type { Send } from '@hearth/engine'
+import { Config, faultFrom, noUsage, JobRequest, ModelRequest, Project, ProjectRules, type Consultation, type Expert, type Job, type JobEventBody, type Model, type ModelEvent, type Offer, type Principal } from '@hearth/protocol'
 import { Experts } from '../../packages/daemon/src/egress/experts.ts'
 import { Packets } from '../../packages/daemon/src/egress/packets.ts'
 import { keptKey } from '../../packages/daemon/src/egress/packets-key.ts'
@@ -26,6 +27,8 @@ type World = {
   root: string; store: Store; projects: Projects; sent: ModelRequest[]; config: Config
   job(cwd?: string, more?: { principal?: Principal; model?: string; network?: string[] }): Promise<Job>
   emit(job: Job, ...bodies: JobEventBody[]): Promise<void>
+  /** What a provider has a request wait for before it is sent. */
+  waits(): Promise<void>
   /** Each call is a new run of the daemon, as far as a job sees it. */
   experts(): Experts
 }
@@ -45,17 +48,22 @@ async function world(escalation: Record<string, unknown>, run: (at: World) => Pr
   const projects = new Projects({ store, config })
   const packetKey = keptKey(root, null)
   const sent: ModelRequest[] = []
-  const answers = (id: string, where: 'remote' | 'lan'): Model => ({
+  const answers = (id: string, where: 'remote' | 'lan', send?: Send): Model => ({
     info: { id, place: where, contextTokens: 100_000, profile: { toolMode: 'native', tools: null, fewShot: null, sampling: {}, maxCallTokens: 100 } },
     async *generate(request): AsyncGenerator<ModelEvent> {
+      try {
+        await at.waits()
+        await send?.({ url: 'https://api.example.org/v1/chat', headers: {}, body: JSON.stringify(request), signal: new AbortController().signal })
+      } catch (error) {
+        return yield { type: 'failed', fault: faultFrom(error), usage: noUsage, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 } }
+      }
       sent.push(request)
       yield { type: 'text', text: 'Well.' }
       yield { type: 'done', stop: 'end', usage: { promptTokens: 1000, reusedTokens: 0, completionTokens: 10 }, timings: { queuedMs: 0, prefillMs: 1, decodeMs: 1, ttftMs: 1, totalMs: 2 } }
     },
   })
-  try {
-    await run({
-      root, store, projects, sent, config,
+  const at: World = {
+      waits: () => Promise.resolve(), root, store, projects, sent, config,
       async job(cwd = root, { principal = owner, model = 'm', network } = {}) {
         const id = `j${randomBytes(4).toString('hex')}`
         const request = JobRequest.parse({ prompt: 'p', cwd, ...(network === undefined ? {} : { network }) })
@@ -69,10 +77,12 @@ async function world(escalation: Record<string, unknown>, run: (at: World) => Pr
         store, config, projects, energy: new EnergyMeter({ reader: () => Promise.resolve(null) }), held: new HeldSecrets(config), log: () => undefined,
         parts: { workers: () => [], model: () => Promise.resolve({ ok: false, fault: { code: 'unknown_model', message: '', remedy: '' } }) } as never,
         door: {} as never, purse: new Purse({ store, config: config.escalation }), packets: new Packets({ store, key: packetKey, bodyDays: 1 }),
-        placeholderKey: async () => (await packetKey()).placeholders, throughDoor: () => Promise.resolve(() => Promise.reject(new Error('not here'))),
-        remote: ({ model }) => Promise.resolve(answers(model.id, 'remote')), lan: ({ id }) => Promise.resolve(answers(id, 'lan')),
+        placeholderKey: async () => (await packetKey()).placeholders, throughDoor: () => Promise.resolve(() => Promise.resolve(new Response())),
+        remote: ({ model, send }) => Promise.resolve(answers(model.id, 'remote', send)), lan: ({ id }) => Promise.resolve(answers(id, 'lan')),
       }),
-    })
+  }
+  try {
+    await run(at)
   } finally {
     await store.close()
   }
@@ -185,6 +195,16 @@ describe('an approval', () => {
     assert.equal(sent.length, 0)
   }))
 })
+
+it('what holds is asked again for each body: a provider that has it wait may be forbidden meanwhile', () => world({}, async (at) => {
+  const one = await at.job()
+  const expert = expertOf(at.experts(), one)
+  at.waits = async () => void await at.projects.add({ id: 'p', path: at.root, rules: ProjectRules.parse({ dataClass: 'local-only' }) }, owner)
+  const model = await expert.model(asked('help'), await offered(expert, asked('help')), null)
+  assert.match(denialOf(await endOf(model, 'help')), /^not_bought: Nothing of this job may leave the house: the project of this folder says local-only\.$/)
+  assert.equal(at.sent.length, 0)
+  assert.equal(at.store.read.sums(one.id).usdMicros, 0)
+}))
 
 describe('secrets', () => {
   it('that a packet named stay hidden where they stand bare, also after a start, and a shown text stays the same', () => world({ consent: 'ask' }, async ({ job, emit, experts }) => {

@@ -175,3 +175,11 @@ test('a settlement that cannot be stored holds the worst price, until the next c
   await Array.fromAsync(ask(answering, 3))
   assert.deepEqual([open(), rows()], [0, [[usage, price, 'e1', 'end'], [usage, price, 'e1', 'end'], [usage, price, 'e1', 'end']]])
 }))
+
+test('one that was sent and heard nothing costs what was held: what it thought in silence is billed', () => shop(async ({ ask, rows }) => {
+  for await (const _ of ask(async function* () {
+    await Promise.resolve()
+    yield { type: 'failed', fault: fault('provider_silent', { provider: 'shop', how: 'it said nothing for 300 s' }), usage: { promptTokens: 50, reusedTokens: 0, completionTokens: 0 }, timings }
+  })) { /* to its end */ }
+  assert.deepEqual(rows(), [[{ promptTokens: 0, reusedTokens: 0, completionTokens: 0 }, worst, 'e1', 'provider_silent']])
+}))

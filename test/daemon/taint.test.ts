@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JobEventBody, ToolCall } from '@hearth/protocol'
 import { globInside, keptByProject, neverLeaves, type PathLists } from '../../packages/daemon/src/egress/paths.ts'
+import { forkedPast } from '../../packages/daemon/src/queue/fork.ts'
 import { TaintReader, type Facts, type Taint } from '../../packages/daemon/src/egress/taint.ts'
 
 const lists: PathLists = { owner: [], localOnly: ['private/**'] }
@@ -62,4 +63,14 @@ test("the globs of a project hold for a job in a folder inside it, and for one i
   const around = { owner: [], localOnly: [globInside('shop [old]', 'private/**'), globInside('shop [old]', '*.sql'), globInside('shop [old]', 'data/')] }
   for (const path of ['shop [old]/private/a.csv', 'shop [old]/x/y/dump.sql', 'shop [old]/data/b']) assert.ok(keptByProject(path, around), path)
   for (const path of ['private/a.csv', 'dump.sql', 'other/data/b']) assert.ok(!keptByProject(path, around), path)
+})
+
+test('a fork has touched what its past has', () => {
+  const helper = { type: 'sub_step', step: 1, callId: 'c', n: 1, call: 'grep x', usage: { promptTokens: 1, reusedTokens: 0, completionTokens: 0 }, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 }, files: ['private/a.csv'] } as const
+  for (const seen of [[{ ...helper, files: [...helper.files] }], done('read', { path: 'x' }, file), done('mcp', { name: 'web__x' })]) {
+    const past = [{ type: 'step', step: 1 } as unknown as JobEventBody, { type: 'turn', step: 1, toolCalls: [] } as unknown as JobEventBody, ...seen]
+    const stored = past.map((body, index) => ({ ...body, seq: index + 1, jobId: 'j', at: 1 }))
+    assert.deepEqual(taintOf(forkedPast(stored, null)), taintOf(past))
+    assert.notDeepEqual(taintOf(past), { localFile: null, stranger: null })
+  }
 })

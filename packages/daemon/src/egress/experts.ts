@@ -2,7 +2,7 @@
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
 import type { Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, noUsage, packetText, providerUrl, type Config, type Consultation, type DataClass, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type McpServer, type Model, type Offer, type Principal, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type DataClass, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type McpServer, type Model, type Offer, type Principal, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
@@ -283,7 +283,17 @@ class JobExpert implements Expert {
     const about = async (redactions: readonly Redaction[]): Promise<Parameters<typeof recordedSend>[1]> => ({
       packets: this.#o.packets, held: await this.#o.held.texts(), jobId: this.#job.id, escalation: named ? null : asked.id, principal: this.#job.principal.id, purpose: named ? 'agent' : asked.mode, model: one.id, redactions: [...redactions],
     })
-    const send = await this.#o.throughDoor(this.#job.id)
+    const may: Parameters<typeof gated>[0]['may'] = () => {
+      const terms = this.#terms(asked, one)
+      if (!terms.ok) return terms
+      return terms.consent === 'ask' && approved === null ? deny('consent', 'It may leave only after a person approved it.', 'Ask again; it then waits for an approval.') : { ok: true, secrets: terms.secrets }
+    }
+    const door = await this.#o.throughDoor(this.#job.id)
+    // A provider may have had it wait for an hour: what holds is asked for each body that leaves.
+    const send: Send = (post) => {
+      const now = may()
+      return now.ok ? door(post) : Promise.reject(new FaultError(fault('not_bought', now.denial)))
+    }
     const inner = one.place === 'remote'
       ? async (redactions: readonly Redaction[]): Promise<Model> => this.#o.purse.paid(
           await this.#o.remote({ provider: one.provider, model: one.model, send: recordedSend(send, await about(redactions)) }), this.#account,
@@ -293,11 +303,7 @@ class JobExpert implements Expert {
     return gated({
       info: { id: one.id, place: one.place, contextTokens: one.place === 'remote' ? one.model.contextTokens : one.endpoint.contextTokens, profile: one.place === 'remote' ? one.model.profile : one.endpoint.profile },
       host: one.host, placeholders, approved: approved?.sha256 ?? null, jobHasNetwork: (this.#job.request.network ?? []).length > 0, held: () => this.#o.held.texts(), inner,
-      may: () => {
-        const terms = this.#terms(asked, one)
-        if (!terms.ok) return terms
-        return terms.consent === 'ask' && approved === null ? deny('consent', 'It may leave only after a person approved it.', 'Ask again; it then waits for an approval.') : { ok: true, secrets: terms.secrets }
-      },
+      may,
     })
   }
 }

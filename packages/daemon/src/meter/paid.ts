@@ -63,11 +63,13 @@ const noTimings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalM
 
 /**
  * What was used, or null when that is not known: the model broke off without a word, its numbers make no sense, or an answer comes without any. Told without
- * numbers before anything arrived, a failure is a refusal, and a call that was taken back was not sent: both cost nothing.
+ * numbers before anything arrived, a failure is a refusal, and a call that was taken back was not sent: both cost nothing. One that was sent and heard nothing
+ * at all is not known either: what it thought in silence is billed.
  */
 function usageOf({ end, told, arrived }: CallEnd): Usage | null {
   const { promptTokens, reusedTokens, completionTokens, cacheWriteTokens = 0 } = end.usage
   const sane = [promptTokens, reusedTokens, completionTokens, cacheWriteTokens].every((tokens) => Number.isSafeInteger(tokens) && tokens >= 0) && reusedTokens + cacheWriteTokens <= promptTokens
+  if (end.type === 'failed' && !arrived && promptTokens > 0 && completionTokens === 0) return null
   return told && sane && (promptTokens > 0 || (!arrived && (end.type === 'failed' || end.stop === 'cancelled'))) ? end.usage : null
 }
 

@@ -3,7 +3,7 @@ import type { JobEvent, JobEventBody, ToolCall } from '@hearth/protocol'
 
 // What is not here belongs to the other job's runs, folder or people.
 const taken: ReadonlySet<JobEvent['type']> = new Set([
-  'opened', 'step', 'turn', 'call_rejected', 'call_repaired', 'tool_planned', 'tool_started', 'tool_result', 'tool_unknown', 'check', 'nudge', 'rewritten', 'said',
+  'opened', 'step', 'turn', 'call_rejected', 'call_repaired', 'tool_planned', 'tool_started', 'tool_result', 'tool_unknown', 'check', 'nudge', 'rewritten', 'said', 'sub_step',
 ])
 
 /** The events for a fork after `step` (null = all of it; 0 = only what stood before the first). The last turn is whole: calls that were never done get an answer. */

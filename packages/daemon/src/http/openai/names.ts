@@ -15,7 +15,12 @@ export async function modelFor(api: Api, principal: Principal, name: string): Pr
   // A script is a file of this box: it is not even opened for a key that does not name it.
   if (id.startsWith('scripted:') && !mayUse(principal, id, asked)) return denied
   const found = await api.parts.model(id)
-  return found.ok && !mayUse(principal, found.model.info.id, asked) ? denied : found
+  if (found.ok && !mayUse(principal, found.model.info.id, asked)) return denied
+  const { engine, escalation } = api.config
+  if (escalation.dataClass === 'local-only' && engine.endpoints.some((endpoint) => endpoint.id === id && !endpoint.local)) {
+    return { ok: false, fault: fault('not_bought', { why: `The model '${asked}' is on another machine, and the configuration of this box says local-only.`, remedy: 'Use a model of this box, or say in engine.endpoints that the machine counts as it.' }) }
+  }
+  return found
 }
 
 /** What `/v1/models` lists: what can be asked now, by every name it has. */
