@@ -124,6 +124,11 @@ describe('verdict of an evaluation', () => {
     assert.deepEqual(summarize([]), { tasks: 0, jobs: 0, arms: [], differences: [], verdict: ['0 tasks are few: only large differences can show.'] })
   })
 
+  it('says that help was refused, and why', () => {
+    const rows = play('advise', { tasks: 12, repeats: 1, ability: () => 0 }, chance(1)).map((row, index) => (index < 3 ? { ...row, denied: 'consent: Nothing may be bought: the configuration of this box says so.' } : row))
+    assert.deepEqual(summarize(rows).verdict, ["In 3 of 12 jobs of 'advise' help was asked for and refused (consent: Nothing may be bought: the configuration of this box says so): they say nothing of what it would do."])
+  })
+
   it('gives the share of the gap for a dollar only where there certainly is a gap', () => {
     const found = summarize(rows(0.675, 0.5, 0.5)).arms.find(({ arm }) => arm === 'advise')
     // Half of the gap for 0.2 cents.

@@ -1,7 +1,10 @@
 // Owns how an evaluation reads on a terminal: a line for each job, the table of the arms, what follows. Pure.
-import type { ArmSummary, EvalRow, EvalSummary, Interval } from '@hearth/protocol'
+import type { ArmSummary, EvalArm, EvalRow, EvalSummary, Interval } from '@hearth/protocol'
 import { counted, duration, table, usd, type Ink } from './print.ts'
 import { oneLine, wrap } from './text.ts'
+
+/** Arms that never ask, so that there is no moment to judge. */
+const alone: ReadonlySet<EvalArm> = new Set<EvalArm>(['local', 'local_again', 'stronger', 'frontier'])
 
 /** One job that was judged. */
 export function rowLine(row: EvalRow, done: number, jobs: number, ink: Ink): string {
@@ -16,7 +19,7 @@ export function summaryLines(summary: EvalSummary, width: number, ink: Ink): str
   const head = [{ title: 'ARM' }, { title: 'SOLVED' }, { title: '$/JOB', ...right }, { title: '$/SOLVED', ...right }, { title: 'TIME/JOB', ...right }, { title: 'HELP', ...right }, { title: 'PREC.', ...right }, { title: 'RECALL', ...right }, { title: 'GAP/$' }]
   const rows = summary.arms.map((arm) => [
     arm.arm, solvedText(arm.passRate), usd(arm.usdMicrosPerJob.value), arm.usdMicrosPerSolved === null ? '-' : usd(arm.usdMicrosPerSolved.value),
-    duration(arm.secondsPerJob.value * 1000), arm.escalationsPerJob.toFixed(2), share(arm.precision), share(arm.recall), gapText(arm),
+    duration(arm.secondsPerJob.value * 1000), arm.escalationsPerJob.toFixed(2), ...(alone.has(arm.arm) ? ['-', '-'] : [share(arm.precision), share(arm.recall)]), gapText(arm),
   ])
   const room = Math.min(width, 100)
   return [

@@ -33,10 +33,6 @@ export function rulesOf(arm: EvalArm, says: readonly Says[], askAt: readonly num
   }
 }
 
-/** Whether an arm buys, so that a denied purchase makes its rows say nothing. */
-export function buys(arm: EvalArm): boolean {
-  return arm !== 'local' && arm !== 'local_again' && arm !== 'stronger'
-}
 
 export type Moments = ReadonlyMap<string, readonly number[]>
 

@@ -41,6 +41,7 @@ export function summarize(rows: readonly EvalRow[], seed = 1): EvalSummary {
     differences: compared.map(({ arm, against, passRate: found }) => ({ arm, against, passRate: found })),
     verdict: [
       ...(tasks < fewTasks ? [`${tasks} ${tasks === 1 ? 'task is' : 'tasks are'} few: only large differences can show.`] : []),
+      ...played.flatMap((arm) => refusedHelp(arm, of(arm))),
       ...compared.map(({ said }) => said),
       ...cheapest(summaries),
     ],
@@ -76,6 +77,13 @@ function betterOf({ low, high }: Interval): Better {
 function pointsOf({ value, low, high }: Interval): string {
   const points = (share: number): string => `${share < 0 ? '−' : '+'}${Math.abs(share * 100).toFixed(0)}`
   return `${points(value)} points, 95 % interval ${points(low)} to ${points(high)}`
+}
+
+/** Rows that asked and got nothing say nothing of help. */
+function refusedHelp(arm: EvalArm, rows: readonly EvalRow[]): string[] {
+  const refused = rows.filter(({ denied, escalations }) => denied !== undefined && escalations === 0)
+  const why = refused.at(-1)?.denied
+  return why === undefined ? [] : [`In ${refused.length} of ${rows.length} jobs of '${arm}' help was asked for and refused (${why.replace(/\.$/, '')}): they say nothing of what it would do.`]
 }
 
 /** Where the money of a solved job is least, when that can be said. */
