@@ -55,7 +55,8 @@ async function world(escalation: Record<string, unknown>, run: (at: World) => Pr
         await at.waits()
         await send?.({ url: 'https://api.example.org/v1/chat', headers: {}, body: JSON.stringify(request), signal: new AbortController().signal })
       } catch (error) {
-        return yield { type: 'failed', fault: faultFrom(error), usage: noUsage, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 } }
+        yield { type: 'failed', fault: faultFrom(error), usage: noUsage, timings: { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 } }
+        return
       }
       sent.push(request)
       yield { type: 'text', text: 'Well.' }

@@ -19,7 +19,7 @@ function done(name: string, args: Record<string, unknown>, result: Partial<Extra
     { type: 'tool_result', step: 1, callId: call.id, name, ok: true, exitCode: null, cause: 'exited', observation: '', totalBytes: 0, outputFile: null, durationMs: 1, wrote: false, ...result },
   ]
 }
-const remote = (events: readonly JobEventBody[]): JobEventBody[] => events.map((event) => ({ type: 'remote', step: 1, id: 'e1', event }) as JobEventBody)
+const remote = (events: readonly JobEventBody[]): JobEventBody[] => events.map((event) => ({ type: 'remote', step: 1, id: 'e1', event }))
 const file = { file: { path: 'private/a.csv', sha256: '' } }
 
 test('a local-only file is remembered whatever tool saw it, in the job, by a helper and by an expert', () => {
