@@ -4,7 +4,7 @@ import { fault, scopes, type Config, type DataClass, type Paths, type Principal,
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
-import { makeExperts } from './egress/expert-parts.ts'
+import { heldSecrets, makeExperts } from './egress/expert-parts.ts'
 import { Packets } from './egress/packets.ts'
 import { keptKey } from './egress/packets-key.ts'
 import { createDoor } from './egress/door.ts'
@@ -79,13 +79,14 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       return strictest(config.escalation, project === null ? [] : [['project', saysProject(project.rules)]]).dataClass
     }
     const door = createDoor((entry) => store.egress(entry))
-    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door, dataClass })
     const packetKey = keptKey(paths.state, options.credentials ?? null)
+    const held = heldSecrets(config, packetKey, mcpLogins)
+    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door, dataClass, held: () => held.texts() })
     const packets = new Packets({ store, key: packetKey, bodyDays: config.escalation.bodyDays })
     const energy = new EnergyMeter({ reader: async () => (await import('@hearth/engine/hardware/power')).findPowerReader() })
     energy.watch()
     undo.push(() => energy.close())
-    const experts = makeExperts({ store, config, parts, projects, energy, packets, logins: mcpLogins, door, log, packetKey })
+    const experts = makeExperts({ store, config, parts, projects, energy, packets, held, door, log, packetKey })
     const runner = new Runner({ experts, workspaces, energy, folderServers, remoteServers, store, feed, parts, config, log, outputs: join(paths.state, 'outputs'), usable: (path) => usableFolder(path, guarded) })
     const transfers = new Transfers()
     const intake = new Intake({ sells: (id) => experts.sells(id), store, runner, parts, config, stateDir: paths.state, guarded })

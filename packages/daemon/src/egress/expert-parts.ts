@@ -14,18 +14,22 @@ import type { PacketKey } from './packets-key.ts'
 import { HeldSecrets } from './scan-held.ts'
 
 export type ExpertParts = {
-  store: Store; config: Config; parts: Parts; projects: Projects; energy: EnergyMeter; packets: Packets; logins: Logins; door: Door; log: Log
+  store: Store; config: Config; parts: Parts; projects: Projects; energy: EnergyMeter; packets: Packets; held: HeldSecrets; door: Door; log: Log
   packetKey(): Promise<PacketKey>
 }
 
-export function makeExperts({ packetKey, logins, log, door, ...rest }: ExpertParts): Experts {
+/** What this daemon must never say, wherever it is kept. */
+export function heldSecrets(config: Config, packetKey: () => Promise<PacketKey>, logins: Logins): HeldSecrets {
+  return new HeldSecrets(config, async () => [
+    ...(await packetKey()).hold.map((value) => ({ kind: 'packet-key', value })), ...(await logins.secrets()).map((value) => ({ kind: 'mcp-token', value })),
+  ])
+}
+
+export function makeExperts({ packetKey, log, door, held, ...rest }: ExpertParts): Experts {
   const { store, config } = rest
   const { silenceSeconds, totalSeconds, waitSeconds } = config.escalation.timeouts
   const limits = { silenceMs: silenceSeconds * 1000, totalMs: totalSeconds * 1000, patienceMs: waitSeconds * 1000 }
   const line = (text: string): void => log('info', text, { from: 'escalation' })
-  const held = new HeldSecrets(config, async () => [
-    ...(await packetKey()).hold.map((value) => ({ kind: 'packet-key', value })), ...(await logins.secrets()).map((value) => ({ kind: 'mcp-token', value })),
-  ])
   return new Experts({
     ...rest, door, held, purse: new Purse({ store, config: config.escalation }), log: line,
     placeholderKey: async () => (await packetKey()).placeholders,

@@ -1,6 +1,8 @@
 // Owns what leaves for MCP servers at an address: each request to the server's own address alone, with its secrets, through the door. No secret comes back from here.
 import { isSecure, isThisBox, type DataClass, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
 import type { Login } from '@hearth/agent/mcp/oauth'
+import { scanKnown } from '../egress/scan.ts'
+import type { KnownTexts } from '../egress/scan-known.ts'
 import type { Logins, Place } from './logins.ts'
 import { readSecret } from './secret-file.ts'
 
@@ -11,6 +13,8 @@ export type RemoteOptions = {
   door: PinnedDoor
   /** What holds for this folder now. */
   dataClass(folder: string): DataClass
+  /** Texts that never leave, as they are now. */
+  held(): Promise<KnownTexts>
 }
 
 /** A secret shorter than this would be found in any text. */
@@ -57,6 +61,8 @@ export class RemoteServers {
     const renew = async (login: Login): Promise<Login | null> => (await import('@hearth/agent/mcp/oauth')).renewLogin(login, this.loginFetch(place, jobId), Date.now)
     const fixed = server.tokenFile === null ? null : await readSecret(server.tokenFile)
     const login = fixed !== null || !isSecure(server.url) ? null : await this.#o.logins.usable(place, renew)
+    const held = request.body === null ? [] : scanKnown(request.body, await this.#o.held(), [])
+    if (held.length > 0) throw new Error(`nothing was sent to it: a secret of this box stands in the request (${[...new Set(held.map(({ kind }) => kind))].join(', ')})`)
     const ask = async (token: string | null): Promise<Response> => {
       const secrets = { ...extra, ...(token === null ? {} : { authorization: `Bearer ${token}` }) }
       const answer = await this.#o.door.request(server.url, {
