@@ -161,6 +161,17 @@ describe('a chat', () => {
 
 describe('help that is denied', () => {
   const stuck = local(() => bash('true'))
+  it('out of steps, where policy forbade the help that it wanted', async () => {
+    const run = (rule: Denial['rule']): Promise<Ran> => bench.run({
+      model: local((_, turn) => look(`**/*${turn}*`)), script: { turns: [] }, checks: ['false'], maxSteps: 12, escalation: { medianSeconds: 0.000_1 },
+      expert: new Experts({ turns: [advice], deny: () => ({ rule, why: 'Nothing is bought here.', remedy: '' }) }),
+    })
+    const { end } = await run('consent')
+    assert.deepEqual(end, { type: 'ended', outcome: 'blocked_by_policy', verified: false, summary: 'Stopped (steps): all 12 steps are used. No help was bought: Nothing is bought here.', fault: null })
+    const other = await run('provider')
+    assert.equal(other.end.type === 'ended' && other.end.outcome, 'stuck')
+  })
+
   const rules: [Denial['rule'], string][] = [['consent', 'blocked_by_policy'], ['data_class', 'blocked_by_policy'], ['secret', 'blocked_by_policy'], ['price', 'blocked_by_policy'], ['provider', 'stuck']]
   for (const [rule, outcome] of rules) {
     it(`by ${rule} ends as ${outcome} a job that cannot go on`, async () => {

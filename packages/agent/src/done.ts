@@ -99,6 +99,14 @@ function withoutHelp(run: Run, guard: string): AgentEnd | null {
   return endOfDenial(need.denial, { type: 'ended', outcome: 'stuck', verified: false, summary: `Stopped (${guard}): ${evidence}. No help was bought: ${need.denial.why.replace(/\.$/, '')}.`, fault: null })
 }
 
+/** All steps are used. Where policy forbade the help that was wanted, that is the outcome. */
+export async function outOfSteps(run: Run, evidence: string): Promise<AgentEnd> {
+  const end = await stopped(run, 'stuck', 'steps', evidence)
+  const need = deniedNeed(run.history.events)
+  const forbidden = need !== null && outcomeOfDenial[need.denial.rule] === 'blocked_by_policy' && end.type === 'ended' && end.outcome === 'stuck'
+  return forbidden ? { ...end, outcome: 'blocked_by_policy', summary: `Stopped (steps): ${evidence}. No help was bought: ${need.denial.why}` } : end
+}
+
 function endOfDenial({ rule, why, remedy }: Denial, stuck: Extract<AgentEnd, { type: 'ended' }>): AgentEnd {
   const outcome = outcomeOfDenial[rule]
   return outcome === 'paused' ? { type: 'suspended', reason: `${why} ${remedy}`.trim(), state: 'paused', lacks: 'money' } : { ...stuck, outcome }

@@ -6,7 +6,7 @@ import { beginAnew, goodState } from './anew.ts'
 import { checkPlace, checksOf, checkStarts } from './checks.ts'
 import { compaction } from './context/compact.ts'
 import { openingOf } from './context/opening.ts'
-import { checkAfterEdit, claimedDone, denied, expertSaid, finish, modelFailed, stopped } from './done.ts'
+import { checkAfterEdit, claimedDone, denied, expertSaid, finish, modelFailed, outOfSteps, stopped } from './done.ts'
 import { aborted } from './ends.ts'
 import { atEdge, lastResort, mayEscalate, resumeOpen, settleEffect, waitsForUse } from './escalate/escalate.ts'
 import { guardSignal } from './escalate/signals.ts'
@@ -88,7 +88,7 @@ async function nextMove(run: Run): Promise<AgentEnd | null> {
   const edge = await atEdge(run)
   if (edge.type !== 'nothing') return edge.type === 'end' ? edge.end : null
   const limit = limitReached(run)
-  if (limit !== null) return stopped(run, limit.outcome, limit.guard, limit.evidence)
+  if (limit !== null) return limit.guard === 'steps' ? outOfSteps(run, limit.evidence) : stopped(run, limit.outcome, limit.guard, limit.evidence)
   if (!stepOpen) {
     await compactIfWorth(run)
     hear(run)

@@ -2,7 +2,7 @@
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
 import type { Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type DataClass, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type McpServer, type Model, type Offer, type Principal, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type DataClass, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
@@ -13,12 +13,11 @@ import { escalationSpent, helpRecords, medianSeconds } from '../store/help-rows.
 import type { Store } from '../store/store.ts'
 import { gated, sha256 } from './gate.ts'
 import { recordedSend, type Packets } from './packets.ts'
-import { neverLeaves, type PathLists } from './paths.ts'
+import { neverLeaves } from './paths.ts'
 import { Placeholders, type Redaction } from './placeholders.ts'
-import { saysPrincipal, strictest, type Effective, type Source } from './policy.ts'
 import { ordered, routeFor, type Choice } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
-import { TaintReader, type Taint } from './taint.ts'
+import { deny, effectiveOf, JobTerms, staysIn, type Asked, type Seller, type Servers } from './terms.ts'
 
 export type ExpertsOptions = {
   store: Store; config: Config; parts: Parts; projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door
@@ -31,15 +30,6 @@ export type ExpertsOptions = {
   log: (line: string) => void
   now?: () => number
 }
-
-/** Somebody who could answer. */
-type Seller = { place: 'remote'; id: string; host: string; provider: ProviderConfig; model: RemoteModelConfig }
-type Asked = Seller | { place: 'lan'; id: string; host: string; endpoint: EndpointConfig } | { place: 'local'; id: string; host: string }
-
-/** MCP servers of a job's folder, by name. */
-type Servers = Readonly<Record<string, McpServer>>
-
-type Terms = { ok: true; consent: 'ask' | 'auto'; secrets: 'redact' | 'hold' } | { ok: false; denial: Denial }
 
 export class Experts {
   readonly #o: ExpertsOptions
@@ -94,13 +84,12 @@ class JobExpert implements Expert {
   readonly #o: ExpertsOptions
   readonly #now: () => number
   readonly #account: Account
-  readonly #servers: Servers
+  readonly #terms: JobTerms
   #placeholders: Promise<Placeholders> | null = null
-  #read: { sign: string; seq: number; reader: TaintReader } | null = null
 
   constructor(job: Job, step: () => number | null, servers: Servers, options: ExpertsOptions, now: () => number) {
     this.#job = job
-    this.#servers = servers
+    this.#terms = new JobTerms(job, servers, options, now)
     this.#o = options
     this.#now = now
     this.#account = { principal: job.principal, jobId: job.id, step, energy: options.energy }
@@ -131,7 +120,7 @@ class JobExpert implements Expert {
     const one = await this.#find(this.#job.model)
     if (one === null) return null
     const asked: Consultation = { id: 'main', mode: 'rest', step: 0, signals: [], packet: { prefix: '', body: '', files: [] }, maxTokens: 0, maxTurns: 0 }
-    const terms = this.#terms(asked, one)
+    const terms = this.#terms.of(asked, one)
     if (!terms.ok) return { ok: false, fault: fault('not_bought', terms.denial) }
     if (one.place !== 'lan' && terms.consent === 'ask') {
       return { ok: false, fault: fault('not_bought', { why: `A job on the bought model '${one.id}' sends something at each step, and each would wait for a person.`, remedy: "Set the consent to 'auto', or use a model of this box." }) }
@@ -145,7 +134,7 @@ class JobExpert implements Expert {
   }
 
   withholds(path: string): string | null {
-    const found = neverLeaves([path], this.#lists())
+    const found = neverLeaves([path], this.#terms.lists())
     return found === null ? null : found.why
   }
 
@@ -181,7 +170,7 @@ class JobExpert implements Expert {
   async #offerOf(asked: Consultation, { one, because }: Choice & { one: Asked }): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
     const text = packetText(asked.packet)
     const base = { model: one.id, place: one.place, host: one.host, because }
-    const terms = this.#terms(asked, one)
+    const terms = this.#terms.of(asked, one)
     if (!terms.ok) return terms
     if (staysIn(one)) return { ok: true, offer: { ...base, consent: 'auto', preview: text, sha256: sha256(text), bytes: Buffer.byteLength(text), redactions: [], worstUsdMicros: 0 } }
     let hidden
@@ -218,40 +207,6 @@ class JobExpert implements Expert {
     return { escalation: id, provider, model, project: project === null ? null : { id: project.id, budget: project.rules.budget } }
   }
 
-  /** Policy as it is now, for this question and this answerer. */
-  #terms({ mode, packet }: Pick<Consultation, 'mode' | 'packet'>, one: Asked): Terms {
-    const held = effectiveOf(this.#o, this.#job, this.#now())
-    // Who gave the job named this machine: it is asked for nothing, and buys nothing.
-    const named = one.place === 'lan' && one.id === this.#job.model
-    if (!named && !held.modes.includes(mode)) return deny('mode', `'${mode}' is not allowed by ${sources[held.because.modes[mode] ?? 'box']}.`, 'Allow it there, or go on without.')
-    if (staysIn(one)) return { ok: true, consent: 'auto', secrets: 'redact' }
-    if (!named && held.consent === 'never') return deny('consent', `Nothing may be bought: ${sources[held.because.consent]} says so.`, "Set the consent to 'ask' or 'auto' there.")
-    if (held.dataClass === 'local-only') return deny('data_class', `Nothing of this job may leave the house: ${sources[held.because.dataClass]} says local-only.`, 'Go on without, or let it leave there.')
-    const lists = this.#lists()
-    const kept = packet.files.flatMap((path) => { const found = neverLeaves([path], lists); return found === null ? [] : [{ path, why: found.why }] })[0]
-    if (kept !== undefined) return deny('data_class', `Something of ${kept.path} would leave, and it may not: ${kept.why}.`, 'Ask without that file.')
-    const { localFile, stranger } = this.#taint(lists)
-    if (localFile !== null) return deny('data_class', `This job has seen ${localFile}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
-    // Strangers' words, the owner's files and a way out: of these three two at most without a person (the rule of two).
-    return { ok: true, consent: named || (held.consent === 'auto' && stranger === null) ? 'auto' : 'ask', secrets: held.dataClass === 'redact' ? 'redact' : 'hold' }
-  }
-
-  #lists(): PathLists {
-    return { owner: this.#o.config.escalation.neverPaths, ...this.#o.projects.keeps(this.#job.project.path) }
-  }
-
-  /** What the job has touched until now: each event is read once, and all of them again only when the lists changed. */
-  #taint(lists: PathLists): Taint {
-    const sign = JSON.stringify(lists)
-    if (this.#read?.sign !== sign) {
-      const remoteServers = new Set(Object.entries({ ...this.#servers, ...this.#o.config.agent.mcpServers }).flatMap(([name, server]) => ('command' in server ? [] : [name])))
-      this.#read = { sign, seq: 0, reader: new TaintReader(lists, { network: (this.#job.request.network ?? []).length > 0, remoteServers }) }
-    }
-    const events = this.#o.store.read.events(this.#job.id, this.#read.seq, -1)
-    this.#read.seq = events.at(-1)?.seq ?? this.#read.seq
-    return this.#read.reader.read(events)
-  }
-
   #hiding(): Promise<Placeholders> {
     this.#placeholders ??= this.#remembering().catch((error: unknown) => {
       this.#placeholders = null
@@ -284,7 +239,7 @@ class JobExpert implements Expert {
       packets: this.#o.packets, held: await this.#o.held.texts(), jobId: this.#job.id, escalation: named ? null : asked.id, principal: this.#job.principal.id, purpose: named ? 'agent' : asked.mode, model: one.id, redactions: [...redactions],
     })
     const may: Parameters<typeof gated>[0]['may'] = () => {
-      const terms = this.#terms(asked, one)
+      const terms = this.#terms.of(asked, one)
       if (!terms.ok) return terms
       return terms.consent === 'ask' && approved === null ? deny('consent', 'It may leave only after a person approved it.', 'Ask again; it then waits for an approval.') : { ok: true, secrets: terms.secrets }
     }
@@ -310,27 +265,6 @@ class JobExpert implements Expert {
 
 /** What stands around a packet at most: the words of the mode, and the tools where it has some. */
 const frameBytes: Readonly<Record<Consultation['mode'], number>> = { plan: 2048, advise: 2048, review: 2048, step: 16_384, rest: 16_384 }
-
-const sources: Readonly<Record<Source, string>> = { box: 'the configuration of this box', project: 'the project of this folder', key: 'the key that gave the job', job: 'the job' }
-
-function effectiveOf({ config: { escalation }, projects, store }: Pick<ExpertsOptions, 'config' | 'projects' | 'store'>, { project: { path }, principal, request }: Job, now: number): Effective {
-  return strictest(escalation, [...projects.say(path), ['key', isOver(store, principal, now) ? { consent: 'never' } : saysPrincipal(principal)], ['job', request.escalation ?? {}]])
-}
-
-/** The key that gave the job was revoked, or its time is over: nothing is bought for it any more. */
-function isOver({ read }: Store, { id }: Principal, now: number): boolean {
-  const key = id.startsWith('key:') ? read.key(id.slice('key:'.length))?.key : undefined
-  return key !== undefined && (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= now))
-}
-
-function deny(rule: Denial['rule'], why: string, remedy: string): { ok: false; denial: Denial } {
-  return { ok: false, denial: { rule, why, remedy } }
-}
-
-/** Nothing of it leaves the house: this box, or a machine that the owner counts as it. */
-function staysIn(one: Asked): boolean {
-  return one.place === 'local' || (one.place === 'lan' && one.endpoint.local)
-}
 
 /** A door whose posts are recorded first, as those of a provider's client are. */
 function recordedDoor(door: Door, recording: Parameters<typeof recordedSend>[1]): Door {
