@@ -43,6 +43,9 @@ export async function atEdge(run: Run): Promise<Edge> {
   const stored = since.find((event) => event.type === 'signals')
   const signals = stored?.type === 'signals' ? stored.signals : edgeSignals(run)
   if (signals.length === 0) return nothing
+  // What was bought last is judged before more is bought, or a quick "done" would hide that it changed nothing.
+  const unsettled = stored === undefined && areActing(signals) && notNow(events) === null ? effectDue(events, true) : null
+  if (unsettled !== null) await put(run, unsettled)
   const modes = modesToTry(events, settingsOf(run).modes, signals)
   const acts = stored?.type === 'signals' ? stored.acts : areActing(signals) && modes.length > 0 && notNow(events) === null
   if (stored === undefined) await put(run, { type: 'signals', step, signals, acts })
