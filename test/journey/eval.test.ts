@@ -87,7 +87,9 @@ describe('an evaluation', () => {
     const { done } = await evaluated(join(world.folder, 'sh-awk-report'), '--model', 'small', '--arms', 'local,advise,random')
     world.helps = true
     assert.deepEqual(EvalSummary.parse(done.summary), done.summary)
-    assert.ok(done.rows.some(({ escalations }) => escalations > 0))
+    const bought = done.rows.map(({ escalations }) => escalations)
+    // What changed nothing twice is bought no third time, however fast the model says "done" again.
+    assert.ok(Math.max(...bought) === 2, bought.join())
     assert.match(done.summary.verdict[1] ?? '', /^Advice does not beat the same amount of advice at random moments \(\+0 points, 95 % interval −\d+ to \+\d+\): on these tasks nothing shows that the signals choose their moments better than chance\.$/)
   })
 
