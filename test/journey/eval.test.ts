@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
-import { EvalRow, evalArms, EvalSummary, type EvalEvent, type Job, type UsageReply } from '@hearth/protocol'
+import { EvalRow, evalArms, EvalSummary, type EvalEvent, type Job, type UsageReport } from '@hearth/protocol'
 import { Client } from '@hearth/protocol/client'
 import { arms } from '../../packages/cli/src/commands/eval.ts'
 import { Box } from './box.ts'
@@ -68,7 +68,7 @@ describe('an evaluation', () => {
     assert.equal(of('random').reduce((sum, { escalations }) => sum + escalations, 0) <= failed.length, true)
     assert.ok([...of('local'), ...of('local_again')].every(({ usdMicros }) => usdMicros === 0))
     const advised = of('advise').find(({ escalations }) => escalations > 0)
-    const usage = await box.json<UsageReply>('usage', '--job', advised?.jobId ?? '')
+    const usage = await box.json<UsageReport>('usage', '--job', advised?.jobId ?? '')
     assert.ok(JSON.stringify(usage).includes(`"usdMicros":${advised?.usdMicros ?? NaN}`))
     const id = /evaluation (\w+): 10 jobs of 1 task in 5 arms/.exec(ran.stderr)?.[1] ?? ''
     const jobs = await jobsOf(id)

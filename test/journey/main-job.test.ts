@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import type { JobEvent } from '@hearth/protocol'
+import type { JobEvent, UsageReport } from '@hearth/protocol'
 import { Box, family, gapless, processes } from './box.ts'
 
 const turn = (name: string, args: Record<string, unknown>): { calls: { name: string; arguments: Record<string, unknown> }[] } => ({ calls: [{ name, arguments: args }] })
@@ -42,9 +42,8 @@ describe('copy a.txt to b.txt', () => {
     const sum = (pick: (event: (typeof turns)[number]) => number): number => turns.reduce((total, event) => total + pick(event), 0)
     assert.equal(receipt.promptTokens, sum((event) => event.usage.promptTokens))
     assert.equal(receipt.completionTokens, sum((event) => event.usage.completionTokens))
-    const usage = await box.json<{ entries: { jobId: string; usage: { promptTokens: number } }[] }>('usage')
-    const id = events[0]?.jobId
-    assert.equal(usage.entries.filter((entry) => entry.jobId === id).length, receipt.modelCalls)
+    const { totals } = await box.json<UsageReport>('usage', '--job', events[0]?.jobId ?? '')
+    assert.deepEqual([totals.calls, totals.promptTokens, totals.completionTokens], [receipt.modelCalls, receipt.promptTokens, receipt.completionTokens])
     // The second turn's prompt begins with the first turn's: at most the template's few closing tokens are evaluated again.
     const [first, second] = turns
     assert.ok((second?.usage.reusedTokens ?? 0) >= (first?.usage.promptTokens ?? Infinity) - 8, `${second?.usage.reusedTokens} of ${first?.usage.promptTokens} tokens were reused`)
