@@ -33,10 +33,10 @@ export function leftBy(all: readonly Process[], session: number, mark: string): 
 
 /**
  * Orphans that carry no marker at all (bubblewrap clears the environment): started since `sinceTicks`, with no parent but init,
- * and either bubblewrap or a program of the checkout at `root`.
+ * and either bubblewrap or a program of the checkout at `root`. `self` is who asks: started in the background it has no parent but init either.
  */
-export function orphans(all: readonly Process[], root: string, sinceTicks: number): Process[] {
-  return all.filter((one) => one.state !== 'Z' && one.parent === 1 && one.startTicks >= sinceTicks
+export function orphans(all: readonly Process[], root: string, sinceTicks: number, self = process.pid): Process[] {
+  return all.filter((one) => one.state !== 'Z' && one.pid !== self && one.parent === 1 && one.startTicks >= sinceTicks
     && !one.environment.includes(`${marker}=`) && (/^(\S*\/)?bwrap /.test(one.command) || one.command.includes(`${root}/`)))
 }
 

@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { orphans, type Process } from '../../scripts/leftovers.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -83,4 +84,9 @@ test('a hang is a named failure', (t) => {
   assert.match(out, /did not end within 2 s and was killed; the last test that ended was fine/)
   assert.equal(lastLine(out), '1 passed, 1 failed')
   assert.equal(code, 1)
+})
+
+test('the runner is no orphan of its own, also when nothing but init is above it', () => {
+  const one = (pid: number): Process => ({ pid, parent: 1, session: pid, state: 'S', startTicks: 10, command: '/here/node /here/scripts/test.ts', environment: '' })
+  assert.deepEqual(orphans([one(5), one(6)], '/here', 10, 5).map(({ pid }) => pid), [6])
 })
