@@ -1,5 +1,6 @@
 // The database: what is resolved is on disk, groups share a commit, one failure is one failure, and nothing written is changed.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -155,4 +156,15 @@ test('the lock is held by one and free after it', () => {
   const second = holdLock(path)
   assert.ok(second !== null)
   second.release()
+})
+
+test('the writing thread loads no schemas: they took 25 MiB in it', () => {
+  const writer = new URL('../../packages/daemon/src/store/writer.ts', import.meta.url).href
+  const program = `import { registerHooks } from 'node:module'
+    const seen = []
+    registerHooks({ resolve(name, context, next) { const found = next(name, context); seen.push(found.url); return found } })
+    await import(${JSON.stringify(writer)})
+    console.log(seen.filter((url) => url.includes('/zod/')).length, seen.length > 5)`
+  const ran = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program], { encoding: 'utf8' })
+  assert.equal(ran.stdout.trim(), '0 true', ran.stderr)
 })

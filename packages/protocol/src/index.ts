@@ -1,4 +1,4 @@
-// The words and the wires. Light modules (client, fault, outcome, paths, version) can also be imported alone: '@hearth/protocol/client'.
+// The words and the wires. Light modules (client, fault, outcome, paths, price, version) can also be imported alone: '@hearth/protocol/client'.
 export * from './agent.ts'
 export * from './build.ts'
 export * from './catalog.ts'
@@ -19,6 +19,7 @@ export * from './money.ts'
 export * from './network.ts'
 export * from './outcome.ts'
 export * from './paths.ts'
+export * from './price.ts'
 export * from './principal.ts'
 export * from './probe.ts'
 export * from './profile.ts'

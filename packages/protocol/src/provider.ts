@@ -64,10 +64,3 @@ export function priceAt(prices: readonly Price[], at: number): Price | null {
   const day = new Date(at).toISOString().slice(0, 10)
   return prices.filter(({ from }) => from <= day).reduce<Price | null>((newest, price) => (newest === null || price.from >= newest.from ? price : newest), null)
 }
-
-/** Price of these tokens in micro-dollars, rounded up: a bill is never smaller than what was used. */
-export function usdMicrosOf(price: Price, usage: { promptTokens: number; reusedTokens: number; cacheWriteTokens?: number | undefined; completionTokens: number }): number {
-  const written = usage.cacheWriteTokens ?? 0
-  const anew = Math.max(0, usage.promptTokens - usage.reusedTokens - written)
-  return Math.ceil((anew * price.input + usage.reusedTokens * price.cacheRead + written * price.cacheWrite + usage.completionTokens * price.output) / 1e6)
-}

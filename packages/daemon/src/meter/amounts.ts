@@ -1,5 +1,6 @@
 // Owns the arithmetic of one call's money: the most it can cost, what is held for it, what it cost in the end. Integers in micro-dollars; pure.
-import { usdMicrosOf, type ModelRequest, type Price, type Usage } from '@hearth/protocol'
+import type { ModelRequest, Price, Usage } from '@hearth/protocol'
+import { usdMicrosOf } from '@hearth/protocol/price'
 
 /** What pays first for a call. `held`: the most it draws, in tokens (throughput always) or micro-dollars. */
 export type Cover = { source: 'throughput' | `package:${string}`; unit: 'tokens' | 'usdMicros'; held: number }
