@@ -1,5 +1,6 @@
 // Owns the translation between the rows of what left the box and their words, and the sums over them.
 import type { EgressEntry, EgressReply, PacketEntry } from '@hearth/protocol'
+import type { Query } from './db.ts'
 import { number, numberOrNull, text, type Row } from './rows.ts'
 import type { Write } from './statements.ts'
 
@@ -27,9 +28,6 @@ function egressOf(row: Row): EgressEntry {
     host: text(row, 'host'), bytes: numberOrNull(row, 'bytes'),
   }
 }
-
-/** Runs one query: its rows. */
-export type Query = (sql: string, ...values: (string | number | null)[]) => Row[]
 
 const where = '(?1 IS NULL OR at >= ?1) AND (?2 IS NULL OR job_id = ?2)'
 const sums = 'count(*) AS n, coalesce(sum(bytes), 0) AS bytes, count(*) - count(bytes) AS uncounted'

@@ -136,11 +136,11 @@ export class Reads {
   }
 
   egress(since: number | null, jobId: string | null, limit: number): EgressReply {
-    return egressReply((sql, ...values) => this.#all(sql, ...values), since, jobId, limit)
+    return egressReply(this.query, since, jobId, limit)
   }
 
   packet(id: string): ReturnType<typeof packetWithBody> {
-    return packetWithBody((sql, ...values) => this.#all(sql, ...values), id)
+    return packetWithBody(this.query, id)
   }
 
   #one(sql: string, ...values: (string | number | null)[]): Row | null {
