@@ -54,6 +54,8 @@ export function costOf(hold: Hold, usage: Usage | null): Cost {
   return { usdMicros: moneyBeyond(hold.cover, listUsdMicros, tokens), listUsdMicros, covered: Math.min(hold.cover.held, hold.cover.unit === 'tokens' ? tokens : listUsdMicros) }
 }
 
+export const dayMs = 86_400_000
+
 /** UTC day of a moment, YYYY-MM-DD. */
 export function dayOf(at: number): string {
   return new Date(at).toISOString().slice(0, 10)

@@ -1,9 +1,8 @@
 // Owns what was paid for before: which package or paid throughput covers a call, how fast a package empties, whether it lapses unused. Pure.
 import type { Package, PackageRow } from '@hearth/protocol'
-import { dayOf, dollars, moneyBeyond, type Cover } from './amounts.ts'
+import { dayMs, dayOf, dollars, moneyBeyond, type Cover } from './amounts.ts'
 import type { Ask, Spent } from './budget.ts'
 
-const dayMs = 86_400_000
 export const throughputWindowMs = 60_000
 const paceDays = 7
 const warnBelow = 0.1

@@ -3,8 +3,9 @@
 import { priceAt, type Config, type ModelProfile, type RemoteModelConfig, type UsageReport } from '@hearth/protocol'
 import { routeFor } from '../egress/routes.ts'
 import { bootstrap } from '../eval/statistics.ts'
-import { dayMs, dayOf, type UsageAsk } from '../store/usage-jobs.ts'
+import type { UsageAsk } from '../store/usage-jobs.ts'
 import type { DaySums, UsageRows } from '../store/usage-rows.ts'
+import { dayMs, dayOf } from './amounts.ts'
 
 type Box = NonNullable<UsageReport['box']>
 type DaysInterval = Box['netUsdMicrosPerDay']

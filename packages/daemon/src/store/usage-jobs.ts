@@ -1,10 +1,9 @@
 // Owns the queries of the meter about jobs: which are asked for, those that are over and what they cost, what was bought for them and what came of it.
 // Runs on a thread of its own (meter/usage-thread.ts) and so imports no schema. Derives nothing and keeps nothing.
+import { dayMs, dayOf } from '../meter/amounts.ts'
 import type { Query } from './db.ts'
 import { unusualCalls } from './migrations.ts'
 import { number, numberOrNull, text } from './rows.ts'
-
-export const dayMs = 86_400_000
 
 export type UsageAsk = {
   /** Of the ledger's rows; `until` is the first moment after them. null = no bound. */
@@ -37,11 +36,6 @@ export type EscalationSums = Pick<Escalation, 'mode' | 'model' | 'effect' | 'usd
 const checkedJob = "(coalesce(json_array_length(request, '$.checks'), 0) > 0 OR state IN ('resolved', 'check_failed'))"
 // Every call that costs money is bought for something (meter/paid.ts); these words are those of the index.
 const bought = 'escalation IS NOT NULL'
-
-/** UTC day of a moment. */
-export function dayOf(at: number): string {
-  return new Date(at).toISOString().slice(0, 10)
-}
 
 /** Fills the table `picked` with the jobs that are asked for; false = all are, and calls without a job too. */
 export function pickJobs(query: Query, exec: (sql: string) => void, { job, tag }: UsageAsk): boolean {

@@ -1,8 +1,9 @@
 // Owns the queries of the meter: one pass over the ledger, a day at a time, folded into the sums that are asked for, and the connections beside it.
 // Runs on a thread of its own (meter/usage-thread.ts) and so imports no schema. Derives nothing and keeps nothing.
+import { dayMs, dayOf } from '../meter/amounts.ts'
 import type { Query } from './db.ts'
 import { number, numberOrNull, text, type Row } from './rows.ts'
-import { burnOf, dayMs, dayOf, endedJobs, escalations, jobsWhere, pickJobs, unusualByModel, type EndedJobs, type UsageAsk } from './usage-jobs.ts'
+import { burnOf, endedJobs, escalations, jobsWhere, pickJobs, unusualByModel, type EndedJobs, type UsageAsk } from './usage-jobs.ts'
 
 /** Sums of calls. Times in milliseconds, money in micro-dollars. `busyMs`: reading and writing, without the time in a line. */
 export type Sums = {
