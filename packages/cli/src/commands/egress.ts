@@ -1,7 +1,7 @@
 // Owns `hearth egress`: every connection that left this box, what was sent to models outside of the house, and one body as it left.
 import { Client } from '@hearth/protocol/client'
 import type { EgressReply } from '@hearth/protocol'
-import { usageFault } from '../args.ts'
+import { oneOf } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -39,7 +39,7 @@ export const egress: Command = {
       return 0
     }
     const by = args.text('by')
-    const chosen = by === null ? ['purpose', 'host'] as const : [groupOf(by)]
+    const chosen = by === null ? ['purpose', 'host'] as const : [oneOf('by', by, groups)]
     const query = new URLSearchParams(args.flag('csv') ? { limit: String(csvRows) } : {})
     const since = sinceMs(args.text('since'))
     if (since !== null) query.set('since', String(since))
@@ -51,12 +51,6 @@ export const egress: Command = {
     else print(ctx, reply, chosen)
     return 0
   },
-}
-
-function groupOf(text: string): Group {
-  const found = groups.find((group) => group === text)
-  if (found === undefined) throw usageFault(`--by takes ${groups.join(', ')}, not '${text}'.`)
-  return found
 }
 
 function csv({ entries }: EgressReply): string[] {
