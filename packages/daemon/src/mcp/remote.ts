@@ -1,6 +1,7 @@
 // Owns what leaves for MCP servers at an address: each request to the server's own address alone, with its secrets, through the door. No secret comes back from here.
 import { isSecure, isThisBox, type DataClass, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
 import type { Login } from '@hearth/agent/mcp/oauth'
+import { overlap } from '@hearth/engine/local/stop-scan'
 import { scanKnown } from '../egress/scan.ts'
 import type { KnownTexts } from '../egress/scan-known.ts'
 import type { Logins, Place } from './logins.ts'
@@ -139,17 +140,11 @@ function without(secrets: readonly string[], answer: Response): Response {
       let text = held + Buffer.from(chunk).toString('latin1')
       for (const secret of sought) text = text.replaceAll(secret, '[secret]')
       // A secret may go on in the next piece; nothing else is held back, or the end of a message would wait for the next one.
-      const keep = Math.max(...sought.map((secret) => begunIn(text, secret)))
+      const keep = Math.max(...sought.map((secret) => overlap(text, secret)))
       held = text.slice(text.length - keep)
       put(text.slice(0, text.length - keep), controller)
     },
     flush: (controller) => put(held, controller),
   })
   return new Response(answer.body.pipeThrough(clean), { status: answer.status, headers: answer.headers })
-}
-
-/** How many of the last characters are the first of the secret. */
-function begunIn(text: string, secret: string): number {
-  for (let length = Math.min(secret.length - 1, text.length); length > 0; length--) if (text.endsWith(secret.slice(0, length))) return length
-  return 0
 }
