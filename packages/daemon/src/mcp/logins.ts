@@ -68,7 +68,8 @@ export class Logins {
   async #renew(place: Place, login: Login, renew: (login: Login) => Promise<Login | null>): Promise<Login | null> {
     const fresh = login.renewal === null ? null : await renew(login)
     // One that was forgotten meanwhile, or put in by a new login, is left as it is.
-    if ((await this.#find(place))?.login?.token !== login.token) return (await this.#find(place))?.login ?? null
+    const now = (await this.#find(place))?.login ?? null
+    if (now?.token !== login.token) return now
     await this.#put(place, fresh)
     return fresh
   }
