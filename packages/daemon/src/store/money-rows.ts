@@ -19,7 +19,7 @@ export const moneyFrom = 'reservations r LEFT JOIN settlements s ON s.reservatio
 export const usd = 'coalesce(s.usd_micros, r.usd_micros)'
 export const drawn = 'coalesce(s.covered, r.covered)'
 // Names of escalations are unique within a job only.
-const escalationKey = "coalesce(r.job_id, '') || ' ' || r.escalation"
+export const escalationKey = "coalesce(r.job_id, '') || ' ' || r.escalation"
 
 /** Decides, and writes the reservation when it is granted. To be called in a transaction of the writing connection. */
 export function reserveIn(query: Query, insert: (values: readonly Value[]) => number, ask: Ask): Reserved {
