@@ -74,6 +74,6 @@ function usageOf({ end, told, arrived }: CallEnd): Usage | null {
 }
 
 /** The fault of a call that was denied. */
-export function denialFault({ rule, why, remedy }: Denial, model: string): Fault {
+function denialFault({ rule, why, remedy }: Denial, model: string): Fault {
   return rule === 'price' ? fault('unpriced', { model }) : fault('over_budget', { why, remedy })
 }

@@ -142,6 +142,6 @@ export function idleCapacity(rows: UsageRows, ask: UsageAsk, profiles: readonly 
   })
 }
 
-function sum<T>(all: readonly T[], of: (one: T) => number): number {
+export function sum<T>(all: readonly T[], of: (one: T) => number): number {
   return all.reduce((total, one) => total + of(one), 0)
 }

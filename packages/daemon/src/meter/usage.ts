@@ -3,7 +3,7 @@ import type { BudgetReply, Config, ModelProfile, ProjectEntry, UsageFigures, Usa
 import { projectOf } from '../egress/policy.ts'
 import type { UsageAsk } from '../store/usage-jobs.ts'
 import { add, dearestFirst, noSums, type Group, type Sums, type UsageRows } from '../store/usage-rows.ts'
-import { avoidedCost, boxEconomy, burnRate, escalationFigures, idleCapacity, pricedModel } from './usage-money.ts'
+import { avoidedCost, boxEconomy, burnRate, escalationFigures, idleCapacity, pricedModel, sum } from './usage-money.ts'
 
 export type UsageFacts = {
   config: Pick<Config, 'energy' | 'escalation'>
@@ -74,7 +74,7 @@ export function usageStatement(rows: UsageRows, month: string, closed: boolean, 
   return { month, closed, statements: statements.toSorted((one, other) => other.totals.usdMicros - one.totals.usdMicros || (one.principal < other.principal ? -1 : 1)) }
 }
 
-export function figuresOf(sums: Sums, bytes: number | null, usdPerKwh: number | null): UsageFigures {
+function figuresOf(sums: Sums, bytes: number | null, usdPerKwh: number | null): UsageFigures {
   const joules = sums.measuredCalls === 0 ? null : sums.joules
   const kwh = joules === null ? null : joules / joulesPerKwh
   return {
@@ -149,8 +149,4 @@ function labelled(name: string, keyNames: Readonly<Record<string, string>>): { n
 
 function tokensOf(sums: Sums | undefined): number {
   return sums === undefined ? 0 : sums.promptTokens + sums.completionTokens
-}
-
-function sum<T>(all: readonly T[], of: (one: T) => number): number {
-  return all.reduce((total, one) => total + of(one), 0)
 }
