@@ -64,7 +64,7 @@ const end = /-----END[ ]?(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----/g
 // What stands between the lines of such a block: line ends (also written out), indents, quotes, diff and comment signs, line numbers, headers.
 const between = /(?:\\{1,8}[nr]?|\r?\n[ \t]{0,80}(?:[\w.\/-]{1,200}[:-])?\d{1,6}[:|\t-]|[\s"'`,;|#*>+:]|-(?!-)|(?:Proc-Type|DEK-Info|Version|Comment|Encryption|Hash): ?[^\n\\]{0,120}){1,200}/y
 const run = /[A-Za-z0-9+/=]{1,20000}/y
-const closing = /-----END[ ]?(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----/y
+const closing = new RegExp(end.source, 'y')
 // How the commonest kinds of private keys begin, in base64: what is left when the first line was cut off.
 const headless = /(?<![A-Za-z0-9/])(?:MII[A-Za-z0-9+/]{3}IBAAKC|MII[A-Za-z0-9+/]{3}IBADANBgkqhkiG9w0BAQ|MI[A-Za-z0-9+/]{2}AgEAMBMGByqGSM49|MH[A-Za-z0-9+/]CAQEE|MC4CAQAwBQYDK2V|MIIB[A-Za-z0-9+/]{2}IBAAKB|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{10,200}/g
 const putty = /Private-Lines: \d{1,4}(?=\r?\n)/g
@@ -141,16 +141,8 @@ const tokenInfo = /:\/\/([A-Za-z0-9_~.-]{20,200})(?::x-oauth-basic)?@(?=[A-Za-z0
 
 function addresses(text: string, found: Match[]): void {
   if (!text.includes('://')) return
-  for (const match of text.matchAll(userinfo)) {
-    const value = match[2] ?? ''
-    if (!isLogin(value)) continue
-    const start = match.index + match[0].length - 1 - value.length
-    found.push({ kind: 'url-password', start, end: start + value.length })
-  }
-  for (const match of text.matchAll(tokenInfo)) {
-    const value = match[1] ?? ''
-    if (isSecretValue(value, 'key', false)) found.push({ kind: 'url-password', start: match.index + 3, end: match.index + 3 + value.length })
-  }
+  each(text, userinfo, 2, 'url-password', found, isLogin)
+  each(text, tokenInfo, 1, 'url-password', found, (raw) => isSecretValue(raw, 'key', false))
 }
 
 function isLogin(value: string): boolean {
