@@ -28,9 +28,6 @@ export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>,
   const outputDir = join(input.outputDir, id)
   await mkdir(outputDir, { recursive: true, mode: 0o700 })
   const own = new AbortController()
-  const follow = (): void => own.abort(run.signal.reason)
-  if (run.signal.aborted) follow()
-  else run.signal.addEventListener('abort', follow, { once: true })
   const emit = async (event: JobEventBody): Promise<void> => {
     if (pieces.has(event.type)) return
     await put(shared.has(event.type) ? outside(event, id) : { type: 'remote', step, id, event })
@@ -40,22 +37,18 @@ export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>,
   const course = remoteEvents(history.events, id)
   const last = course.findLast((event) => event.type === 'check' || event.type === 'turn')
   if (last?.type === 'check' && last.passed) return cameBack(course, { type: 'suspended', reason: passed }, false)
-  try {
-    const end = await run.runLoop({
-      ...input, jobId: `${input.jobId}.${id}`, past: pastOf(history.events, id), outputDir, mcpServers: {}, mcpProblems: [], skillFolders: [], maxSteps: maxTurns, maxTokens: Infinity,
-      request: { ...input.request, prompt: packetText(offered.packet), checks: [...checksOf(input.request, history.events)], kind: 'task' },
-    }, {
-      sandbox: ports.sandbox, now: ports.now, emit, expert: null,
-      workspace: ports.workspace == null ? null : { base: ports.workspace.base, keep: (_own, what) => ports.workspace?.keep(step, what) ?? Promise.resolve(null), restore: (commit) => ports.workspace?.restore(commit) ?? Promise.resolve(null) },
-      model: {
-        info: { ...info, profile: { ...info.profile, tools: itsTools.filter((name) => info.profile.tools?.includes(name) ?? true), fewShot: null } },
-        generate: (request, signal) => model.generate({ ...request, messages: asOffered(request.messages, packetText(offered.packet)), purpose: mode, maxTokens: Math.min(request.maxTokens, maxTokens) }, signal),
-      },
-    }, own.signal)
-    return cameBack(remoteEvents(history.events, id), end, run.signal.aborted)
-  } finally {
-    run.signal.removeEventListener('abort', follow)
-  }
+  const end = await run.runLoop({
+    ...input, jobId: `${input.jobId}.${id}`, past: pastOf(history.events, id), outputDir, mcpServers: {}, mcpProblems: [], skillFolders: [], maxSteps: maxTurns, maxTokens: Infinity,
+    request: { ...input.request, prompt: packetText(offered.packet), checks: [...checksOf(input.request, history.events)], kind: 'task' },
+  }, {
+    sandbox: ports.sandbox, now: ports.now, emit, expert: null,
+    workspace: ports.workspace == null ? null : { base: ports.workspace.base, keep: (_own, what) => ports.workspace?.keep(step, what) ?? Promise.resolve(null), restore: (commit) => ports.workspace?.restore(commit) ?? Promise.resolve(null) },
+    model: {
+      info: { ...info, profile: { ...info.profile, tools: itsTools.filter((name) => info.profile.tools?.includes(name) ?? true), fewShot: null } },
+      generate: (request, signal) => model.generate({ ...request, messages: asOffered(request.messages, packetText(offered.packet)), purpose: mode, maxTokens: Math.min(request.maxTokens, maxTokens) }, signal),
+    },
+  }, AbortSignal.any([run.signal, own.signal]))
+  return cameBack(remoteEvents(history.events, id), end, run.signal.aborted)
 }
 
 /** What a person approved are the first words of the conversation, word for word; a tool mode may have put something around them. */
