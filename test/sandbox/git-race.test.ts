@@ -9,18 +9,18 @@ import { Config } from '@hearth/protocol'
 import { createSandbox } from '@hearth/sandbox'
 
 const limits = { memoryBytes: 512 * 2 ** 20, pids: 64, wallMs: 20_000, outputBytes: 2 ** 20, tmpBytes: 2 ** 20, fileBytes: 2 ** 20 }
-// As fast as it can, in a process of its own; it ends with its stdin.
+// In a process of its own, which ends with its stdin. Each state lies for some moments, about as long as a run takes from its look to its mounts, and now and then both take turns as fast as they can.
 const swapper = `
 const { renameSync, symlinkSync, unlinkSync } = require('node:fs')
 const [workspace, outside] = process.argv.slice(1)
 const git = workspace + '/.git', kept = workspace + '/.kept'
 process.stdin.on('end', () => process.exit(0)).resume()
+const away = () => { try { renameSync(git, kept); symlinkSync(outside, git) } catch {} }
+const back = () => { try { unlinkSync(git); renameSync(kept, git) } catch {} }
 const turn = () => {
-  for (let n = 0; n < 50; n++) {
-    try { renameSync(git, kept); symlinkSync(outside, git) } catch {}
-    try { unlinkSync(git); renameSync(kept, git) } catch {}
-  }
-  setImmediate(turn)
+  for (let n = 0; n < 20; n++) { away(); back() }
+  away()
+  setTimeout(() => { back(); setTimeout(turn, Math.random() * 8) }, Math.random() * 8)
 }
 turn()`
 
@@ -36,7 +36,8 @@ it('what is bound is what was looked at', async () => {
   const gone = new Promise((resolve) => beside.once('exit', resolve))
   let ran = 0
   try {
-    for (let turn = 0; turn < 60; turn++) {
+    // How many are refused is a matter of the machine, so runs are counted and not tries. Bound by name instead, about one time in three of this test sees the other's file.
+    for (let turn = 0; ran < 40 && turn < 2000; turn++) {
       const result = await sandbox.run({ argv: ['sh', '-c', 'cat .git/private; echo x > .git/planted'], workspace, limits, captureBytes: 4096 }, new AbortController().signal)
       if (!result.ok) continue
       ran += 1
@@ -48,6 +49,6 @@ it('what is bound is what was looked at', async () => {
     await sandbox.close()
   }
   assert.deepEqual(readdirSync(outside).toSorted(), ['hooks', 'private'])
-  assert.ok(ran >= 5, `only ${ran} of 60 runs were not refused`)
+  assert.ok(ran >= 5, `only ${ran} runs were not refused`)
   rmSync(root, { recursive: true, force: true })
 })
