@@ -3,6 +3,7 @@ import { faultEnd, type AgentEnd, type Denial, type EventOf, type Fault, type Jo
 import { checkPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
 import { aborted, ended } from './ends.ts'
 import { reviewed } from './escalate/review.ts'
+import { hasFailed, isCommand } from './escalate/runs.ts'
 import { deniedNeed, hasWaited, type lastResortDenied } from './escalate/state.ts'
 import { reviewRefusal } from './escalate/words.ts'
 import { sinceFresh } from './guards.ts'
@@ -163,9 +164,8 @@ async function runChecks(run: Run): Promise<Checked> {
 
 /** How the last shell command failed, when it did. */
 function lastFailure(events: readonly JobEventBody[]): string | null {
-  const last = events.findLast((event) => event.type === 'tool_result' && event.name === 'bash' && event.cause !== 'refused' && event.cause !== 'denied')
-  // A last look that found nothing (grep, diff -q, test) says so with exit 1 and not a word; that is no failure.
-  if (last?.type !== 'tool_result' || last.ok || (last.exitCode === 1 && last.totalBytes === 0)) return null
+  const last = events.findLast(isCommand)
+  if (last === undefined || !hasFailed(last)) return null
   return last.exitCode === null ? last.cause : `exit ${last.exitCode}`
 }
 

@@ -3,8 +3,7 @@ import type { EventOf, JobEvent } from '@hearth/protocol'
 import { bytes, counted, usd, type Ink } from './print.ts'
 import { cut, oneLine, visible, wrap } from './text.ts'
 
-export const escalationTypes = ['signals', 'escalation_offered', 'escalation_denied', 'remote', 'handed_back', 'effect'] as const
-export type EscalationType = (typeof escalationTypes)[number]
+type EscalationType = 'signals' | 'escalation_offered' | 'escalation_denied' | 'remote' | 'handed_back' | 'effect'
 
 type Look = { ink: Ink; width: number; cardLines: number }
 

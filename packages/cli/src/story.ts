@@ -1,6 +1,6 @@
 // Owns the story of a job's decisions, read off its events: what a guard saw and did, what was offered, denied and answered, at which price and with which effect. Pure.
 import type { JobEvent } from '@hearth/protocol'
-import { escalationTypes, handedBackWords, offerWords, signalWords } from './escalation-text.ts'
+import { handedBackWords, offerWords, signalWords } from './escalation-text.ts'
 import { count, counted, duration, usd } from './print.ts'
 import { cut, oneLine, visible } from './text.ts'
 
@@ -12,16 +12,9 @@ export type Decision = { seq: number; at: number; step: number | null; what: Job
 
 export type Sums = { localTurns: number; escalations: number; denied: number; usdMicros: number; effects: Record<'cleared' | 'same' | 'worse', number> }
 
-/** Event types that decide something; the others are the work itself. */
-const deciding = new Set<string>(['guard', 'rewritten', 'reverted', 'sampled', 'approval_asked', 'approval_given', 'suspended', 'resumed', 'ended', ...escalationTypes])
-
-export function isDeciding(event: JobEvent): boolean {
-  return deciding.has(event.type)
-}
-
 const guardDid = { nudge: 'the model is told so', replan: 'its history begins anew', sample: 'one more try from an earlier state', escalate: 'help is asked for', stop: 'the job is stopped' } as const
 
-/** What an event says as a decision; null for what only accompanies one. */
+/** What an event says as a decision; null for what only accompanies one, and for the work itself. */
 export function decisionOf(event: JobEvent): Decision | null {
   const text = textOf(event)
   if (text === null) return null

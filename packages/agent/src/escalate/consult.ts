@@ -129,7 +129,7 @@ async function converse(run: Run, expert: Expert, offered: EventOf<'escalation_o
   const handBack = (back: Pick<EventOf<'handed_back'>, 'how' | 'text' | 'turns' | 'checks'>): EventOf<'handed_back'> =>
     ({ type: 'handed_back', step, id, mode, usdMicros: expert.spent(id), model: offer.model, ...back })
   if (mode === 'step' || mode === 'rest') {
-    const done = await takeOver(run, offered, model, (event) => put(run, event))
+    const done = await takeOver(run, offered, model)
     if (done.type === 'end') return done.end
     const { check, how, text, turns, fault } = done
     if (fault !== null && turns === 0) {

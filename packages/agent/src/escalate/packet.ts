@@ -1,15 +1,13 @@
 // Owns what is sent to an expert: a packet, not the transcript. Pure: events and what was read of the folder in, a bounded text out, with what never changes first.
-import type { EscalationMode, EventOf, JobEventBody, JobRequest, Message, Packet, PacketSlice } from '@hearth/protocol'
+import type { EscalationMode, EscalationSettings, EventOf, JobEventBody, JobRequest, Message, Packet, PacketSlice } from '@hearth/protocol'
 import { cutText } from '../context/cut.ts'
 import { callEnd, callLine } from '../context/receipt.ts'
 import { fingerprint } from '../guards.ts'
 import { inFolder, pathsIn } from './places.ts'
 import { hasFailed, isRun } from './runs.ts'
 
-export type PacketForm = 'packet' | 'digest' | 'full'
-
 export type PacketInput = {
-  form: PacketForm
+  form: EscalationSettings['packet']
   mode: EscalationMode
   request: Pick<JobRequest, 'prompt' | 'checks' | 'network'>
   /** Checks that a plan added. */
@@ -35,7 +33,7 @@ function constraints(network: readonly string[]): string {
 }
 
 // Parts of what is left behind prefix and question. What one does not use, the next ones may.
-const shares = { failing: 0.3, tried: 0.2, diff: 0.55, slices: 1 }
+const shares = { failing: 0.3, tried: 0.2, diff: 0.55 }
 const digestShare = 0.25
 const triedLines = 30
 const saidCharacters = 800
@@ -90,7 +88,7 @@ function state(input: PacketInput, room: number, files: Set<string>): string[] {
   }
   if (form === 'digest') return parts
   const shown: string[] = []
-  let bytes = Math.floor(left * shares.slices) - 40
+  let bytes = left - 40
   for (const { path, fromLine, text } of input.slices) {
     const piece = `--- ${path}, from line ${fromLine}\n${text}`
     if (Buffer.byteLength(piece) + 1 > bytes) continue

@@ -4,7 +4,7 @@ import { checksOf } from '../checks.ts'
 import type { Run } from '../run.ts'
 import { askFor, goOn } from './consult.ts'
 import { settingsOf } from './gather.ts'
-import { openOffer, reviewsLeft } from './state.ts'
+import { openOffer, reviewsLeft, sinceTurn } from './state.ts'
 import { verdictIn } from './words.ts'
 
 /** A check that says little: it looks whether something is there, or at nothing at all. */
@@ -16,8 +16,7 @@ export async function reviewed(run: Run, answer: string): Promise<{ redo: string
   if (expert == null || !settingsOf(run).modes.includes('review') || !checksOf(run.input.request, run.history.events).every((check) => weak.test(check))) return null
   const end = await review(run, expert, answer)
   if (end !== null) return { end }
-  const { events } = run.history
-  const last = events.slice(events.findLastIndex(({ type }) => type === 'turn')).findLast((event) => event.type === 'handed_back' && event.mode === 'review')
+  const last = sinceTurn(run.history.events).findLast((event) => event.type === 'handed_back' && event.mode === 'review')
   return last?.type === 'handed_back' && verdictIn(last.text) === 'redo' ? { redo: last.text } : null
 }
 
@@ -25,7 +24,6 @@ export async function reviewed(run: Run, answer: string): Promise<{ redo: string
 async function review(run: Run, expert: Expert, answer: string): Promise<AgentEnd | null> {
   const { events } = run.history
   if (openOffer(events) !== null) return goOn(run, expert)
-  const since = events.slice(events.findLastIndex(({ type }) => type === 'turn'))
-  const had = since.some((event) => (event.type === 'handed_back' || event.type === 'escalation_denied') && event.mode === 'review')
+  const had = sinceTurn(events).some((event) => (event.type === 'handed_back' || event.type === 'escalation_denied') && event.mode === 'review')
   return had || !reviewsLeft(events) ? null : askFor(run, expert, ['review'], [], answer)
 }

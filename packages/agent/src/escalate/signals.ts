@@ -4,6 +4,7 @@ import { notDone } from '../checks.ts'
 import { reviewRefusal } from './words.ts'
 import { failingTests, paceOf, sinceFresh, statesKept } from '../guards.ts'
 import { blockerOf } from './blockers.ts'
+import { sinceTurn } from './state.ts'
 
 /** "Done" that evidence contradicted so often in one try. Once is told to the model, which is the local remedy. */
 const contradictedTwice = 2
@@ -28,7 +29,7 @@ export function areActing(signals: readonly Signal[]): boolean {
 
 /** The model's question in its last turn, when it was taken. */
 export function askedNow(all: readonly JobEventBody[]): { question: string; tried: string; files: string[] } | null {
-  const since = all.slice(all.findLastIndex(({ type }) => type === 'turn'))
+  const since = sinceTurn(all)
   const taken = since.findLast((event) => event.type === 'tool_result' && event.name === 'ask_expert' && event.ok)
   const planned = since.find((event) => event.type === 'tool_planned' && taken?.type === 'tool_result' && event.call.id === taken.callId)
   if (planned?.type !== 'tool_planned') return null

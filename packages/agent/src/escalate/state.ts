@@ -34,6 +34,11 @@ export function remoteEvents(events: Events, id: string): JobEventBody[] {
   })
 }
 
+/** The last turn and what came after it. */
+export function sinceTurn(events: Events): Events {
+  return events.slice(events.findLastIndex(({ type }) => type === 'turn'))
+}
+
 export function turnsSince(events: Events, at: number): number {
   return events.slice(at + 1).filter(({ type }) => type === 'turn').length
 }
@@ -63,7 +68,7 @@ export function deniedNeed(events: Events): EventOf<'escalation_denied'> | null 
 
 /** The job has waited for money since its last turn: it may ask again before it is over. */
 export function hasWaited(events: Events): boolean {
-  return events.slice(events.findLastIndex(({ type }) => type === 'turn')).some((event) => event.type === 'suspended' && event.lacks === 'money')
+  return sinceTurn(events).some((event) => event.type === 'suspended' && event.lacks === 'money')
 }
 
 /** Why nothing may be asked now, as a sentence's end; null = it may. */

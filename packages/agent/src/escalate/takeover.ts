@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { packetText, type AbortCause, type AgentEnd, type EventOf, type Fault, type HandBack, type JobEventBody, type Message, type Model } from '@hearth/protocol'
 import { checksOf } from '../checks.ts'
 import { receipt } from '../context/receipt.ts'
-import type { Run } from '../run.ts'
+import { put, type Run } from '../run.ts'
 import { openOffer, remoteEvents } from './state.ts'
 
 /** What an expert may use of what there is: what works on the folder, and nothing that asks or starts others. */
@@ -22,7 +22,7 @@ const shared = new Set<JobEventBody['type']>(['committed', 'reverted', 'approval
 const pieces = new Set<JobEventBody['type']>(['text', 'thought', 'tool_output', 'opened'])
 
 /** Runs the expert until the check passes, its turns are used, its model fails, or somebody stops the job. */
-export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>, model: Model, put: (event: JobEventBody) => Promise<void>): Promise<TakenOver> {
+export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>, model: Model): Promise<TakenOver> {
   const { input, ports, history } = run
   const { id, step, maxTurns, maxTokens, mode } = offered
   const outputDir = join(input.outputDir, id)
@@ -30,7 +30,7 @@ export async function takeOver(run: Run, offered: EventOf<'escalation_offered'>,
   const own = new AbortController()
   const emit = async (event: JobEventBody): Promise<void> => {
     if (pieces.has(event.type)) return
-    await put(shared.has(event.type) ? outside(event, id) : { type: 'remote', step, id, event })
+    await put(run, shared.has(event.type) ? outside(event, id) : { type: 'remote', step, id, event })
     if (event.type === 'check' && event.passed && event.when === 'after_edit') own.abort({ kind: 'suspend', reason: passed } satisfies AbortCause)
   }
   const { info } = model

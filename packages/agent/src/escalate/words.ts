@@ -28,12 +28,13 @@ export const systemOf: Readonly<Record<'plan' | 'advise' | 'review', string>> = 
 /** The question that ends a packet. `asked`: the model's own. */
 export function questionOf(mode: EscalationMode, signals: readonly Signal[], asked: { question: string; tried: string } | null, answer: string | null): string {
   const why = signals.filter(({ kind }) => kind !== 'logged').map(({ name, evidence }) => `${name}: ${evidence}`).join('\n')
+  const noticed = why === '' ? '' : `What was noticed:\n${why}\n\n`
   switch (mode) {
     case 'plan': return 'What is the plan, and which checks show that the task is done?'
     case 'review': return `The model says: ${answer === null || answer.trim() === '' ? '(nothing)' : cutText(answer, 1500)}\nIs the goal reached?`
-    case 'advise': return `${why === '' ? '' : `What was noticed:\n${why}\n\n`}${asked === null ? 'What is wrong, and what are the next three actions?' : `The model asks: ${cutText(asked.question, 2000)}\nIt says that it tried: ${cutText(asked.tried, 1000)}`}`
-    case 'step': return `${why === '' ? '' : `What was noticed:\n${why}\n\n`}Take over from here with your tools: mend what fails, in as few turns as you can. The smaller model goes on after you.`
-    case 'rest': return `${why === '' ? '' : `What was noticed:\n${why}\n\n`}Take over from here with your tools and bring the task to its end.`
+    case 'advise': return `${noticed}${asked === null ? 'What is wrong, and what are the next three actions?' : `The model asks: ${cutText(asked.question, 2000)}\nIt says that it tried: ${cutText(asked.tried, 1000)}`}`
+    case 'step': return `${noticed}Take over from here with your tools: mend what fails, in as few turns as you can. The smaller model goes on after you.`
+    case 'rest': return `${noticed}Take over from here with your tools and bring the task to its end.`
     default: return mode satisfies never
   }
 }

@@ -64,8 +64,9 @@ export function editQuestions(toolMode: ToolMode): Question[] {
     const asked = `The file ${path} is:\n${before}\n${task}`
     return [
       step(`edit: ${name}`, toolMode, [edit, finish], asked, ({ name: called, arguments: args }) => {
-        const edits = called === 'edit' ? editsOf(args) : null
-        if (edits === null) return called === 'edit' ? 'an edit without old and new' : `called ${called} and not edit`
+        if (called !== 'edit') return `called ${called} and not edit`
+        const edits = editsOf(args)
+        if (edits === null) return 'an edit without old and new'
         const applied = applyEdits(before, edits, args['replace_all'] === true, path)
         return applied.ok ? same(applied.text, after) : applied.problem
       }),

@@ -5,7 +5,7 @@ import type { Command } from '../command.ts'
 import { stored } from '../follow.ts'
 import { findJob } from '../jobs.ts'
 import { outcomeWords, stateInk } from '../render.ts'
-import { add, decisionOf, isDeciding, noSums, sumWords, type Decision } from '../story.ts'
+import { add, decisionOf, noSums, sumWords, type Decision } from '../story.ts'
 import { jsonLine, oneLine, wrap } from '../text.ts'
 
 const labelWidth = 10
@@ -25,7 +25,7 @@ export const why: Command = {
     const decisions: Decision[] = []
     for await (const event of stored(client, job.id, 0)) {
       add(sums, event)
-      const decision = isDeciding(event) ? decisionOf(event) : null
+      const decision = decisionOf(event)
       if (decision !== null) decisions.push(decision)
     }
     if (args.flag('json')) {

@@ -253,7 +253,7 @@ export class Runner {
     // Said after the run had heard for the last time: it goes on at once.
     if (end.type === 'suspended' && end.state === 'paused' && active.inbox.length > 0 && !active.abort.signal.aborted) return this.#run(id, active)
     active.over = true
-    if (end.type === 'suspended') await this.#emit(id, { type: 'suspended', reason: end.reason, ...(end.state === undefined ? {} : { state: end.state }), ...(end.lacks === undefined ? {} : { lacks: end.lacks }) })
+    if (end.type === 'suspended') await this.#emit(id, end)
     else {
       await this.#end(id, past, before + this.#now() - startedAt, end)
       await this.#o.workspaces.over(id)
