@@ -1,7 +1,8 @@
 // Owns the way from argv to an exit code: finds the command, prints its help or its fault. Reads no environment, never exits.
 import { exitOf, faultFrom, type Fault } from '@hearth/protocol/fault'
 import { nearest, parse, usageFault } from './args.ts'
-import { commands, type Command } from './command.ts'
+import type { Command } from './command.ts'
+import { commands } from './commands/all.ts'
 import type { Context } from './context.ts'
 import { jsonLine, visible } from './text.ts'
 

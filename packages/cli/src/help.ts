@@ -1,7 +1,7 @@
 // Owns the help texts and docs/cli.md: both are made from the commands' specs and the outcome table, so that they cannot drift. Pure.
 import { commandExits, outcomeTable } from '@hearth/protocol/outcome'
 import { sharedFlags, type Flag, type Spec } from './args.ts'
-import { commands } from './command.ts'
+import type { Commands } from './command.ts'
 import { pad, wrap } from './text.ts'
 
 const width = 100
@@ -34,7 +34,7 @@ export function commandHelp(spec: Spec): string {
 }
 
 /** What `hearth help` prints. */
-export function overview(): string {
+export function overview(commands: Commands): string {
   return [
     'hearth COMMAND [OPTIONS] [ARGUMENTS]', '',
     ...wrap('Gives jobs to the language models of this box: one daemon, local models first, every token accounted for.', width), '',
@@ -94,7 +94,7 @@ export const topics: Readonly<Record<string, () => string>> = {
 }
 
 /** The text of docs/cli.md. */
-export async function reference(): Promise<string> {
+export async function reference(commands: Commands): Promise<string> {
   const specs = await Promise.all(Object.values(commands).map(async (entry) => (await entry.load()).spec))
   const fence = (text: string): string[] => ['```text', text.trimEnd(), '```', '']
   return [
@@ -102,7 +102,7 @@ export async function reference(): Promise<string> {
     "This page is printed by `hearth help --markdown`; a test compares it with the program. The result goes to stdout, progress and complaints to stderr.",
     'Text of a model, a tool or a file reaches the terminal without control characters. A fault is `hearth: what happened`, then a line that says what to do;',
     'with `--json` stdout also gets `{"error": {"code", "origin", "message", "remedy"}}`. A reader that goes away (`head`) is no error.', '',
-    ...fence(overview()),
+    ...fence(overview(commands)),
     '## Commands', '',
     ...specs.flatMap((spec) => [`### hearth ${spec.name}`, '', ...fence(commandHelp(spec))]),
     '## Exit codes', '',
