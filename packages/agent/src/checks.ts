@@ -2,7 +2,6 @@
 import type { EventOf, Fault, JobEventBody, JobRequest, Limits, NetworkGrant, Sandbox } from '@hearth/protocol'
 import { fault } from '@hearth/protocol'
 import { harmless, observe } from './observe.ts'
-import type { Run } from './run.ts'
 import { withNotes } from './tools/run.ts'
 
 export type CheckPlace = { sandbox: Sandbox; workspace: string; limits: Limits; signal: AbortSignal; network?: NetworkGrant }
@@ -76,9 +75,4 @@ export function afterEditText(check: EventOf<'check'>, before: EventOf<'check'> 
 export function failedText(check: EventOf<'check'>): string {
   const how = check.cause === 'exited' ? `exit ${check.exitCode}` : check.cause
   return `${notDone} the check failed (${how}).\n${check.command}\n${check.output}`.trimEnd()
-}
-
-/** Where the checks of this run are run. */
-export function checkPlace(run: Run): CheckPlace {
-  return { sandbox: run.ports.sandbox, workspace: run.input.request.cwd, limits: run.input.limits, signal: run.patient, ...(run.ports.network === undefined ? {} : { network: run.ports.network }) }
 }

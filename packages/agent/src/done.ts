@@ -1,13 +1,13 @@
 // Owns what "done" means: checks decide; without one the model's word is taken, unless the last command contradicts it.
 import { faultEnd, type AgentEnd, type Denial, type EventOf, type Fault, type JobEventBody, type ToolCall } from '@hearth/protocol'
-import { checkPlace, checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
+import { checksOf, failedText, fastCheckMs, finalAttempts, isFast, notDone, runCheck } from './checks.ts'
 import { aborted, ended } from './ends.ts'
 import { reviewed } from './escalate/review.ts'
 import { hasFailed, isCommand } from './escalate/runs.ts'
 import { deniedNeed, hasWaited, type lastResortDenied } from './escalate/state.ts'
 import { reviewRefusal } from './escalate/words.ts'
 import { sinceFresh } from './guards.ts'
-import { put, type Run } from './run.ts'
+import { checkPlace, put, type Run } from './run.ts'
 import { finishTurn, isChat, turnOver } from './talk.ts'
 
 /** The model calls `finish`. Null = it was refused with the reason, and the model goes on. */

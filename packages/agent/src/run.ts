@@ -1,6 +1,7 @@
 // Owns what one run of a job is made of: its input, its ports, its history. Everything else in this package is a function of it.
 import type { AgentInput, AgentPorts, EventOf, JobEventBody, Model } from '@hearth/protocol'
 import { exampleMessagesFor } from './banks/bank.ts'
+import type { CheckPlace } from './checks.ts'
 import { patientSignal } from './ends.ts'
 import { exploreTool, type RunLoop } from './explore.ts'
 import { History } from './history.ts'
@@ -51,6 +52,11 @@ export function beginRun(input: AgentInput, ports: AgentPorts, signal: AbortSign
 export async function put(run: Run, event: JobEventBody): Promise<void> {
   run.history.apply(event)
   await run.ports.emit(event)
+}
+
+/** Where the checks of this run are run. */
+export function checkPlace({ input, ports, patient }: Run): CheckPlace {
+  return { sandbox: ports.sandbox, workspace: input.request.cwd, limits: input.limits, signal: patient, ...(ports.network === undefined ? {} : { network: ports.network }) }
 }
 
 function modeOf(model: Model, tools: readonly Tool[], task: string, network: boolean): Mode {

@@ -1,8 +1,8 @@
 // Owns which checks of an expert's plan decide the job: those that were seen to start in the sandbox. What passes before any work proves none.
 import type { AgentEnd, EventOf } from '@hearth/protocol'
-import { checkPlace, checkStarts, runCheck } from '../checks.ts'
+import { checkStarts, runCheck } from '../checks.ts'
 import { aborted } from '../ends.ts'
-import { put, type Run } from '../run.ts'
+import { checkPlace, put, type Run } from '../run.ts'
 import { checksIn } from './words.ts'
 
 export type PlanChecks = { taken: string[]; refused: string[] }
