@@ -8,15 +8,13 @@ import { checkRequest } from '../request.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Slot, Slots } from './slots.ts'
 import { nativeFault } from './supervision.ts'
-import type { Held, Wish } from './residency.ts'
+import type { Held, Hold, Wish } from './residency.ts'
 import type { RunMessage, Supervisor } from './supervisor.ts'
 import type { CallEvent } from './template/calls.ts'
 import { planRequest, type Plan } from './template/plan.ts'
 import { ChatTemplate } from './template/render.ts'
 import type { Generate, Inspection, RunFigures } from './wire.ts'
 
-/** Keeps a model's worker loaded while it is held. */
-export type Hold = { release(): void }
 export type HoldModel = (wish: Wish) => Promise<Held>
 
 export type LocalModelOptions = {

@@ -2,7 +2,6 @@
 // A model is unloaded only when nobody holds it. What a load was promised counts from the moment of the decision, so two at once never share one place.
 import { fault, type Fault, type JobClass, type MemoryPlan, type WorkerState } from '@hearth/protocol'
 import { decide, freeBytes, heatHalfMs, inTurn, type Member, type Need, type Room } from './admission.ts'
-import type { Hold } from './local-model.ts'
 
 /** A model as the residency sees it. `key`: its file. */
 export interface Resident {
@@ -25,6 +24,8 @@ export type Scales<R extends Resident> = (wished: readonly R[]) => Promise<{ roo
 /** `position` among all who wait for a model, 1 = next. */
 export type Waits = (position: number, reason: string) => void
 export type Wish = { class: JobClass; signal: AbortSignal; waits?: Waits | undefined }
+/** Keeps a model's worker loaded until it is released. */
+export type Hold = { release(): void }
 export type Held = Hold | 'aborted' | { fault: Fault }
 
 export type ResidencyOptions<R extends Resident> = {

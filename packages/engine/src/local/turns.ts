@@ -1,8 +1,7 @@
 // Owns whose turn it is to compute on the CPU: models whose threads do not fit on the cores together answer one after the other.
 // Threads of llama.cpp spin at every barrier, so two models on the same cores do not share them, they stop each other. Knows no memory and no process.
 import { inTurn } from './admission.ts'
-import type { Hold } from './local-model.ts'
-import type { Wish } from './residency.ts'
+import type { Hold, Wish } from './residency.ts'
 
 type Computing = { name: string; threads: number; requests: number }
 type Waiter = Pick<Wish, 'class' | 'waits'> & { key: string; name: string; threads: number; arrivedMs: number; number: number; told: string; answer(held: Hold | 'aborted'): void }

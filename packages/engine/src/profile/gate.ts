@@ -1,6 +1,5 @@
 // Owns the way to the models: everybody may pass, or one who measures alone. Knows no model and no process.
-import type { Hold } from '../local/local-model.ts'
-import type { Waits } from '../local/residency.ts'
+import type { Hold, Waits } from '../local/residency.ts'
 
 export class Gate {
   #inside = 0
