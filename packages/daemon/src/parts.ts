@@ -1,6 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
-import type { AgentEnd, AgentInput, AgentPorts, AgentProfile, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, ProbeEvent, PruneReply, Sandbox, TransferEvent, WorkerStatus } from '@hearth/protocol'
-import type { Tuning } from './tuning.ts'
+import type { AgentEnd, AgentInput, AgentPorts, AgentProfile, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, ProbeEvent, ProfileReply, PruneReply, Sandbox, TransferEvent, TuneEvent, TuneRequest, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
 export type ProbeModel = (model: Model, options: { seconds: number }, signal: AbortSignal) => AsyncIterable<ProbeEvent>
@@ -11,8 +10,7 @@ export type Shelf = {
   list(): Promise<ModelRow[]>
   /** The list with what fits this box, and what is worth fetching. */
   overview(fallback: string): Promise<{ models: ModelRow[]; recommended: string | null }>
-  /** `id`: of the catalogue, or hf:ORG/REPO:QUANT. */
-  /** Throws FaultError when nobody knows it. */
+  /** `id`: of the catalogue, or hf:ORG/REPO:QUANT. Throws FaultError when nobody knows it. */
   detail(id: string): Promise<ModelDetail>
   pull(id: string, signal: AbortSignal, options?: { trustFirstUse?: boolean }): AsyncIterable<TransferEvent>
   verify(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
@@ -41,6 +39,17 @@ export type Loaded = {
   preload(signal: AbortSignal): Promise<void>
 }
 
+/** Measured speeds. */
+export type Tuning = {
+  /** Measures these models alone; ends with exactly one `done` or `failed`. Aborting it leaves the stored profile as it was. */
+  tune(ids: readonly string[], wish: Pick<TuneRequest, 'effort' | 'minutes' | 'wait'>, signal: AbortSignal): AsyncIterable<TuneEvent>
+  profiles(): Promise<ProfileReply>
+  /** The rows, those of installed models with their speed where something is known. */
+  withSpeeds(rows: readonly ModelRow[]): Promise<ModelRow[]>
+  /** What the loop weighs a compaction with; null = not measured, or no model of this box. */
+  speedAt(id: string): Promise<NonNullable<AgentPorts['speedAt']> | null>
+}
+
 /** Each is loaded at first use: an idle daemon holds none of them. */
 export type Parts = {
   agent(): Promise<RunAgent>
@@ -58,7 +67,6 @@ export type Parts = {
   /** What loading this model now would take; a fault when it is not installed or its file cannot be read. */
   plan(id: string): Promise<Found<{ plan: MemoryPlan }>>
   readonly loaded: Loaded
-  /** Measured speeds. */
   readonly tuning: Tuning
   /** Empty while the engine was not needed. */
   workers(): WorkerStatus[]

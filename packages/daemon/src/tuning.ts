@@ -1,17 +1,6 @@
 // Owns what the daemon does with measured speeds: has the engine measure models by their ids, tells what is stored, and adds speeds to a list of models.
-import type { AgentPorts, ModelRow, ProfileReply, TuneEvent, TuneRequest } from '@hearth/protocol'
 import type { Engine, InstalledModel } from '@hearth/engine'
-import type { Found } from './parts.ts'
-
-export type Tuning = {
-  /** Measures these models alone; ends with exactly one `done` or `failed`. Aborting it leaves the stored profile as it was. */
-  tune(ids: readonly string[], wish: Pick<TuneRequest, 'effort' | 'minutes' | 'wait'>, signal: AbortSignal): AsyncIterable<TuneEvent>
-  profiles(): Promise<ProfileReply>
-  /** The rows, those of installed models with their speed where something is known. */
-  withSpeeds(rows: readonly ModelRow[]): Promise<ModelRow[]>
-  /** What the loop weighs a compaction with; null = not measured, or no model of this box. */
-  speedAt(id: string): Promise<NonNullable<AgentPorts['speedAt']> | null>
-}
+import type { Found, Tuning } from './parts.ts'
 
 export type TuningOptions = {
   find(id: string): Promise<Found<{ model: InstalledModel }>>
