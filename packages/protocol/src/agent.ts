@@ -7,7 +7,6 @@ import type { Model } from './model.ts'
 import type { JobNetwork } from './network.ts'
 import { outcomeTable, type Outcome, type WaitingState } from './outcome.ts'
 import type { Limits, Sandbox } from './sandbox.ts'
-import type { Workspace } from './workspace.ts'
 
 export type AgentInput = {
   jobId: string
@@ -75,6 +74,21 @@ export type AgentPorts = {
   network?: JobNetwork
   /** Tokens per second with so many tokens in the context, from the box profile; null = not measured. */
   speedAt?: (depthTokens: number) => { prefill: number; decode: number } | null
+}
+
+/** How the loop keeps the states of a job's folder. Nothing here throws. What was left out when the job began (large and ignored files) is never touched. */
+export interface Workspace {
+  /** The state before the job; null when no state is kept at all, and then `keep` gives null and `restore` a fault. */
+  readonly base: string | null
+  /** Keeps the folder as it is after a step that may have written; null when nothing changed or it could not be kept (which is logged). */
+  keep(step: number, what: string): Promise<EventOf<'committed'> | null>
+  /**
+   * What the job changed so far, as the patches of its files in their order (`diff --git` first), within about so many bytes: a binary file is its name, and what
+   * does not fit is left out whole. Null = it cannot be told. Absent = the same.
+   */
+  diff?(limitBytes: number): Promise<{ path: string; patch: string }[] | null>
+  /** Puts a kept state back, exactly: content, modes, links, deletions. Null = done. */
+  restore(commit: string): Promise<Fault | null>
 }
 
 /** Why a run was aborted; the signal's reason. `suspend` keeps the job for the next start of the daemon, `interrupt` for the next words of a person. */
