@@ -93,6 +93,8 @@ export interface NetworkGrant {
   begin(host: string): Promise<(sentBytes: number) => Promise<void>>
   /** Tells the person. */
   refused(why: Fault): void
+  /** Why nothing may leave for this host now, in the words of `network_refused`; null = it may. Asked for each connection and for each piece that is sent. Absent = it always may. */
+  closed?(host: Host): { why: string; remedy: string } | null
 }
 
 export type Fetched =
