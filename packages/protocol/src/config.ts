@@ -116,7 +116,7 @@ export const Config = z.strictObject({
     dataClass: z.enum(dataClasses).default('redact').describe('of folders that `hearth project` says nothing else of'),
     budget: Budget.prefault({}).describe('of this box; without a limit in money nothing is bought'),
     reserved: z.array(Earmark).default([]).describe('money of this box that is kept for some'),
-    assumedChance: z.number().min(0).max(1).default(0.5).describe('chance that a job which buys is resolved, until 20 such jobs of this box were counted; bounds what a job with a worth may spend'),
+    assumedChance: z.number().min(0).max(1).default(0.5).describe('chance that a job which buys help is resolved, as long as this box knows no better: it counts as 10 jobs beside those that were seen; bounds what a job with a worth may spend'),
     pauseSeconds: z.int().min(0).default(7 * 86_400).describe('a job that waits for money ends as over_budget after so long'),
     providers: z.array(ProviderConfig).default([]).describe('who sells tokens; docs/providers.md tells more'),
     routes: z.array(RouteConfig).default([]).describe('who is asked for what: the first that fits; none = all models of the providers, in their order'),
@@ -124,6 +124,11 @@ export const Config = z.strictObject({
     packet: z.enum(['packet', 'digest', 'full']).default('packet').describe('what is sent: the state of the work; only its head; or the whole transcript'),
     packetTokens: z.int().min(512).max(200_000).default(8192).describe('longest packet'),
     stepTurns: z.int().min(1).max(50).default(6).describe('turns of a step that is taken over'),
+    localWaitSeconds: z.strictObject({
+      interactive: z.int().min(0).default(30),
+      job: z.int().min(0).default(120),
+      batch: z.int().min(0).default(600),
+    }).prefault({}).describe('a model of this box that is not in memory is loaded and asked when loading, answering and bringing back the job\'s own model are forecast to take no longer, by the class of the job; 0 = only one that is in memory'),
     timeouts: z.strictObject({
       silenceSeconds: z.number().positive().max(3600).default(300).describe('longest silence of an answer; a model that thinks without showing it says nothing for minutes'),
       totalSeconds: z.number().positive().max(86_400).default(1800).describe('longest call, waits not counted'),

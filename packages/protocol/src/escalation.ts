@@ -68,9 +68,28 @@ export type Consultation = {
   maxTurns: number
 }
 
+/**
+ * What asking a model of this box that is not in memory takes, forecast from what was measured here, milliseconds. Null = nothing was measured that would tell,
+ * and then it is not asked: a guess would move models for nothing.
+ */
+export const Swap = z.strictObject({
+  leaves: z.array(z.string()).describe('models that leave the memory for it'),
+  roomMs: z.int().min(0).describe('saving their conversations'),
+  loadMs: z.int().min(0).nullable().describe('loading it'),
+  loadFrom: z.string().nullable().describe('the model that the loading time was scaled from, by the size of the files; null = its own loads'),
+  checkMs: z.int().min(0).nullable().describe('the check of its first words; 0 = this file and build have passed it'),
+  answerMs: z.int().min(0).nullable().describe('reading the packet and writing the longest answer, all turns'),
+  backMs: z.int().min(0).nullable().describe("bringing back the job's own model and its conversation; 0 = it does not leave"),
+})
+export type Swap = z.infer<typeof Swap>
+
+/** One that a route names and that was passed over. */
+export const PassedOver = z.strictObject({ model: z.string(), why: z.string(), swap: Swap.optional().describe('of a model of this box that would have to be loaded') })
+export type PassedOver = z.infer<typeof PassedOver>
+
 /** Why it may not be bought. `budget` and `limit` are the owner's limits in money and count, `provider` is a technical fault, the others are policy. */
 export const denialRules = ['consent', 'mode', 'data_class', 'secret', 'budget', 'price', 'provider', 'limit', 'untrusted'] as const
-export const Denial = z.strictObject({ rule: z.enum(denialRules), why: z.string(), remedy: z.string() })
+export const Denial = z.strictObject({ rule: z.enum(denialRules), why: z.string(), remedy: z.string(), passedOver: z.array(PassedOver).optional().describe('who was not asked before, and why; absent = nobody') })
 export type Denial = z.infer<typeof Denial>
 
 /** What would be sent where at which worst price. Nothing was sent or reserved yet. */
@@ -85,6 +104,10 @@ export const Offer = z.strictObject({
   redactions: z.array(z.strictObject({ kind: z.string(), count: z.int() })),
   worstUsdMicros: z.int().min(0).describe('price at worst, micro-dollars'),
   because: z.string().optional().describe('why this model and not another one of the route'),
+  bound: z.string().optional().describe('what the job may spend by its worth, and the chance that this is made of; absent = nobody said what it is worth'),
+  swap: Swap.optional().describe('a model of this box that is loaded for it'),
+  insteadUsdMicros: z.int().min(0).optional().describe('what the first bought one of the route would have cost at worst; absent = none was to be bought'),
+  passedOver: z.array(PassedOver).optional().describe('who was not asked before this one, and why; absent = nobody'),
 })
 export type Offer = z.infer<typeof Offer>
 
