@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Budget, Config, Package, type Price } from '@hearth/protocol'
 import { costOf, promptTokensAtMost, worstUsdMicros, type Hold } from '../../packages/daemon/src/meter/amounts.ts'
-import { reserve, type Ask, type Limit, type Spent } from '../../packages/daemon/src/meter/budget.ts'
+import type { Ask, Limit, Spent } from '../../packages/daemon/src/meter/ask.ts'
+import { reserve } from '../../packages/daemon/src/meter/budget.ts'
 import { packageRow } from '../../packages/daemon/src/meter/packages.ts'
 
 const price: Price = { from: '2026-01-01', input: 1_000_000, cacheRead: 100_000, cacheWrite: 2_000_000, output: 10_000_000 }

@@ -1,58 +1,9 @@
 // Decides whether money may be reserved: a pure function of what was spent and what is asked. No clock, no I/O; it runs on the thread that writes the reservation.
-import type { Budget, BudgetScope, Denial, Earmark, Package, Price, ProviderConfig } from '@hearth/protocol'
+import type { Budget, BudgetScope, Denial } from '@hearth/protocol'
 import { dayOf, dollars, worstUsdMicros, type Hold } from './amounts.ts'
+import type { Ask, Spent } from './ask.ts'
 import { coverOf } from './packages.ts'
-
-/** A limit and whose it is. `id`: of the project, principal or job. */
-export type Limit = { scope: BudgetScope; id: string; budget: Budget }
-
-/** One call that is about to be bought, and all that the owner says about it. */
-export type Ask = {
-  /** The clock, milliseconds since 1970. */
-  now: number
-  principal: string
-  origin: 'human' | 'automation'
-  /** null = a chat; then limits of a job do not apply. */
-  jobId: string | null
-  step: number | null
-  project: string | null
-  /** Unique within the job. A step that is taken over is one escalation of several calls. */
-  escalation: string
-  purpose: string
-  model: string
-  place: string
-  provider: Pick<ProviderConfig, 'id' | 'tokensPerMinute' | 'reservedTokensPerMinute'>
-  /** Tokens that it can use at most. */
-  worst: { promptTokens: number; completionTokens: number }
-  /** null = none is known for today. */
-  price: Price | null
-  /** Of box, project, principal and job, those there are. Every one holds. */
-  limits: readonly Limit[]
-  worth: Worth | null
-  /** The most that a person approved for this escalation; absent = nobody had to. */
-  approvedUsdMicros?: number
-  earmarks: readonly Earmark[]
-  packages: readonly Package[]
-}
-
-/** `counted`: jobs of this box that the chance was counted over; 0 = it is assumed. */
-export type Worth = { usdMicros: number; chance: number; counted: number }
-
-/** What was spent before, reservations that are not settled at their worst price. Lists are in the order of the ask's own. */
-export type Spent = {
-  /** Moment that the reservation is booked at: the clock, or the last booking when the clock is behind it. */
-  at: number
-  escalationUsdMicros: number
-  jobUsdMicros: number
-  /** Escalations of the job, and of the day in each limit's scope, without the one that asks. */
-  jobOthers: number
-  limits: readonly { dayUsdMicros: number; monthUsdMicros: number; dayOthers: number }[]
-  earmarks: readonly { dayUsdMicros: number; monthUsdMicros: number }[]
-  /** Tokens or micro-dollars drawn from each package. */
-  packages: readonly number[]
-  /** Tokens of paid throughput in the last minute, by principal. */
-  throughput: ReadonlyMap<string, number>
-}
+import { worthLimit, worthWords, type Worth } from './worth.ts'
 
 export type Decision = { ok: true; hold: Hold } | { ok: false; denial: Denial }
 
@@ -113,12 +64,8 @@ function overMoney(spent: Spent, ask: Ask, usdMicros: number): Decision | null {
     }
   }
   const { worth } = ask
-  if (worth !== null && ask.jobId !== null) {
-    const limit = Math.floor(worth.usdMicros * worth.chance)
-    if (spent.jobUsdMicros + usdMicros > limit) {
-      const chance = worth.counted === 0 ? `an assumed chance of ${worth.chance.toFixed(2)}` : `the chance of ${worth.chance.toFixed(2)} that ${worth.counted} jobs showed`
-      return deny('budget', `A resolved job is worth ${dollars(worth.usdMicros)}; with ${chance} it may spend ${dollars(limit)}: ${dollars(spent.jobUsdMicros)} are spent or reserved, and this call may cost ${dollars(usdMicros)}.`, 'Give the job a higher --worth.')
-    }
+  if (worth !== null && ask.jobId !== null && spent.jobUsdMicros + usdMicros > worthLimit(worth)) {
+    return deny('budget', `${worthWords(worth)}. ${dollars(spent.jobUsdMicros)} are spent or reserved, and this call may cost ${dollars(usdMicros)}.`, `Say that it is worth more with 'hearth resume ${ask.jobId} --worth USD'.`)
   }
   return null
 }

@@ -5,7 +5,7 @@ import { anyOf, bookedAt, drawn, escalationKey, moneyFrom, periods, throughputOf
 import { number } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
 import { dayOf } from './amounts.ts'
-import type { Limit } from './budget.ts'
+import type { Limit } from './ask.ts'
 import { packageRow, paceSince } from './packages.ts'
 import { limitsOf } from './purse.ts'
 

@@ -1,7 +1,7 @@
 // Owns what was paid for before: which package or paid throughput covers a call, how fast a package empties, whether it lapses unused. Pure.
 import type { Package, PackageRow } from '@hearth/protocol'
 import { dayMs, dayOf, dollars, moneyBeyond, type Cover } from './amounts.ts'
-import type { Ask, Spent } from './budget.ts'
+import type { Ask, Spent } from './ask.ts'
 
 export const throughputWindowMs = 60_000
 const paceDays = 7

@@ -3,8 +3,8 @@
 import { fault, faultFrom, noUsage, type Denial, type Fault, type LedgerEntry, type Model, type ModelEvent, type ModelRequest, type Usage } from '@hearth/protocol'
 import type { Reserved, Settled } from '../store/money-rows.ts'
 import { costOf, type Cost } from './amounts.ts'
+import type { Ask } from './ask.ts'
 import { billedCall, endWord, type Account, type CallEnd } from './billed.ts'
-import type { Ask } from './budget.ts'
 
 /** Where money is held and settled: the store. */
 export type Till = {

@@ -3,10 +3,12 @@ import { priceAt, type Budget, type Config, type Model, type ModelRequest, type 
 import { boughtJobs, jobMoney, spentOf } from '../store/money-rows.ts'
 import type { Store } from '../store/store.ts'
 import { promptTokensAtMost } from './amounts.ts'
+import type { Ask, Limit, Worth } from './ask.ts'
 import type { Account } from './billed.ts'
-import { reserve, type Ask, type Decision, type Limit, type Worth } from './budget.ts'
+import { reserve, type Decision } from './budget.ts'
 import { withOwed } from './owed.ts'
 import { paid, type Till } from './paid.ts'
+import { worthWords, type Worth } from './worth.ts'
 
 export type PurseOptions = { store: Store; config: Config['escalation']; now?: () => number }
 
@@ -23,9 +25,6 @@ export type Purchase = {
 
 /** What of a request bounds its price. */
 type Questioned = Pick<ModelRequest, 'messages' | 'tools' | 'responseFormat' | 'maxTokens' | 'purpose'>
-
-/** So many jobs must have ended before their share of resolved ones is believed. */
-const enoughJobs = 20
 
 export class Purse {
   readonly #o: PurseOptions
@@ -52,21 +51,25 @@ export class Purse {
   #askFor(account: Account, { escalation, provider, model, project, approvedUsdMicros }: Purchase): (request: Questioned, now: number) => Ask {
     const { config, store } = this.#o
     const { principal, jobId } = account
-    return (request, now) => {
-      const worth = jobId === null ? null : jobMoney(store.read.query, jobId).worthUsdMicros
-      return {
-        now, principal: principal.id, origin: principal.origin, jobId, step: account.step(), project: project?.id ?? null, escalation, purpose: request.purpose, model: model.id, place: 'remote',
-        provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
-        worst: { promptTokens: promptTokensAtMost(request), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
-        price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: worth === null ? null : this.#worth(worth),
-        earmarks: config.reserved, packages: config.packages, ...(approvedUsdMicros === undefined ? {} : { approvedUsdMicros }),
-      }
-    }
+    return (request, now) => ({
+      now, principal: principal.id, origin: principal.origin, jobId, step: account.step(), project: project?.id ?? null, escalation, purpose: request.purpose, model: model.id, place: 'remote',
+      provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
+      worst: { promptTokens: promptTokensAtMost(request), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
+      price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: this.#worth(jobId, now),
+      earmarks: config.reserved, packages: config.packages, ...(approvedUsdMicros === undefined ? {} : { approvedUsdMicros }),
+    })
   }
 
-  #worth(usdMicros: number): Worth {
-    const { jobs, resolved } = boughtJobs(this.#o.store.read.query)
-    return jobs < enoughJobs ? { usdMicros, chance: this.#o.config.assumedChance, counted: 0 } : { usdMicros, chance: resolved / jobs, counted: jobs }
+  /** What bounds the money of a job that said what it is worth, as a sentence; null = it did not. */
+  worthWords(jobId: string): string | null {
+    const worth = this.#worth(jobId, this.#now())
+    return worth === null ? null : worthWords(worth)
+  }
+
+  #worth(jobId: string | null, now: number): Worth | null {
+    const { store, config } = this.#o
+    const { worthUsdMicros: usdMicros = null, kind = '' } = jobId === null ? {} : jobMoney(store.read.query, jobId)
+    return usdMicros === null ? null : { usdMicros, kind, ...boughtJobs(store.read.query, kind, now), assumed: config.assumedChance }
   }
 }
 

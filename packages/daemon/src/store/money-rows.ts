@@ -1,11 +1,13 @@
 // Owns the rows of money: what was spent and reserved (the sums a decision is made of), a reservation, its settlement, and what a crash left open.
 // The decision itself is made in meter/budget.ts, in the transaction that writes the reservation: two who ask at once cannot both have the last dollar.
 import type { LedgerEntry } from '@hearth/protocol'
-import { dayOf, type Cost, type Hold } from '../meter/amounts.ts'
-import { reserve, type Ask, type Decision, type Limit, type Spent } from '../meter/budget.ts'
+import { dayMs, dayOf, type Cost, type Hold } from '../meter/amounts.ts'
+import type { Ask, Limit, Spent } from '../meter/ask.ts'
+import { reserve, type Decision } from '../meter/budget.ts'
 import { throughputWindowMs } from '../meter/packages.ts'
+import type { Tally } from '../meter/worth.ts'
 import type { Db, Query } from './db.ts'
-import { ledgerWrite, number, numberOrNull, text } from './rows.ts'
+import { checkedJob, jobKind, ledgerWrite, number, numberOrNull, text } from './rows.ts'
 import type { Value, Write } from './statements.ts'
 
 /** `id` names the reservation until it is settled. */
@@ -101,16 +103,25 @@ export function throughputOf(query: Query, provider: string, at: number): Map<st
     .map((row) => [text(row, 'principal'), number(row, 'n')]))
 }
 
-/** What a job may spend by its own request, and is worth. The last resume that named a budget counts. */
-export function jobMoney(query: Query, jobId: string): { budgetUsdMicros: number | null; worthUsdMicros: number | null } {
-  const [row] = query(`SELECT json_extract(request, '$.worthUsdMicros') AS worth, coalesce((SELECT json_extract(body, '$.budgetUsdMicros') FROM events WHERE job_id = ?1 AND type = 'resumed'
-    AND json_extract(body, '$.budgetUsdMicros') IS NOT NULL ORDER BY seq DESC LIMIT 1), json_extract(request, '$.budgetUsdMicros')) AS budget FROM jobs WHERE id = ?1`, jobId)
-  return { budgetUsdMicros: numberOrNull(row ?? {}, 'budget'), worthUsdMicros: numberOrNull(row ?? {}, 'worth') }
+/** What a job may spend and is worth: by the last resume that said so, else by its own request. `kind`: as routes know it. */
+export function jobMoney(query: Query, jobId: string): { budgetUsdMicros: number | null; worthUsdMicros: number | null; kind: string } {
+  const said = (field: string): string => `coalesce((SELECT json_extract(body, '$.${field}') FROM events WHERE job_id = ?1 AND type = 'resumed'
+    AND json_extract(body, '$.${field}') IS NOT NULL ORDER BY seq DESC LIMIT 1), json_extract(request, '$.${field}'))`
+  const [row] = query(`SELECT ${said('worthUsdMicros')} AS worth, ${said('budgetUsdMicros')} AS budget, ${jobKind} AS kind FROM jobs WHERE id = ?1`, jobId)
+  return { budgetUsdMicros: numberOrNull(row ?? {}, 'budget'), worthUsdMicros: numberOrNull(row ?? {}, 'worth'), kind: text(row ?? {}, 'kind') }
 }
 
-/** Jobs with a check that bought something and are over, and how many of them were resolved. */
-export function boughtJobs(query: Query): { jobs: number; resolved: number } {
-  const [row] = query(`SELECT count(*) AS n, count(*) FILTER (WHERE state = 'resolved') AS resolved FROM jobs
-    WHERE verified IS NOT NULL AND state <> 'cancelled' AND id IN (SELECT job_id FROM reservations)`)
-  return { jobs: number(row ?? {}, 'n'), resolved: number(row ?? {}, 'resolved') }
+// What is older says little of the models of today, and a box that ceased to buy is asked again some day.
+const talliedDays = 90
+const talliedCalls = 5000
+
+/** Of the newest calls that were bought: jobs with a check that are over, and how many of them were resolved; those of this kind, and all others. */
+export function boughtJobs(query: Query, kind: string, now: number): { like: Tally; others: Tally } {
+  const rows = query(`SELECT ${jobKind} = ?1 AS alike, count(*) AS n, count(*) FILTER (WHERE state = 'resolved') AS resolved FROM jobs
+    WHERE ended_at >= ?2 AND state <> 'cancelled' AND ${checkedJob} AND id IN (SELECT job_id FROM reservations ORDER BY id DESC LIMIT ${talliedCalls}) GROUP BY 1`, kind, now - talliedDays * dayMs)
+  const tally = (alike: number): Tally => {
+    const row = rows.find((one) => one['alike'] === alike) ?? {}
+    return { jobs: number(row, 'n'), resolved: number(row, 'resolved') }
+  }
+  return { like: tally(1), others: tally(0) }
 }

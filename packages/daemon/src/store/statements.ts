@@ -31,14 +31,3 @@ export type StatementName = keyof typeof statements
 export type Value = string | number | null | Uint8Array
 /** One statement with its values, in the order of its question marks. */
 export type Write = readonly [StatementName, readonly Value[]]
-
-/** To the thread. */
-export type WriterIn = { type: 'reserve'; id: number; ask: import('../meter/budget.ts').Ask } | { type: 'write'; id: number; writes: readonly Write[] } | { type: 'stats'; id: number } | { type: 'close' }
-/** From the thread. `ready` or `refused` comes first, once. `problem` is the driver's sentence; `broken` means nothing may be written any more. */
-export type WriterOut =
-  | { type: 'ready' }
-  | { type: 'refused'; fault: import('@hearth/protocol/fault').Fault }
-  | { type: 'done'; ids: readonly number[]; reserved: readonly (readonly [id: number, answer: import('./money-rows.ts').Reserved])[] }
-  | { type: 'failed'; id: number; problem: string; broken: boolean }
-  | { type: 'stats'; id: number; commits: number; batches: number }
-  | { type: 'closed' }

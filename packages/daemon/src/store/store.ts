@@ -5,14 +5,15 @@ import { Worker } from 'node:worker_threads'
 import type { ApiKey, EgressEntry, JobEvent, LedgerEntry, PacketEntry, ProjectEntry } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import type { Cost } from '../meter/amounts.ts'
-import type { Ask } from '../meter/budget.ts'
+import type { Ask } from '../meter/ask.ts'
 import { keyWrite } from './key-rows.ts'
 import { packetWrites, type SealedBody } from './packet-rows.ts'
 import { projectWrite } from './project-rows.ts'
 import { settlementWrites, type Reserved, type Settled } from './money-rows.ts'
 import { Reads } from './reads.ts'
 import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
-import type { Write, WriterIn, WriterOut } from './statements.ts'
+import type { Write } from './statements.ts'
+import type { WriterIn, WriterOut } from './wire.ts'
 
 type Waiting = { resolve(answer?: Reserved): void; reject(error: FaultError): void }
 

@@ -5,7 +5,8 @@ import { FaultError } from '@hearth/protocol/fault'
 import { databaseFault, isIoError, openDb, queryOn, type Db } from './db.ts'
 import { migrate } from './migrations.ts'
 import { chargeOpen, reserveIn, type Reserved } from './money-rows.ts'
-import { statements, type StatementName, type Value, type WriterIn, type WriterOut } from './statements.ts'
+import { statements, type StatementName, type Value } from './statements.ts'
+import type { WriterIn, WriterOut } from './wire.ts'
 
 type Batch = Extract<WriterIn, { type: 'write' | 'reserve' }>
 
