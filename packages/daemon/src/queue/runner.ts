@@ -1,40 +1,16 @@
 // Performs what the scheduler decides: stores, starts, stops and ends jobs. Owns the running jobs and the journals of all jobs that are not over.
-import { mkdir } from 'node:fs/promises'
-import { randomInt } from 'node:crypto'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  abortEnd, fault, faultEnd, FaultError, faultFrom, networkProblem, outcomeTable, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState,
-} from '@hearth/protocol'
-import type { Experts } from '../egress/experts.ts'
-import { networkOf } from '../egress/job-network.ts'
-import type { Log } from '../log.ts'
-import type { EnergyMeter } from '../meter/energy.ts'
-import { metered } from '../meter/meter.ts'
-import { tellingWaits } from '../meter/waits.ts'
-import type { FolderServerStore } from '../mcp/folder-servers.ts'
-import type { RemoteServers } from '../mcp/remote.ts'
-import type { Parts } from '../parts.ts'
+import { fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState } from '@hearth/protocol'
 import type { NewJob } from '../store/rows.ts'
-import type { Store } from '../store/store.ts'
-import { resultOf, type Workspaces } from '../workspace/workspaces.ts'
+import { resultOf } from '../workspace/workspaces.ts'
+import { attempt, type AttemptOptions, type AttemptPorts } from './attempt.ts'
 import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
 import { decide, emptyQueue, overlaps, type Folder, type QueueEffect, type QueueEvent } from './scheduler.ts'
-import { isWaiting, limitsOf, notAsked, turnEnd } from './turn.ts'
+import { isWaiting, notAsked, turnEnd } from './turn.ts'
 
-export type RunnerOptions = {
-  store: Store; feed: Feed; parts: Parts; config: Config; log: Log; outputs: string
-  /** The real path of a folder that a job may work in. Throws FaultError `bad_cwd`. */
-  usable(path: string): Promise<string>
-  workspaces: Workspaces
-  folderServers: FolderServerStore
-  energy: EnergyMeter
-  experts: Experts
-  remoteServers: RemoteServers
-  now?: () => number
-}
+export type RunnerOptions = AttemptOptions & { feed: Feed; now?: () => number }
 
 /** `inbox`: said, and not yet heard by the run. `over`: the run has heard all that it will. */
 type Active = { abort: AbortController; done: Promise<void>; inbox: EventOf<'said'>[]; over: boolean }
@@ -43,8 +19,6 @@ type End = Extract<AgentEnd, { type: 'ended' }>
 function conflict(problem: string): FaultError {
   return new FaultError(fault('conflict', { problem }))
 }
-
-const longestTimerMs = 2 ** 31 - 1
 
 export class Runner {
   readonly #o: RunnerOptions
@@ -244,7 +218,7 @@ export class Runner {
     if (job === null) throw new Error(`job ${id} has no row`)
     const before = ranMs(past)
     const startedAt = this.#now()
-    const found = await this.#attempt(job, past, before, active).catch((error: unknown): AgentEnd => {
+    const found = await attempt(job, past, before, this.#o, this.#portsOf(id, active)).catch((error: unknown): AgentEnd => {
       const problem = faultFrom(error)
       if (problem.code === 'internal') this.#o.log('error', 'a job met an internal fault', { job: id, problem: error instanceof Error ? error.stack ?? error.message : String(error) })
       return faultEnd(problem)
@@ -260,64 +234,11 @@ export class Runner {
     }
   }
 
-  async #attempt(job: Job, past: readonly JobEvent[], beforeMs: number, { abort, inbox }: Active): Promise<AgentEnd> {
-    const { parts, config, store } = this.#o
-    await this.#sameFolder(job.request.cwd)
-    // What an owner allows may have become less while the job waited.
-    const forbidden = networkProblem(config.sandbox.network.allow, job.request.network ?? [])
-    if (forbidden !== null) return faultEnd(forbidden)
-    let step: number | null = past.findLast((event) => event.type === 'step')?.step ?? null
-    const fromFolder = await this.#o.folderServers.of(job.request.cwd)
-    const bought = await this.#o.experts.main(job, () => step, fromFolder.servers)
-    const found = bought ?? await parts.model(job.model)
-    if (!found.ok) return faultEnd(found.fault)
-    const sandbox = await parts.sandbox()
-    const report = await sandbox.report()
-    if (!report.available) return faultEnd(report.fault ?? fault('sandbox_unavailable', { why: report.detail, remedy: "Run 'hearth doctor'." }))
-    const runAgent = await parts.agent()
-    const outputDir = join(this.#o.outputs, job.id)
-    await mkdir(outputDir, { recursive: true, mode: 0o700 })
-
-    const seed = past.find((event) => event.type === 'started')?.seed ?? job.request.seed ?? randomInt(2 ** 32)
-    const attempt = past.filter((event) => event.type === 'started').length + 1
-    if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
-    await this.#emit(job.id, { type: 'started', attempt, seed, sandbox: report.detail })
-    const worker = parts.workers().find((status) => status.model === job.model)
-    if (worker !== undefined && worker.state !== 'ready') await this.#emit(job.id, { type: 'loading', model: job.model, detail: 'it was not in memory' })
-
-    const place = await this.#o.workspaces.open(job, past, abort.signal)
-    if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
-    if ('fault' in place) return faultEnd(place.fault)
-    for (const event of place.events) await this.#emit(job.id, event)
-    this.#apply({ type: 'copied', id: job.id })
-
-    const timeoutSeconds = job.request.timeoutSeconds ?? config.jobs.timeoutSeconds
-    const timeout: AbortCause = { kind: 'timeout', seconds: timeoutSeconds }
-    const timer = setTimeout(() => abort.abort(timeout), Math.min(longestTimerMs, Math.max(0, timeoutSeconds * 1000 - (job.request.kind === 'chat' ? 0 : beforeMs))))
-    const emit = (body: JobEventBody): Promise<void> => {
-      if (body.type === 'step') step = body.step
-      return this.#emit(job.id, body)
+  #portsOf(id: string, { abort, inbox }: Active): AttemptPorts {
+    return {
+      abort, now: this.#now, compact: () => this.#compacting.delete(id), heard: () => inbox.splice(0), emit: (body) => this.#emit(id, body), tell: (body) => this.#inBackground(this.#emit(id, body)),
+      copied: () => void this.#apply({ type: 'copied', id }), idle: () => this.waiting === 0 && this.running <= 1,
     }
-    const speedAt = await parts.tuning.speedAt(job.model)
-    const network = networkOf(job, past, { store, config, log: this.#o.log, now: this.#now, tell: (why) => this.#inBackground(this.#emit(job.id, { type: 'network_refused', fault: why })) })
-    const model = bought?.ok === true ? bought.model : metered(tellingWaits(found.model, (event) => this.#inBackground(this.#emit(job.id, event))), { principal: job.principal, jobId: job.id, step: () => step, energy: this.#o.energy }, (entry) => store.ledger(entry), this.#now)
-    try {
-      const end = turnEnd(job, await runAgent({
-        jobId: job.id, request: { ...job.request, cwd: place.path }, attempt, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: this.#compacting.delete(job.id), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems, escalation: this.#o.experts.settings(job),
-        maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
-        limits: limitsOf(config.sandbox),
-      }, { model, sandbox: place.sandbox, mcp: this.#o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers, () => this.#o.experts.dataClass(job)), emit, now: this.#now, workspace: place.port, expert: this.#o.experts.forJob(job, () => step, fromFolder.servers), idle: () => this.waiting === 0 && this.running <= 1, ...(speedAt === null ? {} : { speedAt }), heard: () => inbox.splice(0), ...network }, abort.signal))
-      if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await this.#emit(job.id, event)
-      return end
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  /** The folder was judged when the job was accepted. While it waited, another job's tools may have put a link in its place, or it is gone. */
-  async #sameFolder(path: string): Promise<void> {
-    const real = await this.#o.usable(path)
-    if (real !== path) throw new FaultError(fault('bad_cwd', { path, problem: `it leads to ${real} now` }))
   }
 
   /** Stores the end with its receipt. A job that is over must not look alive, so a store that fails (a full disk) is asked again until it can. */
