@@ -6,6 +6,7 @@ import { costOf, promptTokensAtMost, worstUsdMicros, type Hold } from '../../pac
 import type { Ask, Limit, Spent } from '../../packages/daemon/src/meter/ask.ts'
 import { reserve } from '../../packages/daemon/src/meter/budget.ts'
 import { packageRow } from '../../packages/daemon/src/meter/packages.ts'
+import { chanceOf, type Tally, type Worth } from '../../packages/daemon/src/meter/worth.ts'
 
 const price: Price = { from: '2026-01-01', input: 1_000_000, cacheRead: 100_000, cacheWrite: 2_000_000, output: 10_000_000 }
 const at = Date.parse('2026-03-31T23:00:00Z')
@@ -25,6 +26,7 @@ const told = (ask: Partial<Ask>, spent: Partial<Spent> = {}): string => {
   const decision = reserve(spentBefore(spent), asked(ask))
   return decision.ok ? `${decision.hold.usdMicros} of ${decision.hold.listUsdMicros}${decision.hold.cover === null ? '' : `, ${decision.hold.cover.source} ${decision.hold.cover.held}`}` : `${decision.denial.rule}: ${decision.denial.why} ${decision.denial.remedy}`
 }
+const worth = (usdMicros: number, like: Tally = { jobs: 0, resolved: 0 }, others: Tally = { jobs: 0, resolved: 0 }): Worth => ({ usdMicros, kind: 'bug', like, others, assumed: 0.5 })
 const pack = (more: Partial<Package>): Package => Package.parse({ id: 'p', provider: 'shop', boughtAt: '2026-01-01', ...more })
 
 const cases: readonly { name: string; ask?: Partial<Ask>; spent?: Partial<Spent>; is: string }[] = [
@@ -68,10 +70,14 @@ const cases: readonly { name: string; ask?: Partial<Ask>; spent?: Partial<Spent>
   },
   { name: 'and is there for those it is kept for', ask: { principal: 'key:vip', earmarks: [{ principals: ['key:vip'], dayUsdMicros: 500_000, monthUsdMicros: 0 }] }, spent: { limits: [day(700_000)] }, is: '3000 of 3000' },
   {
-    name: 'a job that is worth little', ask: { worth: { usdMicros: 5000, chance: 0.5, counted: 0 } },
-    is: 'budget: A resolved job is worth $0.005000; with an assumed chance of 0.50 it may spend $0.002500: $0.00 are spent or reserved, and this call may cost $0.003000. Give the job a higher --worth.',
+    name: 'a job that is worth little', ask: { worth: worth(5000) },
+    is: "budget: A resolved job is worth $0.005000, and its chance is 0.50 (0.50 is assumed and counts as 10 jobs): it may spend $0.002500 in all. $0.00 are spent or reserved, and this call may cost $0.003000. Say that it is worth more with 'hearth resume j1 --worth USD'.",
   },
-  { name: 'a measured chance', ask: { worth: { usdMicros: 5000, chance: 0.6, counted: 40 } }, is: '3000 of 3000' },
+  { name: 'a chance that was counted', ask: { worth: worth(5000, { jobs: 40, resolved: 30 }) }, is: '3000 of 3000' },
+  {
+    name: 'all that a job spent counts', ask: { worth: worth(5000, { jobs: 40, resolved: 30 }, { jobs: 10, resolved: 0 }) }, spent: { jobUsdMicros: 251 },
+    is: "budget: A resolved job is worth $0.005000, and its chance is 0.65 (30 of 40 'bug' jobs that bought help were resolved; 0 of 10 of other kinds; 0.50 is assumed and counts as 10 jobs): it may spend $0.003250 in all. $0.000251 are spent or reserved, and this call may cost $0.003000. Say that it is worth more with 'hearth resume j1 --worth USD'.",
+  },
   { name: 'a package is drawn first', ask: { packages: [pack({ usdMicros: 10_000 })] }, is: '0 of 3000, package:p 3000' },
   { name: 'money pays for what it does not hold', ask: { packages: [pack({ usdMicros: 1000 })] }, is: '2000 of 3000, package:p 1000' },
   { name: 'of tokens the share', ask: { packages: [pack({ tokens: 110 })] }, is: '2700 of 3000, package:p 110' },
@@ -85,6 +91,20 @@ const cases: readonly { name: string; ask?: Partial<Ask>; spent?: Partial<Spent>
   { name: 'a part of its own', ask: { provider: { id: 'shop', tokensPerMinute: 2000, reservedTokensPerMinute: { 'key:a': 1100 } } }, spent: { throughput: new Map([['key:b', 900]]) }, is: '0 of 3000, throughput 1100' },
 ]
 for (const { name, ask = {}, spent = {}, is } of cases) test(name, () => assert.equal(told(ask, spent), is))
+
+test('the chance of a kind: never sure, never hopeless, and with its jobs it forgets what was thought before', () => {
+  const like = (jobs: number, resolved: number, others: Tally = { jobs: 0, resolved: 0 }, assumed = 0.5): number => chanceOf({ like: { jobs, resolved }, others, assumed })
+  assert.deepEqual([like(0, 0), like(0, 0, undefined, 0.2), like(10, 10), like(10, 0)], [0.5, 0.2, 0.75, 0.25])
+  // A kind that nothing is known of is thought to be as the others are.
+  assert.equal(like(0, 0, { jobs: 90, resolved: 90 }), 0.95)
+  for (let jobs = 0; jobs <= 200; jobs += 20) {
+    for (let resolved = 0; resolved <= jobs; resolved += 10) {
+      const chance = like(jobs, resolved, { jobs: 30, resolved: 6 })
+      assert.ok(chance > 0 && chance < 1 && chance >= like(jobs + 1, resolved, { jobs: 30, resolved: 6 }))
+      if (jobs >= 100) assert.ok(Math.abs(chance - resolved / jobs) < 0.1)
+    }
+  }
+})
 
 test('no call costs more than was held for it, whatever pays first', () => {
   const worst = { promptTokens: 200, completionTokens: 50 }

@@ -11,7 +11,7 @@ import type { Context, Out } from './context.ts'
 import { stored } from './follow.ts'
 import { lookOf } from './live.ts'
 import { callLines, overwriteLines, type Look } from './render.ts'
-import { offerWords, signalWords } from './escalation-text.ts'
+import { offerReasons, offerWords, signalWords } from './escalation-text.ts'
 import { nothingDropped, oneLine, visible, wrap } from './text.ts'
 
 /** `text`: what shall be sent instead of what was shown. */
@@ -55,7 +55,7 @@ export async function questionLines({ call, offered, question, folder }: Questio
 function offeredLines(offered: EventOf<'escalation_offered'>, { ink, width }: Out): string[] {
   const { offer, packet, signals } = offered
   return [
-    ...wrap(offerWords(offered), width), ...(signals.length === 0 ? [] : wrap(`because: ${signalWords(signals)}`, width)), ...(offer.because === undefined ? [] : wrap(`chosen: ${oneLine(offer.because)}`, width)),
+    ...wrap(offerWords(offered), width), ...(signals.length === 0 ? [] : wrap(`because: ${signalWords(signals)}`, width)), ...offerReasons(offer).flatMap((line) => wrap(line, width)),
     ...(packet.files.length === 0 ? [] : wrap(`something of ${packet.files.map(oneLine).join(', ')}`, width)),
     ...visible(nothingDropped(offer.preview)).split('\n').map((line) => `${ink.dim('│')} ${line}`),
   ]

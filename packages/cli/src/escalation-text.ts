@@ -26,6 +26,11 @@ export function signalWords(signals: EventOf<'signals'>['signals']): string {
   return signals.map(({ name, evidence }) => `${oneLine(name)} (${oneLine(evidence)})`).join('; ')
 }
 
+/** Why it is this model, and what the job may spend by what it is worth: lines, or none. */
+export function offerReasons({ because, bound }: EventOf<'escalation_offered'>['offer']): string[] {
+  return [...(because === undefined ? [] : [`chosen: ${oneLine(because)}`]), ...(bound === undefined ? [] : [oneLine(bound)])]
+}
+
 const does = { plan: 'for a plan', advise: 'for advice', step: 'to take over a step', review: 'to review the work', rest: 'to take over the rest' } as const
 
 /** What would be sent where, and at which price at worst. */
@@ -33,6 +38,11 @@ export function offerWords({ id, mode, offer }: EventOf<'escalation_offered'>): 
   const hidden = offer.redactions.reduce((sum, { count }) => sum + count, 0)
   const replaced = hidden === 0 ? '' : `, ${counted(hidden, 'secret')} replaced (${offer.redactions.map(({ kind }) => oneLine(kind)).join(', ')})`
   return `${id}: ${oneLine(offer.model)} at ${oneLine(offer.host)} ${does[mode]}: ${bytes(offer.bytes)}${replaced}, ${usd(offer.worstUsdMicros)} at worst`
+}
+
+/** What a person gave it with that. */
+export function resumedWords({ budgetUsdMicros, worthUsdMicros }: EventOf<'resumed'>): string {
+  return `${budgetUsdMicros === null ? '' : `, with ${usd(budgetUsdMicros)} for the whole job`}${worthUsdMicros === undefined ? '' : `, worth ${usd(worthUsdMicros)}`}`
 }
 
 const hows = {

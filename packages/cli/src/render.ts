@@ -2,7 +2,7 @@
 import type { Fault } from '@hearth/protocol/fault'
 import type { Job, JobEvent, Receipt, ToolCall } from '@hearth/protocol'
 import type { Outcome } from '@hearth/protocol/outcome'
-import { escalationLines } from './escalation-text.ts'
+import { escalationLines, resumedWords } from './escalation-text.ts'
 import { bytes, count, counted, duration, usd, type Ink } from './print.ts'
 import { cut, oneLine, visible, wrap } from './text.ts'
 
@@ -32,7 +32,7 @@ export function eventLines(event: JobEvent, look: Look): string[] {
     case 'queued': return [ink.dim(cut(`waiting, position ${event.position}: ${oneLine(event.reason)}`, look.width))]
     case 'started': return event.attempt > 1 ? [ink.yellow(`resumed (attempt ${event.attempt})`)] : []
     case 'suspended': return [ink.yellow(`suspended: ${oneLine(event.reason)}`)]
-    case 'resumed': return [ink.yellow(`${oneLine(event.by)} let it go on${event.budgetUsdMicros === null ? '' : `, with ${usd(event.budgetUsdMicros)} for the whole job`}`)]
+    case 'resumed': return [ink.yellow(`${oneLine(event.by)} let it go on${resumedWords(event)}`)]
     case 'loading': return [ink.dim(cut(`loading ${oneLine(event.model)}: ${oneLine(event.detail)}`, look.width))]
     case 'waiting': return [ink.dim(cut(`waiting for ${oneLine(event.model)}, number ${event.position} in line: ${oneLine(event.reason)}${event.etaMs === null ? '' : ` (about ${duration(event.etaMs)})`}`, look.width))]
     case 'step': return ['', ink.bold(`step ${event.step}`)]

@@ -75,5 +75,6 @@ export type BudgetReply = z.infer<typeof BudgetReply>
 /** Body of a resume. */
 export const ResumeRequest = z.strictObject({
   budgetUsdMicros: z.int().min(0).nullable().default(null).describe('limit of the whole job from now on, with what it spent already; null = as before'),
+  worthUsdMicros: z.int().min(0).optional().describe('what the job is worth from now on; absent = as before'),
 })
 export type ResumeRequest = z.infer<typeof ResumeRequest>

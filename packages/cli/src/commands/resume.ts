@@ -13,6 +13,7 @@ export const resume: Command = {
       + 'JOB is an id or the beginning of one. A job that waits longer than escalation.pauseSeconds ends as over_budget.',
     flags: {
       budget: { type: 'string', value: 'USD', help: 'money the whole job may spend, with what it has spent already (default: as before)' },
+      worth: { type: 'string', value: 'USD', help: 'what the job is worth when it is resolved; it never spends more than this times its chance (default: as before)' },
       detach: { type: 'boolean', short: 'd', help: 'do not watch it' },
       quiet: { type: 'boolean', short: 'q', help: 'no progress and no receipt' },
     },
@@ -20,9 +21,9 @@ export const resume: Command = {
   },
   async run(ctx, args) {
     const client = new Client(ctx.paths.socket)
-    const budgetUsdMicros = args.usdMicros('budget')
+    const [budgetUsdMicros, worthUsdMicros] = [args.usdMicros('budget'), args.usdMicros('worth')]
     const { id, lastSeq } = await findJob(client, args.operands[0])
-    const job = await client.call<Job>('POST', `/api/jobs/${encodeURIComponent(id)}/resume`, { budgetUsdMicros })
+    const job = await client.call<Job>('POST', `/api/jobs/${encodeURIComponent(id)}/resume`, { budgetUsdMicros, ...(worthUsdMicros === null ? {} : { worthUsdMicros }) })
     const json = args.flag('json')
     if (!args.flag('detach')) {
       ctx.err.line(visible(id))

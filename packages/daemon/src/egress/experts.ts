@@ -184,9 +184,10 @@ class JobExpert implements Expert {
     }
     const worst = this.#worst(asked, one, hidden.text)
     if (!worst.ok) return worst
+    const bound = this.#o.purse.worthWords(this.#job.id)
     return {
       ok: true,
-      offer: { ...base, consent: terms.consent, preview: hidden.text, sha256: sha256(hidden.text), bytes: Buffer.byteLength(hidden.text), redactions: hidden.redactions, worstUsdMicros: worst.usdMicros },
+      offer: { ...base, ...(bound === null ? {} : { bound }), consent: terms.consent, preview: hidden.text, sha256: sha256(hidden.text), bytes: Buffer.byteLength(hidden.text), redactions: hidden.redactions, worstUsdMicros: worst.usdMicros },
     }
   }
 

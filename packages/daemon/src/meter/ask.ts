@@ -1,5 +1,6 @@
 // Owns the words of a purchase: what is asked for under which limits (Ask), and what was spent before it (Spent). Decides nothing.
 import type { Budget, BudgetScope, Earmark, Package, Price, ProviderConfig } from '@hearth/protocol'
+import type { Worth } from './worth.ts'
 
 /** A limit and whose it is. `id`: of the project, principal or job. */
 export type Limit = { scope: BudgetScope; id: string; budget: Budget }
@@ -32,9 +33,6 @@ export type Ask = {
   earmarks: readonly Earmark[]
   packages: readonly Package[]
 }
-
-/** `counted`: jobs of this box that the chance was counted over; 0 = it is assumed. */
-export type Worth = { usdMicros: number; chance: number; counted: number }
 
 /** What was spent before, reservations that are not settled at their worst price. Lists are in the order of the ask's own. */
 export type Spent = {

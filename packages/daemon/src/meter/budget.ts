@@ -3,7 +3,7 @@ import type { Budget, BudgetScope, Denial } from '@hearth/protocol'
 import { dayOf, dollars, worstUsdMicros, type Hold } from './amounts.ts'
 import type { Ask, Spent } from './ask.ts'
 import { coverOf } from './packages.ts'
-import { worthLimit, worthWords, type Worth } from './worth.ts'
+import { worthLimit, worthWords } from './worth.ts'
 
 export type Decision = { ok: true; hold: Hold } | { ok: false; denial: Denial }
 

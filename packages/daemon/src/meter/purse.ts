@@ -3,7 +3,7 @@ import { priceAt, type Budget, type Config, type Model, type ModelRequest, type 
 import { boughtJobs, jobMoney, spentOf } from '../store/money-rows.ts'
 import type { Store } from '../store/store.ts'
 import { promptTokensAtMost } from './amounts.ts'
-import type { Ask, Limit, Worth } from './ask.ts'
+import type { Ask, Limit } from './ask.ts'
 import type { Account } from './billed.ts'
 import { reserve, type Decision } from './budget.ts'
 import { withOwed } from './owed.ts'
@@ -21,6 +21,8 @@ export type Purchase = {
   project: { id: string; budget: Budget } | null
   /** The most that a person approved for it; absent = nobody had to. */
   approvedUsdMicros?: number
+  /** Tokens at most of what goes along with a request and does not stand in it: sealed thoughts of earlier turns. Absent = nothing does. */
+  alongTokens?: (request: Pick<ModelRequest, 'messages' | 'tools'>) => number
 }
 
 /** What of a request bounds its price. */
@@ -48,13 +50,13 @@ export class Purse {
     return reserve(spentOf(this.#o.store.read.query, ask), ask)
   }
 
-  #askFor(account: Account, { escalation, provider, model, project, approvedUsdMicros }: Purchase): (request: Questioned, now: number) => Ask {
+  #askFor(account: Account, { escalation, provider, model, project, approvedUsdMicros, alongTokens }: Purchase): (request: Questioned, now: number) => Ask {
     const { config, store } = this.#o
     const { principal, jobId } = account
     return (request, now) => ({
       now, principal: principal.id, origin: principal.origin, jobId, step: account.step(), project: project?.id ?? null, escalation, purpose: request.purpose, model: model.id, place: 'remote',
       provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
-      worst: { promptTokens: promptTokensAtMost(request), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
+      worst: { promptTokens: promptTokensAtMost(request) + (alongTokens?.(request) ?? 0), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
       price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: this.#worth(jobId, now),
       earmarks: config.reserved, packages: config.packages, ...(approvedUsdMicros === undefined ? {} : { approvedUsdMicros }),
     })

@@ -2,7 +2,7 @@
 import type { EscalationMode } from '@hearth/protocol'
 import type { Query } from './db.ts'
 import { moneyFrom, usd } from './money-rows.ts'
-import { number, text } from './rows.ts'
+import { jobKind, number, text } from './rows.ts'
 
 /** Micro-dollars of one escalation of a job so far; what is not settled counts at its worst. */
 export function escalationSpent(query: Query, jobId: string, escalation: string): number {
@@ -22,7 +22,7 @@ export function helpRecords(query: Query, mode: EscalationMode, kind: string): M
     JOIN jobs ON jobs.id = effect.job_id
     JOIN events AS back ON back.job_id = effect.job_id AND back.type = 'handed_back' AND json_extract(back.body, '$.id') = json_extract(effect.body, '$.id')
     WHERE effect.type = 'effect' AND json_extract(back.body, '$.mode') = ?1
-      AND coalesce(json_extract(jobs.request, '$.tags.kind'), json_extract(jobs.request, '$.kind'), 'task') = ?2
+      AND ${jobKind} = ?2
     ORDER BY effect.at DESC LIMIT ${newest}) GROUP BY model`, mode, kind)
   return new Map(rows.map((row) => [text(row, 'model'), { asked: number(row, 'asked'), cleared: number(row, 'cleared'), usdMicros: number(row, 'usd'), seconds: number(row, 'ms') / 1000 }]))
 }

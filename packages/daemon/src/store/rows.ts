@@ -41,6 +41,10 @@ export function egressWrite(entry: Omit<EgressEntry, 'id'>): Write {
   return ['insertEgress', [entry.at, entry.jobId, entry.purpose, entry.host, entry.bytes]]
 }
 
+/** Whether a check decided a job or would have, and its kind as routes know it: clauses about a row of jobs. */
+export const checkedJob = "(coalesce(json_array_length(request, '$.checks'), 0) > 0 OR state IN ('resolved', 'check_failed'))"
+export const jobKind = "coalesce(json_extract(request, '$.tags.kind'), json_extract(request, '$.kind'), 'task')"
+
 export const jobColumns = 'jobs.*, (SELECT coalesce(max(seq), 0) FROM events WHERE job_id = jobs.id) AS last_seq'
 
 export function jobOf(row: Row): Job {

@@ -3,7 +3,7 @@
 import { dayMs, dayOf } from '../meter/amounts.ts'
 import type { Query } from './db.ts'
 import { unusualCalls } from './migrations.ts'
-import { number, numberOrNull, text } from './rows.ts'
+import { checkedJob, number, numberOrNull, text } from './rows.ts'
 
 export type UsageAsk = {
   /** Of the ledger's rows; `until` is the first moment after them. null = no bound. */
@@ -33,7 +33,6 @@ export type Escalation = {
 }
 export type EscalationSums = Pick<Escalation, 'mode' | 'model' | 'effect' | 'usdMicros' | 'prepaidUsdMicros'> & { resolved: boolean; count: number }
 
-const checkedJob = "(coalesce(json_array_length(request, '$.checks'), 0) > 0 OR state IN ('resolved', 'check_failed'))"
 // Every call that costs money is bought for something (meter/paid.ts); these words are those of the index.
 const bought = 'escalation IS NOT NULL'
 
