@@ -15,7 +15,7 @@ import type { Runner } from '../queue/runner.ts'
 import type { Store } from '../store/store.ts'
 import type { Workspaces } from '../workspace/workspaces.ts'
 import type { LoopbackState } from './loopback.ts'
-import type { Chats } from './openai/chat.ts'
+import type { Chats } from './openai/chats.ts'
 import type { Conversations } from './openai/conversations.ts'
 import type { Transfers } from './transfers.ts'
 

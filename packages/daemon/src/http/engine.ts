@@ -1,7 +1,8 @@
 // Owns the routes of engine builds: list, make, remove.
 import { BuildRequest } from '@hearth/protocol'
 import type { Route } from './api.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 import { ndjson } from './stream.ts'
 
 let asked = 0

@@ -1,9 +1,10 @@
 // Owns the route of evaluations. One at a time: two would measure each other.
-import { EvalStart, fault, FaultError, type EvalEvent } from '@hearth/protocol'
+import { EvalRequest, EvalResume, fault, FaultError, type EvalEvent } from '@hearth/protocol'
 import { evaluate } from '../eval/evaluate.ts'
 import { limitsOf } from '../queue/turn.ts'
 import type { Api, Route } from './api.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 import { ndjson } from './stream.ts'
 
 const playing = new WeakSet<Api>()
@@ -12,7 +13,9 @@ export const evalRoutes: readonly Route[] = [
   {
     method: 'POST', path: '/api/eval', scope: 'admin', about: 'EvalRequest, or `{resume}` with the id of one that was cut off -> lines of EvalEvent: jobs of several arms over a set of tasks, judged and compared; leaving stops it and keeps its rows',
     async handle(c, api) {
-      const start = parse(EvalStart, await bodyOf(c), 'the evaluation')
+      const body = await bodyOf(c)
+      const goesOn = typeof body === 'object' && body !== null && 'resume' in body
+      const start = goesOn ? parse(EvalResume, body, 'the evaluation') : parse(EvalRequest, body, 'the evaluation')
       if (playing.has(api)) throw new FaultError(fault('conflict', { problem: 'Another evaluation is under way.' }))
       playing.add(api)
       const principal = c.get('principal')

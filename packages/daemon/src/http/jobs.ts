@@ -3,7 +3,8 @@ import { fault, FaultError, liveStates, outcomes, type Job, type JobState } from
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { Api, Env, Route } from './api.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 import { ndjson } from './stream.ts'
 
 const states: readonly string[] = [...liveStates, ...outcomes]

@@ -3,7 +3,8 @@ import { fault, FaultError } from '@hearth/protocol'
 import { z } from 'zod'
 import type { Route } from './api.ts'
 import { jobOf } from './jobs.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 
 const DiffQuery = z.strictObject({
   step: z.coerce.number().int().min(1).optional(),

@@ -1,7 +1,8 @@
 // Owns the routes of keys: make, list, revoke.
 import { KeyRequest, type KeyList, type KeyReply } from '@hearth/protocol'
 import type { Route } from './api.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 
 export const keyRoutes: readonly Route[] = [
   {

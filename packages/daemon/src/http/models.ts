@@ -2,7 +2,8 @@
 import { fault, FaultError, FolderImportRequest, ImportRequest, priceAt, providerUrl, type ModelDetail, type ModelList, type ModelRow, type ProviderConfig, type RemoteRow } from '@hearth/protocol'
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 import { ndjson } from './stream.ts'
 
 export const modelRoutes: readonly Route[] = [

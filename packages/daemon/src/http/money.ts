@@ -4,7 +4,8 @@ import { z } from 'zod'
 import { whatIsLeft } from '../meter/left.ts'
 import type { Route } from './api.ts'
 import { jobOf } from './jobs.ts'
-import { bodyOf, parse } from './parse.ts'
+import { bodyOf } from './body.ts'
+import { parse } from './parse.ts'
 
 const LeftQuery = z.strictObject({ job: z.string().min(1).optional() })
 

@@ -9,7 +9,7 @@ import { metered } from '../../meter/meter.ts'
 import { waitWords } from '../../meter/waits.ts'
 import { answer } from '../answer.ts'
 import type { Api, Env } from '../api.ts'
-import { bodyOf } from '../parse.ts'
+import { bodyOf } from '../body.ts'
 import { EventStream } from '../sse.ts'
 import { modelFor } from './names.ts'
 import { Chunks, completion, doneChunk, errorChunk, finishReason, logprobOf, timingsOf, usageOf, type Head, type Said } from './reply.ts'
@@ -17,23 +17,6 @@ import { refusalOf } from './refusal.ts'
 import { readChat, type Chat } from './request.ts'
 
 const bodyLimitBytes = 10 * 2 ** 20
-
-/** How many chat requests are being answered; more than the limit are told to come back, so that a flood costs nobody his stream. */
-export class Chats {
-  readonly #limit: number
-  #inFlight = 0
-
-  constructor(limit: number) {
-    this.#limit = limit
-  }
-
-  /** The way out for one that was let in; throws FaultError `overloaded`. */
-  enter(): () => void {
-    if (this.#inFlight >= this.#limit) throw new FaultError(fault('overloaded', { inFlight: this.#inFlight, limit: this.#limit }))
-    this.#inFlight += 1
-    return () => { this.#inFlight -= 1 }
-  }
-}
 
 export async function chatCompletions(c: Context<Env>, api: Api): Promise<Response> {
   const { outgoing } = c.env
