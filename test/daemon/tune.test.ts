@@ -62,7 +62,9 @@ test('this machine is measured with each number of threads, and the next load ge
   const { points, choices, library, machine } = measured.profile
   const threads = points.filter((point) => point.run === 'threads')
   const { physical, logical } = cores()
-  assert.deepEqual(threads.map((point) => point.threads).toSorted((a, b) => a - b), threadCounts(physical, logical))
+  // On a busy machine the time may be over before each count had its turn; then the profile says so.
+  const leftOut = measured.profile.skipped.flatMap(({ what, why }) => (/^\d+ threads?,/.test(what) && why.includes(' are left') ? [Number.parseInt(what, 10)] : []))
+  assert.deepEqual([...threads.map((point) => point.threads), ...leftOut].toSorted((a, b) => a - b), threadCounts(physical, logical))
   assert.ok(choices.threads !== null)
   assert.equal(choices.threads.value, expectedThreads(threads), JSON.stringify(threads))
   assert.match(library, /^node-llama-cpp \d+\.\d+\.\d+, llama\.cpp v\S+, (prebuilt|built here: .+)$/)
