@@ -8,24 +8,12 @@
 //   deepseek text <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>name<｜tool▁sep｜>{…}<｜tool▁call▁end｜> … <｜tool▁calls▁end｜>
 //   harmony  channels, see harmony.ts
 import { randomBytes } from 'node:crypto'
-import type { ToolCall, ToolFormat, ToolSpec } from '@hearth/protocol'
+import type { ToolFormat, ToolSpec } from '@hearth/protocol'
 import { isObject } from '../../foreign.ts'
 import { JsonEnd, overlap } from '../stop-scan.ts'
+import type { CallEvent, CallReader } from './call-reader.ts'
 import { HarmonyReader } from './harmony.ts'
 import { gemmaCall, gemmaEnd, glmCall, glmEnd, qwenCall, qwenEnd, type Spelled, type TypeOf } from './tagged-calls.ts'
-
-export type CallEvent =
-  | { type: 'text'; text: string }
-  /** Thoughts: never part of the text. */
-  | { type: 'reasoning'; text: string }
-  | { type: 'tool_call'; call: ToolCall }
-  | { type: 'malformed_call'; text: string; problem: string }
-
-export interface CallReader {
-  push(text: string): CallEvent[]
-  /** The completion is over (`cut`: by a limit or a stop string, so an unfinished call is not the model's fault). */
-  end(cut: boolean): CallEvent[]
-}
 
 /** A reader for one completion with these tools. Text passes through at once unless it may be the beginning of a call. */
 export function callReader(format: Exclude<ToolFormat, 'none'>, tools: readonly Pick<ToolSpec, 'name' | 'parameters'>[]): CallReader {

@@ -1,7 +1,7 @@
 // Owns reading the harmony format of gpt-oss: messages with a channel each. Analysis is reasoning, final and commentary are text, a recipient makes a call. Pure.
 //   <|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>{…}<|call|>
 import { overlap } from '../stop-scan.ts'
-import type { CallEvent, CallReader } from './calls.ts'
+import type { CallEvent, CallReader } from './call-reader.ts'
 
 /** Its control tokens; they have to be part of the completion for it to be read. */
 export const harmonyTokens = ['<|channel|>', '<|message|>', '<|start|>', '<|end|>', '<|constrain|>', '<|call|>', '<|return|>']

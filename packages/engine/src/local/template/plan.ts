@@ -1,7 +1,8 @@
 // Owns how one request is put to one model: which prompt, which grammar, which reader of calls. Pure; refuses what the model cannot do.
 import { fault, type Fault, type ModelRequest, type ToolFormat } from '@hearth/protocol'
 import { callGrammar, choiceProblem } from './call-grammar.ts'
-import { callReader, type CallReader } from './calls.ts'
+import type { CallReader } from './call-reader.ts'
+import { callReader } from './calls.ts'
 import { schemaGrammar } from './grammar.ts'
 import { harmonyTokens } from './harmony.ts'
 import { isOpened, ThinkingReader, thinkingOf } from './reasoning.ts'

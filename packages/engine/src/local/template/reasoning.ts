@@ -1,7 +1,7 @@
 // Owns splitting what a model thinks from what it says, where its template puts thoughts between tags at the beginning of an answer. Pure.
 import type { Reasoning } from '@hearth/protocol'
 import { overlap } from '../stop-scan.ts'
-import type { CallEvent, CallReader } from './calls.ts'
+import type { CallEvent, CallReader } from './call-reader.ts'
 
 /** `tokens`: control tokens that may spell the tags, and must then be part of the completion. */
 export type Thinking = { open: string; close: string; tokens: readonly string[] }
