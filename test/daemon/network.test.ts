@@ -1,12 +1,14 @@
 // The network port of a job over the real store: rows before bytes, settled once, null after a death in between; GET with its redirects.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { Fault, Job, JobEvent, JobNetwork } from '@hearth/protocol'
+import type { Denial, Fault, Job, JobEvent, JobNetwork } from '@hearth/protocol'
 import { Config } from '@hearth/protocol'
+import { createDialler } from '@hearth/sandbox'
 import { jobNetwork, networkOf } from '../../packages/daemon/src/egress/job-network.ts'
 import { Store } from '../../packages/daemon/src/store/store.ts'
 import { httpServer, httpsServer, makeCertificate, type Counting } from '../fixtures/counting-servers.ts'
@@ -46,7 +48,8 @@ describe('the network port of a job', () => {
       db.close()
     }
   }
-  const open = (jobId: string, told: Fault[] = [], past: JobEvent[] = []): JobNetwork => jobNetwork({
+  const open = (jobId: string, told: Fault[] = [], past: JobEvent[] = [], closed: () => Denial | null = () => null): JobNetwork => jobNetwork({
+    closed,
     jobId, hosts: [`plain.test:${plain.port}`, `127.0.0.1:${plain.port}`, `secure.test:${secure.port}`, `127.0.0.1:${secure.port}`], limits, store, sentBytes: 0, past, tell: (why) => told.push(why), now: Date.now, log: () => undefined,
     resolve: () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]),
   })
@@ -65,6 +68,30 @@ describe('the network port of a job', () => {
     assert.deepEqual(rowsWhenAsked.map((one) => ({ ...one })), [{ ...row, bytes: null }])
     assert.deepEqual(rows().map((one) => ({ ...one })), [{ ...row, bytes: plain.receivedBytes - before }])
     assert.deepEqual(store.read.sums('a').network, [{ host: row.host, connections: 1, bytes: plain.receivedBytes - before }])
+  })
+
+  test('that is closed reaches nobody any more, also over a connection that stands; this very box stays', async () => {
+    const told: Fault[] = []
+    let denial: Denial | null = null
+    const network = { ...open('closing', told, [], () => denial) }
+    const dialler = createDialler({ grant: network, log: () => undefined, resolve: () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]) })
+    const dialled = await dialler.dial({ host: { name: 'plain.test', kind: 'name' }, port: plain.port })
+    assert.ok(dialled.ok)
+    const { stream } = dialled
+    const first = 'GET /page HTTP/1.1\r\nhost: plain.test\r\n\r\n'
+    stream.write(first)
+    await once(stream, 'data')
+    denial = { rule: 'data_class', why: 'This job has seen private/a.csv, which never leaves the house, so nothing of the job does.', remedy: 'Do that part in a job of its own.' }
+    const [before, over] = [plain.receivedBytes, once(stream, 'close')]
+    stream.write('GET /private HTTP/1.1\r\nhost: plain.test\r\n\r\n')
+    await over
+    await dialler.close()
+    assert.equal(plain.receivedBytes, before)
+    assert.equal(rows().at(-1)?.bytes, first.length)
+    const why = 'this job has seen private/a.csv, which never leaves the house, so nothing of the job does'
+    assert.equal(await said(network, `http://plain.test:${plain.port}/page`), `The job did not reach plain.test:${plain.port}: ${why}.`)
+    assert.equal(await said(network, `http://127.0.0.1:${plain.port}/page`), 'HTTP 200')
+    assert.deepEqual(told.map(({ message, remedy }) => `${message} ${remedy}`), [`The job did not reach plain.test:${plain.port}: ${why}. Do that part in a job of its own.`])
   })
 
   test('redirects are judged one by one, and a body is cut', async () => {

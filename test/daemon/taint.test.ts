@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { JobEventBody, ToolCall } from '@hearth/protocol'
 import { globInside, keptByProject, neverLeaves, type PathLists } from '../../packages/daemon/src/egress/paths.ts'
 import { forkedPast } from '../../packages/daemon/src/queue/fork.ts'
-import { TaintReader, type Facts, type Taint } from '../../packages/daemon/src/egress/taint.ts'
+import { strangerIn, TaintReader, type Facts, type Taint } from '../../packages/daemon/src/egress/taint.ts'
 
 const lists: PathLists = { owner: [], localOnly: ['private/**'] }
 const facts: Facts = { network: false, remoteServers: new Set(['web']) }
@@ -39,7 +39,7 @@ test('a local-only file is remembered whatever tool saw it, in the job, by a hel
 })
 
 test('words of strangers: an address, a command with a network, a server outside, by the name that the call gives', () => {
-  const stranger = (events: readonly JobEventBody[], more: Partial<Facts> = {}): string | null => taintOf(events, more).stranger
+  const stranger = (events: readonly JobEventBody[], more: Partial<Facts> = {}): string | null => strangerIn(taintOf(events, more))
   assert.equal(stranger(done('fetch', { url: 'https://example.org' })), 'it read an address outside')
   assert.equal(stranger(done('bash', { command: 'ls' })), null)
   assert.equal(stranger(done('bash', { command: 'ls' }), { network: true }), 'its commands have a network')
@@ -49,12 +49,33 @@ test('words of strangers: an address, a command with a network, a server outside
   assert.equal(stranger(done('fetch', { url: 'x' }, { cause: 'refused' })), null)
 })
 
+test('what a call or a check names is remembered before it runs, and what a server of the sandbox is asked', () => {
+  const planned = (name: string, args: Record<string, unknown>): JobEventBody[] => done(name, args).slice(0, 1)
+  for (const events of [
+    planned('bash', { command: 'cat private/a.csv' }), planned('read', { path: '/work/private/a.csv' }), planned('grep', { pattern: 'x', path: 'private' }), planned('mcp', { name: 'files__read', arguments: { files: [{ name: 'private/a.csv' }] } }),
+    [...done('bash', { command: 'cd private' }, { cwd: 'private' }).slice(1), ...planned('bash', { command: 'cat *' })],
+    [{ type: 'check', step: 1, command: 'wc private/a.csv', when: 'final', passed: true, exitCode: 0, cause: 'exited', output: '', durationMs: 1 } satisfies JobEventBody],
+    [{ type: 'accepted', request: { checks: ['sh check.sh', 'wc private/a.csv'] } } as unknown as JobEventBody],
+  ]) {
+    assert.notEqual(taintOf(events).localFile, null)
+    assert.notEqual(taintOf(remote(events)).localFile, null)
+  }
+  assert.equal(taintOf(planned('write', { path: 'notes.md', content: 'see private/a.csv' })).localFile, null, 'words that are written are no files')
+  assert.deepEqual([taintOf(done('read', { path: 'conf/prod.ini' }), { owner: ['conf/**'] }).ownerFile, taintOf(done('read', { path: 'conf/prod.ini' })).ownerFile], ['conf/prod.ini', null])
+})
+
+test('a server is no stranger to itself, and every other one is', () => {
+  const taint = taintOf([...done('mcp', { name: 'web__x' }), ...done('mcp', { name: 'web__y' })])
+  assert.deepEqual([strangerIn(taint), strangerIn(taint, 'web'), strangerIn(taint, 'other')], ["it asked the server 'web'", null, "it asked the server 'web'"])
+  assert.equal(strangerIn(taintOf([...done('mcp', { name: 'web__x' }), ...done('fetch', { url: 'x' })]), 'web'), 'it read an address outside')
+})
+
 test('it stays, and what is read piece by piece is what is read at once', () => {
   const events = [...done('bash', { command: 'cd private' }, { cwd: 'private' }), ...done('mcp', { name: 'web__x' }), ...done('bash', { command: 'cat a' }), ...done('read', { path: 'b' }, { file: { path: 'src/b', sha256: '' } })]
   const reader = new TaintReader(lists, facts)
   for (const event of events) reader.read([event])
   assert.deepEqual(reader.taint, taintOf(events))
-  assert.deepEqual(reader.taint, { localFile: 'private', stranger: "it asked the server 'web'" })
+  assert.deepEqual(reader.taint, { localFile: 'private', ownerFile: null, strangers: new Map([['server web', "it asked the server 'web'"]]) })
 })
 
 test("the globs of a project hold for a job in a folder inside it, and for one in a folder around it", () => {
@@ -71,6 +92,6 @@ test('a fork has touched what its past has', () => {
     const past = [{ type: 'step', step: 1 } as unknown as JobEventBody, { type: 'turn', step: 1, toolCalls: [] } as unknown as JobEventBody, ...seen]
     const stored = past.map((body, index) => ({ ...body, seq: index + 1, jobId: 'j', at: 1 }))
     assert.deepEqual(taintOf(forkedPast(stored, null)), taintOf(past))
-    assert.notDeepEqual(taintOf(past), { localFile: null, stranger: null })
+    assert.notDeepEqual(taintOf(past), { localFile: null, ownerFile: null, strangers: new Map() })
   }
 })

@@ -61,6 +61,8 @@ export function createDialler({ grant, resolve = (name) => lookup(name, { all: t
     const failed = (why: string): Dialled => ({ ok: false, refused: false, fault: fault('network_refused', { host: said, why, remedy: 'Look at the name and at the network of this box.' }) })
     const rule = rules.find((one) => matches(one, target.host, target.port))
     if (rule === undefined) return rules.some((one) => namesHost(one, target.host)) ? no(`its list of hosts names no port ${target.port} of it`, allowWith(said)) : no('it is not in its list of hosts', allowWith(said))
+    const shut = grant.closed?.(target.host) ?? null
+    if (shut !== null) return no(shut.why, shut.remedy)
     if (open.size >= mostConnections) return no(`${mostConnections} connections are open already`, 'Let it open fewer at the same time.')
     if (grant.left.sentBytes <= 0 || grant.left.receivedBytes <= 0) return no(...spent(grant))
     let found: readonly Address[]
@@ -80,7 +82,12 @@ export function createDialler({ grant, resolve = (name) => lookup(name, { all: t
     } catch (error) {
       return failed(`what leaves this box could not be recorded (${codeOf(error)})`)
     }
-    const stream = new Counted(usable, target.port, grant.left, () => void refuse(said, ...spent(grant)))
+    const mayGoOn = (): boolean => {
+      const closing = grant.closed?.(target.host) ?? null
+      if (closing !== null) refuse(said, closing.why, closing.remedy)
+      return closing === null
+    }
+    const stream = new Counted(usable, target.port, grant.left, () => void refuse(said, ...spent(grant)), mayGoOn)
     // Whoever uses it may be gone when it fails.
     stream.on('error', () => stream.destroy())
     open.add(stream)
@@ -138,13 +145,15 @@ class Counted extends Duplex {
   readonly #socket: Socket
   readonly #left: NetworkGrant['left']
   readonly #onSpent: () => void
+  readonly #mayGoOn: () => boolean
   /** Null once it stands, else why not. */
   readonly connected: Promise<string | null>
 
-  constructor(addresses: readonly Address[], port: number, left: NetworkGrant['left'], onSpent: () => void) {
+  constructor(addresses: readonly Address[], port: number, left: NetworkGrant['left'], onSpent: () => void, mayGoOn: () => boolean) {
     super({ allowHalfOpen: true })
     this.#left = left
     this.#onSpent = onSpent
+    this.#mayGoOn = mayGoOn
     const given = addresses.map(({ address, family }) => ({ address, family }))
     // Looked up already: the library only chooses among what was judged.
     const judged: LookupFunction = (_host, { all }, callback) => (all === true ? callback(null, given) : callback(null, given[0]?.address ?? '', given[0]?.family))
@@ -189,6 +198,10 @@ class Counted extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (!this.#mayGoOn()) {
+      this.destroy()
+      return done()
+    }
     if (chunk.length > this.#left.sentBytes) {
       this.#left.sentBytes = 0
       this.#spend()

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { connect as tlsConnect } from 'node:tls'
-import { authorityOf, fault, faultFrom, type Config, type Fault, type Fetched, type Job, type JobEvent, type JobNetwork } from '@hearth/protocol'
+import { authorityOf, fault, faultFrom, type Config, type Denial, type Fault, type Fetched, type Host, type Job, type JobEvent, type JobNetwork } from '@hearth/protocol'
 import { version } from '@hearth/protocol/version'
 import type { Dialler, Resolve } from '@hearth/sandbox'
 import type { Log } from '../log.ts'
@@ -21,6 +21,8 @@ export type JobNetworkOptions = {
   sentBytes: number
   past: readonly JobEvent[]
   tell(why: Fault): void
+  /** Why nothing may leave now; null = it may. Absent = it always may. */
+  closed?(): Denial | null
   now(): number
   log(line: string): void
   /** For tests. */
@@ -34,11 +36,11 @@ const fetchMs = 60_000
 const mostTold = 50
 
 /** The network port of a job whose request names hosts; nothing for any other. */
-export function networkOf(job: Job, past: readonly JobEvent[], from: Pick<JobNetworkOptions, 'now' | 'tell'> & { store: Store; config: Config; log: Log }): { network?: JobNetwork } {
+export function networkOf(job: Job, past: readonly JobEvent[], from: Pick<JobNetworkOptions, 'now' | 'tell' | 'closed'> & { store: Store; config: Config; log: Log }): { network?: JobNetwork } {
   const { id, request: { network: hosts = [] } } = job
   if (hosts.length === 0) return {}
-  const { store, config, log, now, tell } = from
-  return { network: jobNetwork({ jobId: id, hosts, limits: config.sandbox.network, store, sentBytes: sentByTools(store.read.query, id), past, now, tell, log: (line) => log('warn', line, { job: id }) }) }
+  const { store, config, log, ...rest } = from
+  return { network: jobNetwork({ ...rest, jobId: id, hosts, limits: config.sandbox.network, store, sentBytes: sentByTools(store.read.query, id), past, log: (line) => log('warn', line, { job: id }) }) }
 }
 
 /** Of all that left the box for a job: what its MCP servers and its experts were sent has limits of its own. */
@@ -47,7 +49,7 @@ function sentByTools(query: Query, jobId: string): number {
 }
 
 export function jobNetwork(options: JobNetworkOptions): JobNetwork {
-  const { jobId, hosts, limits, store, past } = options
+  const { jobId, hosts, limits, store, past, closed } = options
   const told = new Set(past.flatMap((event) => (event.type === 'network_refused' ? [event.fault.message] : [])))
   const network: JobNetwork = {
     hosts,
@@ -62,6 +64,11 @@ export function jobNetwork(options: JobNetworkOptions): JobNetwork {
       told.add(why.message)
       options.tell(why)
     },
+    // What goes to this very box does not leave it.
+    ...(closed === undefined ? {} : { closed: (host) => {
+      const denial = isBox(host) ? null : closed()
+      return denial === null ? null : { why: said(denial.why), remedy: denial.remedy }
+    } }),
     async fetch(url, { maxBytes, signal }) {
       const { createDialler } = await import('@hearth/sandbox')
       const dialler = createDialler({ grant: network, log: options.log, ...(options.resolve === undefined ? {} : { resolve: options.resolve }) })
@@ -76,6 +83,15 @@ export function jobNetwork(options: JobNetworkOptions): JobNetwork {
     },
   }
   return network
+}
+
+function isBox({ name, kind }: Host): boolean {
+  return kind === 'ipv4' ? name.startsWith('127.') : name === (kind === 'ipv6' ? '::1' : 'localhost')
+}
+
+/** A sentence as the end of another one. */
+function said(sentence: string): string {
+  return `${sentence.charAt(0).toLowerCase()}${sentence.slice(1).replace(/\.$/, '')}`
 }
 
 async function follow(address: string, dialler: Dialler, maxBytes: number, signal: AbortSignal): Promise<Fetched> {

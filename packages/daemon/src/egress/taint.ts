@@ -4,10 +4,17 @@ import { posix } from 'node:path'
 import { keptByProject, type PathLists } from './paths.ts'
 
 export type Taint = {
-  /** A file of the project's local-only list that the job read, wrote or named. A command may still read a file without naming it. */
+  /** A file of the project's local-only list that the job read, wrote or named. */
   localFile: string | null
-  /** What brought words of strangers into the job; null = nothing. */
-  stranger: string | null
+  /** The same of the owner's own list (escalation.neverPaths). */
+  ownerFile: string | null
+  /** What brought words of strangers into the job, a sentence's end by its source: `fetch`, `network`, `server`, or `server NAME`. */
+  strangers: ReadonlyMap<string, string>
+}
+
+/** The first stranger whose words are in the job; null = there is none. `but`: an MCP server that does not count. */
+export function strangerIn({ strangers }: Taint, but: string | null = null): string | null {
+  return [...strangers].find(([source]) => source !== `server ${but}`)?.[1] ?? null
 }
 
 /** `remoteServers`: MCP servers that are reached over a network. `network`: the job's commands have one; what they fetch is not seen. */
@@ -20,7 +27,8 @@ export class TaintReader {
   readonly #calls = new Map<string, ToolCall>()
   /** Where the next shell command begins. */
   #cwd = '.'
-  readonly taint: Taint = { localFile: null, stranger: null }
+  readonly #strangers = new Map<string, string>()
+  readonly taint: Taint = { localFile: null, ownerFile: null, strangers: this.#strangers }
 
   constructor(lists: PathLists, facts: Facts) {
     this.#lists = lists
@@ -37,9 +45,14 @@ export class TaintReader {
 
   #one(event: JobEvent | JobEventBody, course: string): void {
     switch (event.type) {
+      case 'accepted': return event.request.checks.forEach((command) => this.#named([command]))
       case 'opened': return this.#saw(event.instructions.map(({ path }) => path))
       case 'sub_step': return this.#saw(event.files ?? [])
-      case 'tool_planned': return void this.#calls.set(`${course}/${event.call.id}`, event.call)
+      case 'check': return this.#named([event.command])
+      case 'tool_planned': {
+        this.#calls.set(`${course}/${event.call.id}`, event.call)
+        return this.#planned(event.call)
+      }
       case 'tool_unknown': case 'tool_result': {
         const key = `${course}/${event.callId}`
         const call = this.#calls.get(key)
@@ -50,40 +63,60 @@ export class TaintReader {
     }
   }
 
+  /** Before it runs: what a call names it may read, and what it may send must be judged by that. */
+  #planned({ name, arguments: args }: ToolCall): void {
+    const { path } = args
+    if (typeof path === 'string') this.#saw([inFolder(path)])
+    if (name === 'bash' || name === 'mcp') this.#named(textsIn(args))
+  }
+
   #result(event: EventOf<'tool_result'> | EventOf<'tool_unknown'>, call: ToolCall | undefined): void {
     const result = event.type === 'tool_result' ? event : null
     if (result !== null) this.#saw([...(result.file === undefined ? [] : [result.file.path]), ...result.files ?? []])
     if (event.name === 'bash') {
-      const words = call === undefined ? [] : wordsOf(call.arguments)
-      this.#saw([...words, ...(this.#cwd === '.' ? [] : [this.#cwd, ...words.map((word) => posix.join(this.#cwd, word))])])
       this.#cwd = result?.cwd ?? this.#cwd
+      if (this.#cwd !== '.') this.#saw([this.#cwd])
     }
-    if (result?.cause !== 'refused') this.taint.stranger ??= this.#stranger(event.name, call)
+    if (result?.cause !== 'refused') this.#heard(event.name, call)
+  }
+
+  #named(texts: readonly string[]): void {
+    const words = wordsOf(texts)
+    this.#saw(this.#cwd === '.' ? words : [...words, ...words.map((word) => posix.join(this.#cwd, word))])
   }
 
   #saw(paths: readonly string[]): void {
     this.taint.localFile ??= paths.find((path) => keptByProject(path, this.#lists)) ?? null
+    this.taint.ownerFile ??= paths.find((path) => keptByProject(path, { ...this.#lists, localOnly: this.#lists.owner })) ?? null
   }
 
-  #stranger(tool: string, call: ToolCall | undefined): string | null {
+  #heard(tool: string, call: ToolCall | undefined): void {
+    const tell = (source: string, what: string): void => void (this.#strangers.has(source) || this.#strangers.set(source, what))
     switch (tool) {
       // Answers that were written outside of the house.
-      case 'fetch': return 'it read an address outside'
-      case 'bash': return this.#facts.network ? 'its commands have a network' : null
+      case 'fetch': return tell('fetch', 'it read an address outside')
+      case 'bash': return this.#facts.network ? tell('network', 'its commands have a network') : undefined
       case 'mcp': {
         // One whose call is not known may have asked any of them.
         const name = call?.arguments['name']
         const server = typeof name === 'string' ? name.slice(0, name.indexOf('__')) : null
-        if (server === null) return this.#facts.remoteServers.size > 0 ? 'it asked a server outside' : null
-        return this.#facts.remoteServers.has(server) ? `it asked the server '${server}'` : null
+        if (server === null) return this.#facts.remoteServers.size > 0 ? tell('server', 'it asked a server outside') : undefined
+        return this.#facts.remoteServers.has(server) ? tell(`server ${server}`, `it asked the server '${server}'`) : undefined
       }
-      default: return null
+      default: return
     }
   }
 }
 
+/** Every text of a value, names too. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  return typeof value === 'object' && value !== null ? Object.entries(value).flatMap(([name, one]) => [...(Array.isArray(value) ? [] : [name]), ...textsIn(one)]) : []
+}
+
+const inFolder = (path: string): string => path.replace(/^\/work\//, '')
+
 /** What in the texts of a command could be a path. */
-function wordsOf(args: Readonly<Record<string, unknown>>): string[] {
-  const texts = Object.values(args).filter((value) => typeof value === 'string')
-  return [...new Set(texts.flatMap((text) => text.split(/[\s"'`=:;,|&<>(){}$]+/)).filter((word) => word !== '' && word !== '.' && !word.startsWith('-')).map((word) => word.replace(/^\/work\//, '')))].slice(0, 500)
+function wordsOf(texts: readonly string[]): string[] {
+  return [...new Set(texts.flatMap((text) => text.split(/[\s"'`=:;,|&<>(){}$]+/)).filter((word) => word !== '' && word !== '.' && !word.startsWith('-')).map(inFolder))].slice(0, 500)
 }

@@ -1,10 +1,11 @@
-// Owns the terms of one question: what policy, path rules and taint say of it now, for this job and this answerer. Knows no secret, no money and no network.
-import type { Config, Consultation, Denial, EndpointConfig, Job, McpServer, Principal, ProviderConfig, RemoteModelConfig } from '@hearth/protocol'
+// Owns what policy, path rules and taint say now of each way out of a job: a question to a model, a call to an MCP server, a connection of its tools. Knows no secret, no
+// money and no network.
+import type { Config, Consent, Consultation, Denial, EndpointConfig, Job, McpServer, Principal, ProviderConfig, RemoteModelConfig } from '@hearth/protocol'
 import type { Projects } from '../projects.ts'
 import type { Store } from '../store/store.ts'
 import { neverLeaves, type PathLists } from './paths.ts'
 import { saysPrincipal, strictest, type Effective, type Source } from './policy.ts'
-import { TaintReader, type Taint } from './taint.ts'
+import { strangerIn, TaintReader, type Taint } from './taint.ts'
 
 /** Somebody who could answer. */
 export type Seller = { place: 'remote'; id: string; host: string; provider: ProviderConfig; model: RemoteModelConfig }
@@ -33,7 +34,7 @@ export class JobTerms {
   }
 
   /** Policy as it is now, for this question and this answerer. */
-  of({ mode, packet }: Pick<Consultation, 'mode' | 'packet'>, one: Asked): Terms {
+  of({ id, mode, packet }: Pick<Consultation, 'id' | 'mode' | 'packet'>, one: Asked): Terms {
     const held = effectiveOf(this.#o, this.#job, this.#now())
     // Who gave the job named this machine: it is asked for nothing, and buys nothing.
     const named = one.place === 'lan' && one.id === this.#job.model
@@ -44,10 +45,48 @@ export class JobTerms {
     const lists = this.lists()
     const kept = packet.files.flatMap((path) => { const found = neverLeaves([path], lists); return found === null ? [] : [{ path, why: found.why }] })[0]
     if (kept !== undefined) return deny('data_class', `Something of ${kept.path} would leave, and it may not: ${kept.why}.`, 'Ask without that file.')
-    const { localFile, stranger } = this.#taint(lists)
-    if (localFile !== null) return deny('data_class', `This job has seen ${localFile}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
+    const { localFile, ownerFile } = this.#taint(lists)
+    const seen = localFile ?? (id === wholeJob ? ownerFile : null)
+    if (seen !== null) return hasSeen(seen)
     // Strangers' words, the owner's files and a way out: of these three two at most without a person (the rule of two).
-    return { ok: true, consent: named || (held.consent === 'auto' && stranger === null) ? 'auto' : 'ask', secrets: held.dataClass === 'redact' ? 'redact' : 'hold' }
+    return { ok: true, consent: named || (held.consent === 'auto' && strangerIn(this.#taint(lists)) === null) ? 'auto' : 'ask', secrets: secretsOf(held) }
+  }
+
+  /**
+   * The same for a call to an MCP server outside of this box. Who named it in the configuration, or approved the folder's file, has consented to it, so what the box says of
+   * buying is not asked; `own` is what its entry says, null = nothing. Project, key and job make it stricter. What the server itself answered before counts as no
+   * stranger's words to it; a yes of its own entry is one to everybody's.
+   */
+  ofServer(name: string, own: Consent | null): Terms & { why?: string } {
+    const held = this.#outward({ consent: own ?? 'auto' })
+    const shut = this.#shut(held)
+    if (shut !== null) return shut
+    if (held.consent === 'never') return deny('consent', `The server '${name}' may not be asked: ${sourceOf(held.because.consent, name)} says never.`, 'Allow it there, or go on without.')
+    const lists = this.lists()
+    const taint = this.#taint(lists)
+    if (taint.ownerFile !== null) return hasSeen(taint.ownerFile)
+    const stranger = own === 'auto' ? null : strangerIn(taint, name)
+    return {
+      ok: true, secrets: secretsOf(held), consent: stranger === null ? held.consent : 'ask',
+      ...(held.consent === 'ask' ? { why: `${sourceOf(held.because.consent, name)} says ask` } : stranger === null ? {} : { why: `words of strangers are in this job (${stranger})` }),
+    }
+  }
+
+  /** Why the tools of the job may send nothing now; null = they may. Who gave the job named the hosts, which is the yes of a person to all three. */
+  ofNetwork(): Denial | null {
+    return this.#shut(this.#outward({}))?.denial ?? null
+  }
+
+  #outward(box: { consent?: Consent }): Effective {
+    const { config: { escalation }, projects, store } = this.#o
+    const { project: { path }, principal, request } = this.#job
+    return strictest({ ...escalation, consent: 'auto', ...box }, [...projects.say(path), ['key', isOver(store, principal, this.#now()) ? { consent: 'never' } : {}], ['job', request.escalation ?? {}]])
+  }
+
+  #shut({ dataClass, because }: Effective): { ok: false; denial: Denial } | null {
+    if (dataClass === 'local-only') return deny('data_class', `Nothing of this job may leave the house: ${sources[because.dataClass]} says local-only.`, 'Go on without, or let it leave there.')
+    const { localFile } = this.#taint(this.lists())
+    return localFile === null ? null : hasSeen(localFile)
   }
 
   lists(): PathLists {
@@ -65,6 +104,22 @@ export class JobTerms {
     this.#read.seq = events.at(-1)?.seq ?? this.#read.seq
     return this.#read.reader.read(events)
   }
+}
+
+/** Id of the question that is the whole job: it runs on a model outside. */
+export const wholeJob = 'main'
+
+function hasSeen(path: string): { ok: false; denial: Denial } {
+  return deny('data_class', `This job has seen ${path}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
+}
+
+function secretsOf({ dataClass }: Effective): 'redact' | 'hold' {
+  return dataClass === 'redact' ? 'redact' : 'hold'
+}
+
+/** What the box says of a server is its entry. */
+function sourceOf(source: Source, server: string): string {
+  return source === 'box' ? `its entry (agent.mcpServers.${server}.consent)` : sources[source]
 }
 
 const sources: Readonly<Record<Source, string>> = { box: 'the configuration of this box', project: 'the project of this folder', key: 'the key that gave the job', job: 'the job' }
