@@ -7,7 +7,7 @@ import { escalationEvents } from './escalation-events.ts'
 import { Receipt } from './ledger.ts'
 import type { Outcome } from './outcome.ts'
 import { liveStates, outcomes, waitingStates } from './outcome.ts'
-import { stopReasons, Timings, ToolCall, Usage } from './model.ts'
+import { CallLikelihood, stopReasons, Timings, ToolCall, Usage } from './model.ts'
 import { HostPattern } from './network.ts'
 import { consents, dataClasses, jobClasses, Principal, Project } from './principal.ts'
 import { jobResults } from './workspace.ts'
@@ -93,6 +93,7 @@ export const JobEventBody = z.discriminatedUnion('type', [
     type: z.literal('turn'), step: z.int(), model: z.string(), text: z.string().describe('the whole completion'),
     toolCalls: z.array(ToolCall), stop: z.enum(stopReasons), usage: Usage, timings: Timings,
     reasoning: z.string().optional().describe("what it thought before, at most 200,000 characters; absent = nothing, or nothing that is told apart. In later prompts only when the model's profile keeps thoughts"),
+    likelihood: CallLikelihood.optional().describe('how likely the model found the names and the values of its calls, in thousandths; one turn in eight asks for it, and it is absent where nobody says it cheaply'),
   }),
   z.strictObject({ type: z.literal('turn_failed'), step: z.int(), model: z.string(), fault: FaultShape, usage: Usage, timings: Timings, retry: z.boolean() }),
   z.strictObject({ type: z.literal('call_rejected'), step: z.int(), text: z.string(), problem: z.string().describe('what the model is told') }),

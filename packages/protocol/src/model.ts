@@ -62,6 +62,7 @@ export const ModelRequest = z.strictObject({
   stop: z.array(z.string().min(1)).max(16).default([]),
   reasoning: z.enum(reasonings).optional().describe('how it is asked to think, as far as its template knows of it; absent = as the template does by itself'),
   probabilities: z.int().min(0).max(20).default(0).describe('0 = none; n = the n likeliest tokens beside each chosen one'),
+  likelihoods: z.boolean().optional().describe('true: how likely the model itself found each chosen token is wished for, before grammar, temperature and filters; who cannot say it cheaply answers without'),
   sessionKey: z.string().nullable().default(null).describe('requests with the same key share a prefix; used to find the slot that holds it'),
   tentative: z.boolean().optional().describe('true: nothing but this request speaks for its session yet, so it gives way to sessions that went on'),
   owner: z.string().optional().describe('for whom it is: what was read for one owner is never reused for another; absent = nobody in particular'),
@@ -97,7 +98,7 @@ export const Timings = z.strictObject({
 })
 export type Timings = z.infer<typeof Timings>
 
-/** A chosen token with its probability after sampling filters (0..1) and the likeliest others. */
+/** A chosen token with its probability (0..1): after sampling filters and with the likeliest others (`probabilities`), or the model's own and alone (`likelihoods`). */
 export type TokenProbability = { text: string; probability: number; top: { text: string; probability: number }[] }
 
 /**
@@ -116,6 +117,24 @@ export type ModelEvent =
   | { type: 'malformed_call'; text: string; problem: string }
   | { type: 'done'; stop: StopReason; usage: Usage; timings: Timings }
   | { type: 'failed'; fault: Fault; usage: Usage; timings: Timings }
+
+/**
+ * How likely the model itself found the tokens of a part of its calls, in thousandths: before grammar, temperature and filters, so that what a grammar forces is no
+ * certainty. Quantiles by nearest rank.
+ */
+export const TokenLikelihood = z.strictObject({
+  tokens: z.int().min(1),
+  lowest: z.int().min(0).max(1000),
+  tenth: z.int().min(0).max(1000).describe('a tenth of the tokens is at most so likely; of ten tokens or fewer it is the lowest'),
+})
+export type TokenLikelihood = z.infer<typeof TokenLikelihood>
+
+/** Of all calls of one turn. Names and values of arguments only: keys, quotes and tags around them say nothing. Null = no call has any. */
+export const CallLikelihood = z.strictObject({
+  names: TokenLikelihood,
+  values: TokenLikelihood.nullable(),
+})
+export type CallLikelihood = z.infer<typeof CallLikelihood>
 
 export type Place = 'local' | 'lan' | 'remote'
 
