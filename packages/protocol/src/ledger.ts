@@ -35,16 +35,16 @@ export const EgressEntry = z.strictObject({
 })
 export type EgressEntry = z.infer<typeof EgressEntry>
 
-/** One body that was sent to a model outside of the house, as it left. The row is on disk before the first byte and stays; the body goes when it is old. */
+/** One body that was sent to a model or an MCP server outside of the house, as it left. The row is on disk before the first byte and stays; the body goes when it is old. */
 export const PacketEntry = z.strictObject({
   id: z.string().regex(/^[a-z0-9]{12}$/),
   at: z.int(),
   jobId: z.string().nullable(),
   escalation: z.string().nullable().describe('id of the escalation within its job; null = a chat'),
   principal: z.string(),
-  purpose: z.enum(purposes),
+  purpose: z.enum([...purposes, 'mcp']),
   host: z.string(),
-  model: z.string(),
+  model: z.string().describe('the name of the server, for `mcp`'),
   bytes: z.int().min(0).describe('of the body'),
   sha256: z.string().regex(/^[0-9a-f]{64}$/).describe('of the body'),
   redactions: z.array(z.strictObject({ kind: z.string(), count: z.int().min(1) })).describe('what was replaced in it, by kind'),

@@ -1,6 +1,7 @@
 // Owns the words of MCP servers: a program in the sandbox or an address, what people see of them, and the port to those at an address. Opens nothing.
 import { z } from 'zod'
 import type { Fault } from './fault.ts'
+import { consents } from './principal.ts'
 
 const tools = z.array(z.string()).nullable().default(null).describe('the only tools of it that are offered; null = all, 64 at most')
 
@@ -25,6 +26,7 @@ const McpAddress = z.strictObject({
     scope: z.string().min(1).nullable().default(null).describe('what to ask for, separated by blanks; null = what the server names'),
     redirectPort: z.int().min(1024).max(65_535).nullable().default(null).describe('port of this box to which the browser is sent back; null = any free one'),
   }).prefault({}),
+  consent: z.enum(consents).nullable().default(null).describe('calls that leave this box. never: none; ask: a person allows each one; auto: none is asked for; null: only when words of strangers (`fetch`, a network, another server) are in the job. A project, a key or a job may be stricter'),
   tools,
 }).refine(({ url, tokenFile, headerFiles }) => isSecure(url) || (tokenFile === null && Object.keys(headerFiles).length === 0), { path: ['url'], error: 'a secret is only sent over https, or to this box itself' })
 export type McpAddress = z.infer<typeof McpAddress>
@@ -69,6 +71,8 @@ export interface McpDoor {
    * with a sentence when it cannot be reached, sends elsewhere (a redirect), or lets nobody in.
    */
   send(server: string, request: { method: 'GET' | 'POST' | 'DELETE'; headers: Readonly<Record<string, string>>; body: string | null; signal: AbortSignal }): Promise<Response>
+  /** What a person is asked before this call of a tool may leave: what would be sent, and where. Null = nobody is asked, or it may not leave anyway. Absent = nobody ever is. */
+  question?(server: string, tool: string, args: Readonly<Record<string, unknown>>): Promise<string | null>
 }
 
 /** One line of the stream of a login: `open` first, then exactly one of the others. */
