@@ -1,6 +1,6 @@
 // hearth eval in a whole Hearth: arms over tasks whose truth is known, what may be concluded from them, and that it stops, goes on and hides the judge as it says.
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -160,6 +160,37 @@ describe('an evaluation', () => {
       assert.match(ran.stderr, said)
     }
     assert.deepEqual(arms, evalArms)
+  })
+
+  it('says what is wrong with the tasks, and leaves out what is there twice', async () => {
+    const right = JSON.stringify({ about: 'a test', language: 'shell', prompt: 'x', check: null, answer: null })
+    const made = (files: Record<string, string>): string => {
+      const folder = mkdtempSync(join(box.home, 'bad-'))
+      for (const [name, content] of Object.entries(files)) {
+        mkdirSync(join(folder, name, '..'), { recursive: true })
+        writeFileSync(join(folder, name), content)
+      }
+      return folder
+    }
+    const said = async (...words: string[]): Promise<string> => {
+      const ran = await box.hearth(['eval', ...words, '--arms', 'local', '--model', 'small'])
+      assert.notEqual(ran.code, 0)
+      return ran.stderr.split('\n')[0]?.replaceAll(box.home, '~').replace(/bad-\w+/, 'bad') ?? ''
+    }
+    assert.equal(await said('/nowhere'), 'hearth: /nowhere cannot be used: it does not exist.')
+    assert.equal(await said(join(made({ f: '' }), 'f')), 'hearth: ~/bad/f cannot be used: it is a file; name a folder of tasks, or the folder of one.')
+    assert.equal(await said(made({ 'task.json': right })), 'hearth: ~/bad cannot be used: it has no file hidden/check.sh, which decides whether the task is solved.')
+    assert.equal(await said(made({ 'task.json': '{"prompt":3}', 'hidden/check.sh': '' })), 'hearth: ~/bad/task.json cannot be used: at about: invalid input: expected string, received undefined.')
+    assert.equal(await said(made({ 'task.json': '[]', 'hidden/check.sh': '' })), 'hearth: ~/bad/task.json cannot be used: invalid input: expected object, received array.')
+    assert.equal(await said(made({ 't/task.json/x': '' })), 'hearth: ~/bad/t/task.json cannot be used: it is a folder.')
+    assert.equal(await said(made({ 'task.json': right, 'hidden/check.sh': '', start: '' })), 'hearth: ~/bad/start cannot be used: it is a file; it has to be the folder that the job is given.')
+    assert.equal(await said('--from-jobs', 'limit=x'), "hearth: --from-jobs takes limit=N with N from 1 to 1000, not 'x'.")
+    assert.equal(await said('--from-jobs', 'tag=k'), "hearth: --from-jobs takes a tag as tag=K:V, not 'tag=k'.")
+    assert.match(await said('--from-jobs', 'state=fine'), /^hearth: The request is not valid at jobs\.state: invalid option: /)
+    const twice = made({ 'a/task.json': right, 'a/hidden/check.sh': 'true' })
+    symlinkSync('a', join(twice, 'b'))
+    const { events } = await evaluated(twice, '--arms', 'local', '--model', box.script({ turns: [finish] }))
+    assert.deepEqual(events.flatMap((event) => (event.type === 'begun' ? event.skipped : [])), [{ task: 'b', why: 'it is the same folder as a' }])
   })
 
   it('lets nobody but who administers the box say when a job asks', async () => {

@@ -95,9 +95,9 @@ export const EvalRequest = z.strictObject({
 export type EvalRequest = z.infer<typeof EvalRequest>
 export type EvalRequestInput = z.input<typeof EvalRequest>
 
-/** Begins one, or goes on with one that was cut off. */
-export const EvalStart = z.union([EvalRequest, z.strictObject({ resume: z.string().regex(/^[a-z0-9]{12}$/) })])
-export type EvalStart = z.input<typeof EvalStart>
+/** Goes on with one that was cut off. */
+export const EvalResume = z.strictObject({ resume: z.string().regex(/^[a-z0-9]{12}$/, { error: 'no evaluation has such an id' }) })
+export type EvalStart = EvalRequestInput | z.input<typeof EvalResume>
 
 /** One line of the stream of an evaluation. Ends with exactly one `done` or `failed`; what was played before either is kept and can be gone on with. */
 export type EvalEvent =

@@ -118,11 +118,12 @@ function jobsOf(query: string, cwd: string): NonNullable<EvalRequestInput['jobs'
     const [, name = '', value = ''] = /^([a-z]+)=(.+)$/.exec(term.trim()) ?? []
     switch (name) {
       case 'since': found.since = sinceMs(value); break
-      case 'limit': found.limit = Number(/^\d{1,4}$/.exec(value)?.[0] ?? NaN); break
+      case 'limit': found.limit = wholeOf(value); break
       case 'state': found.state = value as NonNullable<typeof found.state>; break
       case 'folder': found.folder = resolve(cwd, value); break
       case 'tag': {
-        const [, key = '', text = ''] = /^([^:]+):(.*)$/.exec(value) ?? []
+        const [, key, text = ''] = /^([^:]+):(.*)$/.exec(value) ?? []
+        if (key === undefined) throw usageFault(`--from-jobs takes a tag as tag=K:V, not '${term}'.`)
         tags[key] = text
         break
       }
@@ -130,4 +131,9 @@ function jobsOf(query: string, cwd: string): NonNullable<EvalRequestInput['jobs'
     }
   }
   return { ...found, tags }
+}
+
+function wholeOf(word: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(word)) throw usageFault(`--from-jobs takes limit=N with N from 1 to 1000, not '${word}'.`)
+  return Number(word)
 }

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fault, FaultError, faultFrom, type Config, type EvalArm, type EvalEvent, type EvalRequest, type EvalRow, type EvalStart, type Principal } from '@hearth/protocol'
+import { fault, FaultError, faultFrom, type Config, type EvalArm, type EvalEvent, type EvalRequest, type EvalRow, type EvalResume, type Principal } from '@hearth/protocol'
 import { armsProblem, needs, oracleMoments, pairOf, randomMoments, rulesOf, seedOf, type Moments } from './arms.ts'
 import { chosenJobs, tasksOfJobs, type JobsFrom } from './from-jobs.ts'
 import { Kept } from './kept.ts'
@@ -20,7 +20,7 @@ type Models = { model: string; frontier: string | null; stronger: string | null 
  * Plays an evaluation; the stream ends with one `done` or `failed`. When the signal aborts, the job at work is cancelled and the stream just ends: rows that were
  * played are kept. First the arms that need no other one, task by task, so that a load of the box falls on all of them; then those that need them.
  */
-export async function* evaluate(of: EvalParts, start: z.output<typeof EvalStart>, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
+export async function* evaluate(of: EvalParts, start: EvalRequest | z.infer<typeof EvalResume>, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
   const root = await mkdtemp(join(tmpdir(), 'hearth-eval-'))
   try {
     const [kept, found] = 'resume' in start ? await goOn(of, start.resume) : await begin(of, start)
@@ -51,7 +51,7 @@ async function goOn(of: EvalParts, id: string): Promise<[Kept, Found]> {
 }
 
 async function tasksOf(of: EvalParts, { folder }: EvalRequest, jobs: readonly string[] | null): Promise<Found> {
-  if (folder !== null) return { tasks: await tasksIn(folder, of), skipped: [] }
+  if (folder !== null) return tasksIn(folder, of)
   const found = await tasksOfJobs(jobs ?? [], of)
   const [first] = found.skipped
   if (found.tasks.length === 0) refuse('the tasks', first === undefined ? 'no finished job with checks fits' : `of ${found.skipped.length} jobs none can be played again; the first, ${first.task}: ${first.why}`)

@@ -144,10 +144,11 @@ export async function usableFolder(path: string, guarded: readonly Guarded[]): P
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'it does not exist', ENOTDIR: 'a part of the path is not a folder', EACCES: 'it cannot be reached by the daemon', ELOOP: 'its links go in a circle',
-  ENAMETOOLONG: 'its name is too long',
+  ENAMETOOLONG: 'its name is too long', EISDIR: 'it is a folder',
 }
 
-function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+/** Why a path cannot be used, as a sentence's end. */
+export function reasonOf({ code, message }: NodeJS.ErrnoException): string {
   return reasons[code ?? ''] ?? message
 }
 
