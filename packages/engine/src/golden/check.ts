@@ -1,6 +1,6 @@
 // Owns one golden-prompt check of a loaded worker: asks what verdict.ts wants asked, through the words every worker speaks, until there is a verdict.
 import { randomBytes } from 'node:crypto'
-import type { RunMessage } from '../local/supervisor.ts'
+import type { RunMessage } from '../local/runs.ts'
 import type { Generate, Load, Ready } from '../local/wire.ts'
 import { nextStep, type Answer, type Ask, type Verdict } from './verdict.ts'
 

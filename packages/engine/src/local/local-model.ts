@@ -9,7 +9,8 @@ import { Mailbox } from './mailbox.ts'
 import type { Slot, Slots } from './slots.ts'
 import { nativeFault } from './supervision.ts'
 import type { Held, Hold, Wish } from './residency.ts'
-import type { RunMessage, Supervisor } from './supervisor.ts'
+import type { RunMessage } from './runs.ts'
+import type { Supervisor } from './supervisor.ts'
 import type { CallEvent } from './template/call-reader.ts'
 import { planRequest, type Plan } from './template/plan.ts'
 import { ChatTemplate } from './template/render.ts'
@@ -181,7 +182,7 @@ function generateOf(request: ModelRequest, plan: Plan, slot: Slot, fresh: boolea
     type: 'generate', id: randomBytes(8).toString('hex'), sequence: slot.sequence, segments: plan.prompt.segments,
     sampling: { ...request.sampling, seed: request.sampling.seed ?? randomInt(2 ** 32) },
     maxTokens: request.maxTokens, stop: request.stop, grammar: plan.grammar, stopAtJson: plan.stopAtJson,
-    probabilities: request.probabilities, visible: plan.visible, priority: priority[request.class], ...(fresh ? { fresh } : {}),
+    probabilities: request.probabilities, ...(request.likelihoods === true ? { likelihoods: true } : {}), visible: plan.visible, priority: priority[request.class], ...(fresh ? { fresh } : {}),
   }
 }
 

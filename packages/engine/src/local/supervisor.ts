@@ -5,10 +5,10 @@ import type { Converse } from '../golden/check.ts'
 import type { Trusted } from '../golden/trust.ts'
 import { canary, canaryId } from './canary.ts'
 import type { Launch, WorkerProcess } from './process.ts'
+import { Runs, type RunMessage } from './runs.ts'
 import { decide, defaultTiming, initialState, type Effect, type Event, type State, type Timing } from './supervision.ts'
 import { isRunReply, isStateReply, type FromWorker, type Generate, type Load, type Ready, type RunReply, type StateReply, type StateWork } from './wire.ts'
 
-export type RunMessage = RunReply | { type: 'lost'; fault: Fault }
 export type ReadyAnswer = { ready: Ready } | { fault: Fault }
 
 export type SupervisorOptions = {
@@ -41,13 +41,10 @@ export class Supervisor {
   #ticker: NodeJS.Timeout | null = null
   #retry: NodeJS.Timeout | null = null
   #pings = 0
-  #msPerPromptToken = 0
-  #prefill = new Map<string, { doneTokens: number; at: number }>()
-  readonly #runs = new Map<string, (message: RunMessage) => void>()
+  readonly #runs: Runs
   readonly #waiters = new Set<(answer: ReadyAnswer) => void>()
   readonly #atRest = new Set<() => void>()
   readonly #work = new Map<string, (reply: StateReply | null) => void>()
-  #settled: (() => void) | null = null
   #ending = false
   /** Gives the canary's sequence back. */
   #canaryOver: (() => void) | null = null
@@ -55,6 +52,7 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
+    this.#runs = new Runs(options.load, (event) => this.#hear(event))
   }
 
   get phase(): WorkerState {
@@ -91,7 +89,7 @@ export class Supervisor {
       listener({ type: 'lost', fault: this.#state.lastFault ?? why })
       return
     }
-    this.#runs.set(request.id, listener)
+    this.#runs.add(request.id, listener)
     this.#hear({ type: 'run_started' })
     this.#process.send(request)
   }
@@ -118,16 +116,9 @@ export class Supervisor {
   /** Takes nothing new and tells every run that the daemon shuts down; resolves when the worker is done with them, or after `patienceMs`. */
   async settle(patienceMs: number): Promise<void> {
     this.#hear({ type: 'settle' })
-    const ended = new Promise<void>((resolve) => { this.#settled = resolve })
-    for (const [id, listener] of [...this.#runs]) {
-      this.#runs.set(id, () => undefined)
-      listener({ type: 'lost', fault: fault('shutting_down', {}) })
-      this.#process?.send({ type: 'cancel', id })
-    }
-    if (this.#runs.size === 0) return
-    const timer = setTimeout(() => this.#settled?.(), patienceMs)
-    await ended
-    clearTimeout(timer)
+    const settled = this.#runs.settle(fault('shutting_down', {}), patienceMs)
+    for (const id of this.#runs.ids) this.#process?.send({ type: 'cancel', id })
+    await settled
   }
 
   /** Lets what runs finish, then ends the process. Resolves when there is none. */
@@ -208,10 +199,7 @@ export class Supervisor {
         return
       }
       case 'fail_runs':
-        for (const [id, listener] of [...this.#runs]) {
-          this.#runs.delete(id)
-          listener({ type: 'lost', fault: effect.fault })
-        }
+        this.#runs.lose(this.#runs.ids, effect.fault)
         return
       case 'fail_waiters':
         this.#answer({ fault: effect.fault })
@@ -252,16 +240,13 @@ export class Supervisor {
         this.#process = null
         this.#endCanary()
         this.#ready = null
-        this.#prefill.clear()
-        const left = [...this.#runs]
+        const left = this.#runs.ids
         this.#hear({ type: 'exited', exit })
         // What a check asked is no run that a decision knows of; when a worker is unloaded in the middle of one, nobody else would tell it.
-        for (const [id, listener] of left) {
-          if (this.#runs.delete(id)) listener({ type: 'lost', fault: fault('worker_exited', { model: this.#options.model, how: exit.how }) })
-        }
+        this.#runs.lose(left, fault('worker_exited', { model: this.#options.model, how: exit.how }))
         for (const answer of this.#work.values()) answer(null)
         this.#work.clear()
-        this.#settled?.()
+        this.#runs.workerGone()
         for (const resolve of this.#atRest) resolve()
         this.#atRest.clear()
       },
@@ -305,7 +290,7 @@ export class Supervisor {
   #message(message: FromWorker): void {
     if (isRunReply(message)) {
       if (message.id === canaryId) this.#canaryReply(message)
-      else this.#runReply(message)
+      else this.#runs.reply(message)
       return
     }
     if (isStateReply(message)) {
@@ -349,49 +334,12 @@ export class Supervisor {
     if (asked === null || ready === null) return
     const trusted = await check(ready, (request, listener) => {
       if (this.#process !== asked) return listener({ type: 'lost', fault: fault('worker_exited', { model: this.#options.model, how: 'while its first words were checked' }) })
-      this.#runs.set(request.id, listener)
+      this.#runs.add(request.id, listener)
       asked.send(request)
     }).catch((error: unknown): Trusted => ({ problem: error instanceof Error ? error.message : String(error) }))
     if (this.#process !== asked || trusted === 'gone') return
     if (trusted === 'trusted') this.#hear({ type: 'canary_ok' })
     else if ('distrusted' in trusted) this.#hear({ type: 'distrusted', fault: trusted.distrusted })
     else this.#hear({ type: 'canary_failed', problem: trusted.problem })
-  }
-
-  #runReply(message: RunReply): void {
-    const listener = this.#runs.get(message.id)
-    if (listener === undefined) return
-    switch (message.type) {
-      case 'end':
-      case 'broke':
-      case 'refused':
-        this.#runs.delete(message.id)
-        this.#prefill.delete(message.id)
-        this.#hear({ type: 'run_ended' })
-        if (this.#runs.size === 0) this.#settled?.()
-        break
-      case 'started':
-        this.#prefill.set(message.id, { doneTokens: message.reusedTokens, at: performance.now() })
-        this.#hear({ type: 'progress' })
-        break
-      case 'prefill':
-        this.#hear({ type: 'progress', forecastMs: this.#forecast(message) })
-        break
-      case 'tokens':
-        this.#hear({ type: 'progress' })
-        break
-      default:
-        message satisfies never
-    }
-    listener(message)
-  }
-
-  /** Milliseconds the next piece of a prompt will take, from how long the last one took. */
-  #forecast(message: { id: string; doneTokens: number }): number {
-    const last = this.#prefill.get(message.id)
-    const now = performance.now()
-    this.#prefill.set(message.id, { doneTokens: message.doneTokens, at: now })
-    if (last !== undefined && message.doneTokens > last.doneTokens) this.#msPerPromptToken = (now - last.at) / (message.doneTokens - last.doneTokens)
-    return this.#msPerPromptToken * this.#options.load.batchTokens
   }
 }
