@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import type { Send } from '@hearth/engine'
+import { KeptThoughts, type Send } from '@hearth/engine'
 import { Config, faultFrom, noUsage, JobRequest, ModelRequest, Project, ProjectRules, type Consultation, type Expert, type Job, type JobEventBody, type Model, type ModelEvent, type Offer, type Principal } from '@hearth/protocol'
 import { Experts } from '../../packages/daemon/src/egress/experts.ts'
 import { Packets } from '../../packages/daemon/src/egress/packets.ts'
@@ -79,7 +79,7 @@ async function world(escalation: Record<string, unknown>, run: (at: World) => Pr
         parts: { workers: () => [], model: () => Promise.resolve({ ok: false, fault: { code: 'unknown_model', message: '', remedy: '' } }) } as never,
         door: {} as never, purse: new Purse({ store, config: config.escalation }), packets: new Packets({ store, key: packetKey, bodyDays: 1 }),
         placeholderKey: async () => (await packetKey()).placeholders, throughDoor: () => Promise.resolve(() => Promise.resolve(new Response())),
-        remote: ({ model, send }) => Promise.resolve(answers(model.id, 'remote', send)), lan: ({ id }) => Promise.resolve(answers(id, 'lan')),
+        thoughts: () => Promise.resolve(new KeptThoughts()), remote: ({ model, send }) => Promise.resolve(answers(model.id, 'remote', send)), lan: ({ id }) => Promise.resolve(answers(id, 'lan')),
       }),
   }
   try {

@@ -34,6 +34,7 @@ export function makeExperts({ packetKey, log, door, held, ...rest }: ExpertParts
     ...rest, door, held, purse: new Purse({ store, config: config.escalation }), log: line,
     placeholderKey: async () => (await packetKey()).placeholders,
     remote: async (options) => (await import('@hearth/engine')).createRemoteModel({ ...options, limits, log: line }),
+    thoughts: async () => new (await import('@hearth/engine')).KeptThoughts(),
     lan: async (endpoint, through) => new (await import('@hearth/engine')).CompatibleModel({ endpoint, door: through, log: line }),
     throughDoor: async (jobId) => (await import('@hearth/engine')).throughDoor(door, jobId),
   })

@@ -1,8 +1,8 @@
 // Owns whom a job may ask and on which terms: route, policy, secrets and price of one escalation, put together into an offer, and the gated model that answers it.
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
-import type { Send } from '@hearth/engine'
+import type { KeptThoughts, Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type DataClass, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
@@ -17,14 +17,16 @@ import { neverLeaves } from './paths.ts'
 import { Placeholders, type Redaction } from './placeholders.ts'
 import { ordered, routeFor, type Choice } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
-import { deny, effectiveOf, JobTerms, staysIn, type Asked, type Seller, type Servers } from './terms.ts'
+import { deny, effectiveOf, JobTerms, staysIn, wholeJob, type Asked, type Seller, type Servers } from './terms.ts'
 
 export type ExpertsOptions = {
   store: Store; config: Config; parts: Parts; projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door
   /** Key of the placeholders; outlives the daemon. */
   placeholderKey(): Promise<Buffer>
   /** What a provider's client is given to send with, made of the door. */
-  remote(options: { provider: ProviderConfig; model: RemoteModelConfig; send: Send }): Promise<Model>
+  remote(options: { provider: ProviderConfig; model: RemoteModelConfig; send: Send; thoughts: KeptThoughts }): Promise<Model>
+  /** For the sealed thoughts of one conversation. */
+  thoughts(): Promise<KeptThoughts>
   lan(endpoint: EndpointConfig, door: Door): Promise<Model>
   throughDoor(jobId: string): Promise<Send>
   log: (line: string) => void
@@ -57,9 +59,9 @@ export class Experts {
     return this.#o.config.escalation.providers.some(({ models }) => models.some((one) => one.id === id))
   }
 
-  /** What holds for the data of a job now. */
-  dataClass(job: Job): DataClass {
-    return effectiveOf(this.#o, job, this.#now()).dataClass
+  /** What holds now for the other ways out of a job. */
+  terms(job: Job, servers: Servers): JobTerms {
+    return new JobTerms(job, servers, this.#o, this.#now)
   }
 
   /**
@@ -119,7 +121,7 @@ class JobExpert implements Expert {
   async main(): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
     const one = await this.#find(this.#job.model)
     if (one === null) return null
-    const asked: Consultation = { id: 'main', mode: 'rest', step: 0, signals: [], packet: { prefix: '', body: '', files: [] }, maxTokens: 0, maxTurns: 0 }
+    const asked: Consultation = { id: wholeJob, mode: 'rest', step: 0, signals: [], packet: { prefix: '', body: '', files: [] }, maxTokens: 0, maxTurns: 0 }
     const terms = this.#terms.of(asked, one)
     if (!terms.ok) return { ok: false, fault: fault('not_bought', terms.denial) }
     if (one.place !== 'lan' && terms.consent === 'ask') {
@@ -250,10 +252,12 @@ class JobExpert implements Expert {
       const now = may()
       return now.ok ? door(post) : Promise.reject(new FaultError(fault('not_bought', now.denial)))
     }
+    // For all turns of this conversation: each is asked of a model of its own.
+    const thoughts = await this.#o.thoughts()
     const inner = one.place === 'remote'
       ? async (redactions: readonly Redaction[]): Promise<Model> => this.#o.purse.paid(
-          await this.#o.remote({ provider: one.provider, model: one.model, send: recordedSend(send, await about(redactions)) }), this.#account,
-          { ...this.#purchase(asked, one), ...(approved === null ? {} : { approvedUsdMicros: approved.usdMicros }) })
+          await this.#o.remote({ provider: one.provider, model: one.model, send: recordedSend(send, await about(redactions)), thoughts }), this.#account,
+          { ...this.#purchase(asked, one), ...(approved === null ? {} : { approvedUsdMicros: approved.usdMicros }), alongTokens: (request) => thoughts.tokensAtMost(request) })
       : async (redactions: readonly Redaction[]): Promise<Model> => metered(
           await this.#o.lan(one.endpoint, recordedDoor(this.#o.door, await about(redactions))), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
     return gated({

@@ -60,7 +60,6 @@ export class Answer {
   #started: Usage | null = null
   #said: SaidUsage | null = null
   #finish: string | null = null
-  #firstCall: string | null = null
   #refused: string | null = null
   #firstAt: number | null = null
   #lastAt: number | null = null
@@ -74,11 +73,6 @@ export class Answer {
     this.#options = options
     this.#stops = new StopScan(options.request.stop)
     this.#json = options.request.responseFormat.type === 'json_schema' ? new JsonEnd() : null
-  }
-
-  /** The id of the first call of the answer; null = it made none that can be run. */
-  get firstCall(): string | null {
-    return this.#firstCall
   }
 
   take(chunk: Chunk): ModelEvent[] {
@@ -111,12 +105,11 @@ export class Answer {
     if (rest !== '') events.push({ type: 'text', text: rest })
     const read = [...this.#calls.values()].map((part) => callEvent(part, request.tools.map((tool) => tool.name), this.#finish === 'length'))
     events.push(...read)
-    this.#firstCall = read.find((event) => event.type === 'tool_call')?.call.id ?? null
     // Seen with llama-server and a template without tools: the wish is dropped in silence.
     if (read.length === 0 && request.toolChoice !== 'auto' && request.toolChoice !== 'none') {
       return [...events, this.failed(fault('unsupported', { what: `A required tool call, without which ${who} answered,` }))]
     }
-    return [...events, this.done(this.#firstCall !== null ? 'tool_calls' : this.#finish === 'length' ? 'max_tokens' : this.#finish === 'stop_sequence' ? 'stop_sequence' : 'end')]
+    return [...events, this.done(read.some(({ type }) => type === 'tool_call') ? 'tool_calls' : this.#finish === 'length' ? 'max_tokens' : this.#finish === 'stop_sequence' ? 'stop_sequence' : 'end')]
   }
 
   done(stop: StopReason): Terminal {

@@ -6,7 +6,7 @@ import { countOf, isObject, shown, textOf } from '../foreign.ts'
 import { nothing, type Chunk, type SaidUsage } from './answer.ts'
 import { chosenSampling } from './chosen-sampling.ts'
 import type { Dialect, Reading } from './dialect.ts'
-import type { KeptThoughts } from './thoughts.ts'
+import { inOrder, type Turn, type TurnPart } from './thoughts.ts'
 
 const here = { cache_control: { type: 'ephemeral' } } as const
 
@@ -14,6 +14,8 @@ export const anthropic: Dialect<MessageCreateParamsStreaming> = {
   path: '/v1/messages',
   // What the installed client speaks; said here, because an environment can put another into that client.
   headers: { 'anthropic-version': '2026-10-21' },
+  // A request that does not let it think must not hold thoughts.
+  takesThoughts: ({ reasoning, toolChoice }) => reasoning !== 'off' && isFree(toolChoice),
   body: anthropicBody,
   async open(body, { baseUrl, fetch, signal }) {
     const { default: Anthropic } = await import('@anthropic-ai/sdk')
@@ -29,11 +31,12 @@ export const anthropic: Dialect<MessageCreateParamsStreaming> = {
  * Cached is what a job's next request begins with again: tools and system prompt, the first message, and with tools everything so far, because the
  * results of its calls follow. Three of the four breakpoints there may be.
  */
-async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, thoughts: KeptThoughts): Promise<MessageCreateParamsStreaming> {
+async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, kept: ReadonlyMap<number, Turn>): Promise<MessageCreateParamsStreaming> {
   const { messages, tools, toolChoice, responseFormat, reasoning } = request
-  const firstOther = messages.findIndex(({ role }) => role !== 'system')
-  const system: TextBlockParam[] = messages.slice(0, firstOther < 0 ? messages.length : firstOther).filter(({ text }) => text !== '').map(({ text }) => ({ type: 'text', text }))
-  const turns = turnsOf(firstOther < 0 ? [] : messages.slice(firstOther), thoughts)
+  const found = messages.findIndex(({ role }) => role !== 'system')
+  const firstOther = found < 0 ? messages.length : found
+  const system: TextBlockParam[] = messages.slice(0, firstOther).filter(({ text }) => text !== '').map(({ text }) => ({ type: 'text', text }))
+  const turns = turnsOf(messages, firstOther, kept)
   const first = turns[0]?.content[0]
   const last = turns.at(-1)?.content.at(-1)
   const stable = system.at(-1)
@@ -55,13 +58,15 @@ async function anthropicBody(request: ModelRequest, config: RemoteModelConfig, t
       tool_choice: typeof toolChoice === 'object' ? { type: 'tool' as const, name: toolChoice.name } : { type: toolChoice === 'required' ? 'any' as const : toolChoice },
     }),
     ...(format === null && effort === null ? {} : { output_config: { ...(format === null ? {} : { format }), ...(effort === null ? {} : { effort }) } }),
-    ...thinkingOf(reasoning, toolChoice === 'auto' || toolChoice === 'none'),
+    ...thinkingOf(reasoning, isFree(toolChoice)),
     ...(stops.length === 0 ? {} : { stop_sequences: stops }),
     ...(temperature === undefined ? {} : { temperature }), ...(topP === undefined ? {} : { top_p: topP }), ...(topK === undefined ? {} : { top_k: topK }),
   }
 }
 
-/** A forced call and thinking exclude each other there. */
+/** A forced call and thinking exclude each other there, for the older models. */
+const isFree = (toolChoice: ModelRequest['toolChoice']): boolean => toolChoice === 'auto' || toolChoice === 'none'
+
 function thinkingOf(reasoning: Reasoning | undefined, free: boolean): Pick<MessageCreateParamsStreaming, 'thinking'> {
   if (reasoning === undefined) return {}
   return reasoning === 'off' ? { thinking: { type: 'disabled' } } : free ? { thinking: { type: 'adaptive', display: 'summarized' } } : {}
@@ -77,14 +82,15 @@ async function enforceable(schema: Record<string, unknown>): Promise<Record<stri
   }
 }
 
-type Turn = { role: 'user' | 'assistant'; content: ContentBlockParam[] }
+type Said = { role: 'user' | 'assistant'; content: ContentBlockParam[] }
 
 /** Their turns alternate, hold blocks and no empty text; results of calls are the user's. */
-function turnsOf(messages: readonly Message[], thoughts: KeptThoughts): Turn[] {
-  const turns: Turn[] = []
-  for (const message of messages) {
+function turnsOf(messages: readonly Message[], from: number, kept: ReadonlyMap<number, Turn>): Said[] {
+  const turns: Said[] = []
+  for (const [index, message] of messages.entries()) {
+    if (index < from) continue
     const role = message.role === 'assistant' ? 'assistant' : 'user'
-    const content = blocksOf(message, thoughts)
+    const content = blocksOf(message, kept.get(index))
     const previous = turns.at(-1)
     if (previous?.role === role) previous.content.push(...content)
     else if (content.length > 0) turns.push({ role, content })
@@ -92,16 +98,23 @@ function turnsOf(messages: readonly Message[], thoughts: KeptThoughts): Turn[] {
   return turns
 }
 
-function blocksOf(message: Message, thoughts: KeptThoughts): ContentBlockParam[] {
+function blocksOf(message: Message, kept: Turn | undefined): ContentBlockParam[] {
   const text: ContentBlockParam[] = message.text.trim() === '' ? [] : [{ type: 'text', text: message.text }]
   switch (message.role) {
     case 'system':
     case 'user': return text
     case 'tool': return [{ type: 'tool_result', tool_use_id: idOf(message.callId), ...(text.length === 0 ? {} : { content: message.text }) }]
     case 'assistant': {
-      const calls = message.toolCalls ?? []
-      const thought = calls[0] === undefined ? [] : thoughts.of(calls[0].id)
-      return [...thought as ContentBlockParam[], ...text, ...calls.map((call) => ({ type: 'tool_use' as const, id: idOf(call.id), name: call.name, input: call.arguments }))]
+      const calls = (message.toolCalls ?? []).map((call) => ({ type: 'tool_use' as const, id: idOf(call.id), name: call.name, input: call.arguments }))
+      // A turn with thoughts goes back in the order in which it came.
+      return kept === undefined ? [...text, ...calls] : kept.flatMap((part): ContentBlockParam[] => {
+        switch (part.type) {
+          case 'sealed': return [part.block as ContentBlockParam]
+          case 'text': return [{ type: 'text', text: part.text }]
+          case 'call': return calls.splice(0, 1)
+          default: return part satisfies never
+        }
+      })
     }
     default: return message satisfies never
   }
@@ -114,7 +127,7 @@ const finishes: Readonly<Record<string, string>> = { max_tokens: 'length', model
 
 class AnthropicReading implements Reading {
   #usage: SaidUsage & { anew: number } = { anew: Number.NaN, prompt: Number.NaN, cached: 0, written: 0, completion: Number.NaN }
-  readonly #thoughts = new Map<number, Record<string, unknown>>()
+  readonly #parts = new Map<number, TurnPart | { type: 'thinking'; thinking: string; signature: string }>()
 
   read(event: unknown): Chunk | string {
     if (!isObject(event) || typeof event['type'] !== 'string') return `it sent '${shown(JSON.stringify(event))}', which is no event`
@@ -130,31 +143,44 @@ class AnthropicReading implements Reading {
     }
   }
 
-  thoughts(): readonly unknown[] {
-    return [...this.#thoughts.entries()].toSorted(([a], [b]) => a - b).map(([, block]) => block)
+  turn(): Turn {
+    const parts = inOrder(this.#parts)
+    // One without its seal, and a text of blanks only, would be errors there.
+    if (parts.some((part) => (part.type === 'thinking' && part.signature === '') || (part.type === 'text' && part.text.trim() === ''))) return []
+    return parts.map((part): TurnPart => (part.type === 'thinking' ? { type: 'sealed', block: part } : part))
   }
 
   #begin(index: number, block: unknown): Chunk {
     if (!isObject(block)) return nothing
-    if (block['type'] === 'tool_use') return { ...nothing, calls: [{ index, id: textOf(block['id']) || null, name: textOf(block['name']), arguments: '' }] }
-    if (block['type'] === 'redacted_thinking') this.#thoughts.set(index, { type: 'redacted_thinking', data: textOf(block['data']) })
-    if (block['type'] === 'thinking') {
-      this.#thoughts.set(index, { type: 'thinking', thinking: textOf(block['thinking']), signature: textOf(block['signature']) })
-      return { ...nothing, reasoning: textOf(block['thinking']) }
+    switch (block['type']) {
+      case 'tool_use':
+        this.#parts.set(index, { type: 'call' })
+        return { ...nothing, calls: [{ index, id: textOf(block['id']) || null, name: textOf(block['name']), arguments: '' }] }
+      case 'redacted_thinking':
+        this.#parts.set(index, { type: 'sealed', block: { type: 'redacted_thinking', data: textOf(block['data']) } })
+        return nothing
+      case 'thinking':
+        this.#parts.set(index, { type: 'thinking', thinking: textOf(block['thinking']), signature: textOf(block['signature']) })
+        return { ...nothing, reasoning: textOf(block['thinking']) }
+      case 'text':
+        this.#parts.set(index, { type: 'text', text: textOf(block['text']) })
+        return { ...nothing, text: textOf(block['text']) }
+      default: return nothing
     }
-    return { ...nothing, text: block['type'] === 'text' ? textOf(block['text']) : '' }
   }
 
   #piece(index: number, delta: Record<string, unknown>): Chunk {
-    const thought = this.#thoughts.get(index)
+    const part = this.#parts.get(index)
     switch (delta['type']) {
-      case 'text_delta': return { ...nothing, text: textOf(delta['text']) }
+      case 'text_delta':
+        if (part?.type === 'text') part.text += textOf(delta['text'])
+        return { ...nothing, text: textOf(delta['text']) }
       case 'input_json_delta': return { ...nothing, calls: [{ index, id: null, name: '', arguments: textOf(delta['partial_json']) }] }
       case 'thinking_delta':
-        if (thought !== undefined) thought['thinking'] = `${textOf(thought['thinking'])}${textOf(delta['thinking'])}`
+        if (part?.type === 'thinking') part.thinking += textOf(delta['thinking'])
         return { ...nothing, reasoning: textOf(delta['thinking']) }
       case 'signature_delta':
-        if (thought !== undefined) thought['signature'] = textOf(delta['signature'])
+        if (part?.type === 'thinking') part.signature = textOf(delta['signature'])
         return nothing
       default: return nothing
     }

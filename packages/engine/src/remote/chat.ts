@@ -12,6 +12,7 @@ import { isStrict } from './strict-schema.ts'
 export const chat: Dialect<Record<string, unknown>> = {
   path: '/chat/completions',
   headers: {},
+  takesThoughts: () => false,
   body: (request, config) => Promise.resolve(chatRequest(request, config)),
   async open(body, way) {
     return await (await openaiClient(way)).chat.completions.create(body as unknown as ChatCompletionCreateParamsStreaming, { signal: way.signal })
@@ -21,7 +22,7 @@ export const chat: Dialect<Record<string, unknown>> = {
       if (isObject(event) && (event['error'] ?? null) !== null) throw new StreamError(event['error'])
       return chunkOf(event, 0)
     },
-    thoughts: () => [],
+    turn: () => [],
   }),
 }
 

@@ -1,13 +1,13 @@
 // Owns what a provider's wire format must be able to do, so that one model serves them all. Types only.
 import type { ModelRequest, RemoteModelConfig } from '@hearth/protocol'
 import type { Chunk } from './answer.ts'
-import type { KeptThoughts } from './thoughts.ts'
+import type { Turn } from './thoughts.ts'
 
 export type Reading = {
   /** One event of the stream, or what is wrong with it. Throws a StreamError for an error that came as an event. */
   read(event: unknown): Chunk | string
-  /** The thoughts of this answer, when it is over. */
-  thoughts(): readonly unknown[]
+  /** The answer with what was sealed in it, when it is over; empty when that cannot go back as it came. */
+  turn(): Turn
 }
 
 export type Way = { baseUrl: string; fetch: typeof globalThis.fetch; signal: AbortSignal }
@@ -16,8 +16,10 @@ export type Dialect<Body> = {
   /** Behind the base address; the only place anything is sent to. */
   path: string
   headers: Readonly<Record<string, string>>
-  /** `request.maxTokens` is within what the model may write. Throws FaultError for what it cannot say. */
-  body(request: ModelRequest, config: RemoteModelConfig, thoughts: KeptThoughts): Promise<Body>
+  /** Whether sealed thoughts of earlier turns belong into this request. */
+  takesThoughts(request: ModelRequest): boolean
+  /** `request.maxTokens` is within what the model may write. `turns`: with their thoughts, by the index of their message. Throws FaultError for what it cannot say. */
+  body(request: ModelRequest, config: RemoteModelConfig, turns: ReadonlyMap<number, Turn>): Promise<Body>
   /** Loads the official client on its first use, and sends. What it knows of keys, retries and the environment is nothing. */
   open(body: Body, way: Way): Promise<AsyncIterable<unknown>>
   reading(): Reading

@@ -4,17 +4,18 @@ import { createHash } from 'node:crypto'
 import type OpenAI from 'openai'
 import type { ResponseCreateParamsStreaming, ResponseInput } from 'openai/resources/responses/responses'
 import type { Message, ModelRequest, RemoteModelConfig } from '@hearth/protocol'
-import { countOf, isObject, shown, textOf } from '../foreign.ts'
+import { countOf, isObject, objects, shown, textOf } from '../foreign.ts'
 import { nothing, type Chunk, type SaidUsage } from './answer.ts'
 import { chosenSampling } from './chosen-sampling.ts'
 import { StreamError, type Dialect, type Reading, type Way } from './dialect.ts'
 import { isStrict } from './strict-schema.ts'
-import type { KeptThoughts } from './thoughts.ts'
+import { inOrder, type Turn, type TurnPart } from './thoughts.ts'
 
 export const responses: Dialect<ResponseCreateParamsStreaming> = {
   path: '/responses',
   headers: {},
-  body: (request, config, thoughts) => Promise.resolve(responsesBody(request, config, thoughts)),
+  takesThoughts: ({ reasoning }) => reasoning !== 'off',
+  body: (request, config, turns) => Promise.resolve(responsesBody(request, config, turns)),
   async open(body, way) {
     return await (await openaiClient(way)).responses.create(body, { signal: way.signal })
   },
@@ -29,12 +30,12 @@ export async function openaiClient({ baseUrl, fetch }: Way): Promise<OpenAI> {
   })
 }
 
-function responsesBody(request: ModelRequest, config: RemoteModelConfig, thoughts: KeptThoughts): ResponseCreateParamsStreaming {
+function responsesBody(request: ModelRequest, config: RemoteModelConfig, kept: ReadonlyMap<number, Turn>): ResponseCreateParamsStreaming {
   const { tools, toolChoice, responseFormat, reasoning, sessionKey } = request
   const { temperature, topP } = chosenSampling(request, config)
   const thinks = reasoning !== undefined && reasoning !== 'off'
   return {
-    model: config.model, stream: true, store: false, max_output_tokens: request.maxTokens, input: request.messages.flatMap((message) => itemsOf(message, thoughts)),
+    model: config.model, stream: true, store: false, max_output_tokens: request.maxTokens, input: request.messages.flatMap((message, index) => itemsOf(message, kept.get(index))),
     ...(tools.length === 0 ? {} : {
       tools: tools.map(({ name, description, parameters }) => ({ type: 'function' as const, name, description, parameters, strict: false })),
       tool_choice: typeof toolChoice === 'object' ? { type: 'function' as const, name: toolChoice.name } : toolChoice,
@@ -49,25 +50,29 @@ function responsesBody(request: ModelRequest, config: RemoteModelConfig, thought
   }
 }
 
-function itemsOf(message: Message, thoughts: KeptThoughts): ResponseInput {
+function itemsOf(message: Message, kept: Turn | undefined): ResponseInput {
   switch (message.role) {
     case 'system': return [{ role: 'developer', content: message.text }]
     case 'user': return [{ role: 'user', content: message.text }]
     case 'tool': return [{ type: 'function_call_output', call_id: message.callId, output: message.text }]
     case 'assistant': {
-      const calls = message.toolCalls ?? []
-      return [
-        ...(calls[0] === undefined ? [] : thoughts.of(calls[0].id)) as ResponseInput,
-        ...(message.text === '' ? [] : [{ role: 'assistant' as const, content: message.text }]),
-        ...calls.map((call) => ({ type: 'function_call' as const, call_id: call.id, name: call.name, arguments: JSON.stringify(call.arguments) })),
-      ]
+      const calls = (message.toolCalls ?? []).map((call) => ({ type: 'function_call' as const, call_id: call.id, name: call.name, arguments: JSON.stringify(call.arguments) }))
+      if (kept === undefined) return [...(message.text === '' ? [] : [{ role: 'assistant' as const, content: message.text }]), ...calls]
+      return kept.flatMap((part): ResponseInput => {
+        switch (part.type) {
+          case 'sealed': return [part.block] as ResponseInput
+          case 'text': return [{ role: 'assistant', content: part.text, ...(part.phase === 'commentary' || part.phase === 'final_answer' ? { phase: part.phase } : {}) }]
+          case 'call': return calls.splice(0, 1)
+          default: return part satisfies never
+        }
+      })
     }
     default: return message satisfies never
   }
 }
 
 class ResponsesReading implements Reading {
-  readonly #thoughts: unknown[] = []
+  readonly #parts = new Map<number, TurnPart>()
 
   read(event: unknown): Chunk | string {
     if (!isObject(event) || typeof event['type'] !== 'string') return `it sent '${shown(JSON.stringify(event))}', which is no event`
@@ -80,10 +85,14 @@ class ResponsesReading implements Reading {
       case 'response.reasoning_summary_text.delta':
       case 'response.reasoning_text.delta': return { ...nothing, reasoning: delta }
       case 'response.output_item.added':
-        return item['type'] === 'function_call' ? { ...nothing, calls: [{ index, id: textOf(item['call_id']) || null, name: textOf(item['name']), arguments: textOf(item['arguments']) }] } : nothing
+        if (item['type'] !== 'function_call') return nothing
+        this.#parts.set(index, { type: 'call' })
+        return { ...nothing, calls: [{ index, id: textOf(item['call_id']) || null, name: textOf(item['name']), arguments: textOf(item['arguments']) }] }
       case 'response.function_call_arguments.delta': return { ...nothing, calls: [{ index, id: null, name: '', arguments: delta }] }
       case 'response.output_item.done':
-        if (item['type'] === 'reasoning' && typeof item['encrypted_content'] === 'string') this.#thoughts.push(item)
+        // What is sealed is whole only now. Nothing is stored there: a reasoning item without it would be looked for in vain.
+        if (item['type'] === 'reasoning' && typeof item['encrypted_content'] === 'string') this.#parts.set(index, { type: 'sealed', block: item })
+        if (item['type'] === 'message') this.#parts.set(index, { type: 'text', text: objects(item['content']).map((piece) => textOf(piece['text'])).join(''), ...(typeof item['phase'] === 'string' ? { phase: item['phase'] } : {}) })
         return nothing
       case 'response.completed':
       case 'response.incomplete':
@@ -93,8 +102,8 @@ class ResponsesReading implements Reading {
     }
   }
 
-  thoughts(): readonly unknown[] {
-    return this.#thoughts
+  turn(): Turn {
+    return inOrder(this.#parts)
   }
 }
 

@@ -1,6 +1,6 @@
 // Owns the port `Model` for a provider: one call through its official client, with the account, the limits and the waits that are ours. Asks no
 // second model, and asks the same one again only when the provider says when. Never throws.
-import { fault, faultFrom, FaultError, providerUrl, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type ProviderConfig, type RemoteModelConfig } from '@hearth/protocol'
+import { fault, faultFrom, FaultError, providerUrl, type Fault, type Model, type ModelEvent, type ModelInfo, type ModelRequest, type ProviderConfig, type RemoteModelConfig, type ToolCall } from '@hearth/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { shown } from '../foreign.ts'
 import { Answer, unasked } from './answer.ts'
@@ -47,6 +47,17 @@ export function createRemoteModel(options: RemoteModelOptions): Model {
   }
 }
 
+type Said = { text: string; calls: ToolCall[] }
+
+/** Passes the events on, and remembers what the model said. */
+function* heard(events: readonly ModelEvent[], said: Said): Generator<ModelEvent, void, void> {
+  for (const event of events) {
+    if (event.type === 'text') said.text += event.text
+    if (event.type === 'tool_call') said.calls.push(event.call)
+    yield event
+  }
+}
+
 class RemoteModel<Body> implements Model {
   readonly #options: RemoteModelOptions
   readonly #dialect: Dialect<Body>
@@ -75,7 +86,7 @@ class RemoteModel<Body> implements Model {
     const request = { ...checked.request, maxTokens: Math.min(checked.request.maxTokens, model.maxOutputTokens) }
     let body: Body
     try {
-      body = await this.#dialect.body(request, model, this.#thoughts)
+      body = await this.#dialect.body(request, model, this.#dialect.takesThoughts(request) ? this.#thoughts.of(request) : new Map())
     } catch (error) {
       return yield unasked(faultFrom(error))
     }
@@ -113,12 +124,13 @@ class RemoteModel<Body> implements Model {
       maxBytes: 2 ** 20 + request.maxTokens * 1024,
     })
     const reading = this.#dialect.reading()
+    const said: Said = { text: '', calls: [] }
     let thrown: unknown = null
     try {
       for await (const event of await this.#dialect.open(body, { baseUrl: this.#baseUrl, fetch: attempt.fetch, signal: stop })) {
         const chunk = reading.read(event)
         if (typeof chunk === 'string') attempt.fault = fault('provider_garbled', { provider: provider.id, how: chunk })
-        else yield* answer.take(chunk)
+        else yield* heard(answer.take(chunk), said)
         if (answer.ended || attempt.fault !== null) break
       }
     } catch (error) {
@@ -134,8 +146,12 @@ class RemoteModel<Body> implements Model {
       if (attempt.waitMs === null) yield answer.failed(attempt.fault)
     } else if (thrown === null || (thrown instanceof SyntaxError && attempt.torn)) {
       // Half an event at the end of the stream is an answer that broke off, not a senseless one.
-      yield* answer.end(attempt.torn)
-      if (answer.firstCall !== null) this.#thoughts.keep(answer.firstCall, reading.thoughts())
+      const rest = answer.end(attempt.torn)
+      const last = rest.at(-1)
+      const events = [...heard(rest, said)]
+      // Before its last word: who hears that may ask on at once.
+      if (last?.type === 'done' && this.#dialect.takesThoughts(request)) this.#thoughts.keep(request, said, reading.turn(), last.usage.completionTokens)
+      yield* events
     } else yield answer.failed(this.#faultOf(thrown))
     return attempt
   }
