@@ -1,6 +1,6 @@
 // Owns the local models of one daemon: one supervised worker for each model file, as many in memory as fit. The only way in for the daemon.
 import { createHash } from 'node:crypto'
-import { existsSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fault, type Config, type Confine, type Fault, type JobClass, type MemoryPlan, type Model, type ModelProfile, type PredictedSpeed, type TuneEvent, type WorkerStatus } from '@hearth/protocol'
 import { driverOf } from './golden/driver.ts'
@@ -25,7 +25,10 @@ import { Probes } from './server/child.ts'
 import { llamaServerLauncher } from './server/llama-server.ts'
 import { Box, type StoredProfile } from './profile/box.ts'
 import type { SpeedAt } from './profile/forecast.ts'
+import { Loads } from './profile/loads.ts'
 import type { TuneWish } from './profile/tuning.ts'
+import { filesOf, identityOf } from './model-files.ts'
+import { Swaps, type SwapAnswer, type SwapWish } from './swaps.ts'
 
 export type EngineOptions = {
   config: Config['engine']
@@ -80,6 +83,8 @@ export class Engine {
   readonly #builds: Builds | null
   readonly #passes: Passes
   readonly #box: Box
+  readonly #loads: Loads
+  readonly #swaps: Swaps
   #states: SavedStates | null = null
 
   constructor(options: EngineOptions) {
@@ -87,6 +92,12 @@ export class Engine {
     this.#builds = options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root)
     this.#passes = new Passes(options.cacheDir ?? null, options.log)
     const { config, hardwareRoot, log } = options
+    const checks = config.goldenCheck === 'on'
+    this.#loads = new Loads({ cacheDir: options.cacheDir ?? null, checks, log })
+    this.#swaps = new Swaps({
+      loads: this.#loads, checks, plan: (installed) => this.plan(installed), open: (installed) => this.#of(installed), members: () => this.#open.values(),
+      identity: (installed) => this.#box.identity(installed, this.#open.get(installed.path)?.load.backend ?? this.#box.backend),
+    })
     this.#box = new Box({
       config, root: options.root, log, profilePath: options.profilePath, fixed: options.profile, window: (installed) => this.#window(installed), file: identityOf,
       unloadAll: async () => void await Promise.all([...this.#open.values()].map((open) => open.supervisor.unload())),
@@ -177,6 +188,11 @@ export class Engine {
     return this.#box.speedAt(installed)
   }
 
+  /** What asking a model that is not in memory would take, and what forbids to load it for a question; changes nothing. */
+  swap(installed: InstalledModel, wish: SwapWish): Promise<SwapAnswer> {
+    return this.#swaps.forecast(installed, wish)
+  }
+
   /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
   async close(): Promise<void> {
     this.#keeping.close()
@@ -223,7 +239,8 @@ export class Engine {
     })
     const supervisor: Supervisor = new Supervisor({
       model: installed.id, load, log,
-      launch: trust.launch, prepare: () => trust.prepare(), check: (ready, converse) => trust.check(ready, converse),
+      prepare: () => trust.prepare(),
+      ...this.#loads.timed(trust, () => this.#swaps.loadable(installed)),
       beforeEnd: async () => await open.handover?.keepAll(),
       lend: (use) => {
         // What the sessions hold is kept first: the question takes the place of one of them.
@@ -353,16 +370,6 @@ export class Engine {
   }
 }
 
-/** What tells one model file from another without reading all of it: lengths, inodes and times of change of all its parts. */
-function identityOf(path: string): string {
-  const parts = [...new Set(filesOf(path).flatMap((part) => (existsSync(part) ? [realpathSync(part)] : [])))]
-  const seen = parts.map((part) => {
-    const { size, mtimeMs, ino, dev } = statSync(part)
-    return [size, mtimeMs, ino, dev]
-  })
-  return createHash('sha256').update(JSON.stringify(seen)).digest('hex').slice(0, 32)
-}
-
 /** A folder in memory for this cache folder and this user; null on a machine without /dev/shm. */
 function memoryFolder(cacheDir: string): string | null {
   const name = createHash('sha256').update(cacheDir).digest('hex').slice(0, 16)
@@ -377,11 +384,4 @@ function noConfine() {
 
 function allowed(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passedOn.test(entry[0])))
-}
-
-/** The file, where a link leads to, and all parts of a split model (`…-00001-of-00003.gguf`). */
-function filesOf(path: string): string[] {
-  const split = /^(.*)-00001-of-(\d{5})\.gguf$/.exec(path)
-  const parts = split === null ? [path] : Array.from({ length: Number(split[2]) }, (_, i) => `${split[1]}-${String(i + 1).padStart(5, '0')}-of-${split[2]}.gguf`)
-  return [...new Set(parts.flatMap((part) => (existsSync(part) ? [part, realpathSync(part)] : [part])))]
 }

@@ -34,11 +34,15 @@ export class Forecast {
 
   /** How long a run will take, without anything reused, by the runs so far or else by the profile of this box; null when neither tells. */
   runMs(promptChars: number, maxTokens: number): number | null {
-    const completion = Math.min(maxTokens, this.#completionTokens ?? maxTokens)
+    return this.atMostMs(promptChars, Math.min(maxTokens, this.#completionTokens ?? maxTokens))
+  }
+
+  /** The same for the longest answer. */
+  atMostMs(promptChars: number, completionTokens: number): number | null {
     const promptTokens = promptChars / this.#charsPerToken
-    if (this.#prefillMsPerToken !== null && this.#decodeMsPerToken !== null) return promptTokens * this.#prefillMsPerToken + completion * this.#decodeMsPerToken
+    if (this.#prefillMsPerToken !== null && this.#decodeMsPerToken !== null) return promptTokens * this.#prefillMsPerToken + completionTokens * this.#decodeMsPerToken
     const prior = this.#prior()
-    return prior === null ? null : prior.prefillMs(promptTokens) + completion * prior.decodeMsPerToken
+    return prior === null ? null : prior.prefillMs(promptTokens) + completionTokens * prior.decodeMsPerToken
   }
 }
 

@@ -28,7 +28,11 @@ const keepAllMs = 3000
 
 /** Whether a state is worth a file: evaluating it again must cost at least twice what writing and reading it do. */
 export function savingPays(tokens: number, prefillMsPerToken: number, bytesPerToken: number): boolean {
-  return tokens >= leastTokens && tokens * prefillMsPerToken >= 2 * (fileMs + tokens * bytesPerToken * msPerByte)
+  return tokens >= leastTokens && tokens * prefillMsPerToken >= 2 * fileCostMs(tokens, bytesPerToken)
+}
+
+function fileCostMs(tokens: number, bytesPerToken: number): number {
+  return fileMs + tokens * bytesPerToken * msPerByte
 }
 
 /** Everything a state depends on besides the model file. Threads only change the speed, the path only the name. */
@@ -91,6 +95,23 @@ export class Handover {
       await this.#saving.get(held.sessionKey)
       if (this.#find(held.sessionKey) !== null) this.#options.slots.markSaved(sequence)
     }
+  }
+
+  /** What keepAll would take now, by the figures that decide whether a state is worth a file. */
+  get keepingMs(): number {
+    return Math.min(keepAllMs, this.#options.slots.unsaved().reduce((sum, { tokens }) => sum + (this.#pays(tokens) ?? 0), 0))
+  }
+
+  /** What bringing back a session of so many tokens takes after its worker ended: its state is read, or its prompt; null = reading a prompt was never measured. */
+  returningMs(tokens: number): number | null {
+    const { prefillMsPerToken } = this.#options.forecast
+    return this.#pays(tokens) ?? (tokens === 0 ? 0 : prefillMsPerToken === null ? null : tokens * prefillMsPerToken)
+  }
+
+  /** What a file of so many tokens costs one way; null = it is not worth one. */
+  #pays(tokens: number): number | null {
+    const bytesPerToken = this.#model === null || this.#name() === null ? null : this.#options.states.bytesPerToken(this.#model)
+    return bytesPerToken === null || !savingPays(tokens, this.#options.forecast.prefillMsPerToken ?? 1, bytesPerToken) ? null : fileCostMs(tokens, bytesPerToken)
   }
 
   async #wanted(sessionKey: string): Promise<{ entry: SavedState; path: string } | null> {

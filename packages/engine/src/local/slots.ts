@@ -56,6 +56,8 @@ export class Slots {
   #waiting: Waiter[] = []
   #uses = 0
   #arrivals = 0
+  /** End of the last interactive answer. */
+  #chattedMs = -Infinity
 
   constructor(limits: Limits = { interactive: 0, job: 0, active: null }) {
     this.#limits = limits
@@ -90,6 +92,16 @@ export class Slots {
     return this.#held.map((held, sequence) => ({ ...held, sequence })).filter((held) => !held.busy && !held.saved && held.tokens > 0)
       .toSorted((a, b) => b.usedAt - a.usedAt)
       .flatMap(({ sessionKey, tokens, sequence }) => (sessionKey === null ? [] : [{ sessionKey, tokens, sequence }]))
+  }
+
+  /** Tokens that a sequence holds for this session; 0 = none. */
+  tokensOf(sessionKey: string): number {
+    return this.#held.find((held) => held.sessionKey === sessionKey)?.tokens ?? 0
+  }
+
+  /** Whether somebody at a keyboard was answered in the last `withinMs`. */
+  chattedWithin(withinMs: number): boolean {
+    return this.#chattedMs > performance.now() - withinMs
   }
 
   /** A saved state now holds all that an idle sequence does. */
@@ -170,6 +182,7 @@ export class Slots {
         taken = false
         held.busy = false
         held.usedAt = ++this.#uses
+        if (held.class === 'interactive') this.#chattedMs = performance.now()
         this.#serve()
       },
     }

@@ -86,13 +86,13 @@ export class Box {
   tune(models: readonly InstalledModel[], wish: TuneWish, signal: AbortSignal): AsyncGenerator<TuneEvent, void, void> {
     const { config, unloadAll, open, window } = this.#options
     return tune(models, wish, {
-      gate: this.gate, unloadAll, activeBytes: ({ path }) => activeBytesOf(path), identity: (installed) => this.#identity(installed, this.backend), box: { cpu: cpuModel(), kernel: release() },
+      gate: this.gate, unloadAll, activeBytes: ({ path }) => activeBytesOf(path), identity: (installed) => this.identity(installed, this.backend), box: { cpu: cpuModel(), kernel: release() },
       keep: async (profile) => {
         await this.#store?.put(profile)
         this.#known.clear()
       },
       open: (installed, variant) => {
-        const bench = open(installed, benchConfig(config, variant), benchProfile(installed.id, this.#identity(installed, this.backend), variant))
+        const bench = open(installed, benchConfig(config, variant), benchProfile(installed.id, this.identity(installed, this.backend), variant))
         this.#benches.add(bench)
         return { ...bench, close: () => bench.close().finally(() => this.#benches.delete(bench)) }
       },
@@ -145,12 +145,13 @@ export class Box {
     const key = `${backend} ${installed.path}`
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const found = this.#store?.find(installed.id, () => this.#identity(installed, backend)) ?? null
+    const found = this.#store?.find(installed.id, () => this.identity(installed, backend)) ?? null
     this.#known.set(key, found)
     return found
   }
 
-  #identity(installed: InstalledModel, backend: Backend): Identity {
+  /** What must agree before a figure of speed is used. */
+  identity(installed: InstalledModel, backend: Backend): Identity {
     const own = this.#options.ownLibrary(backend)
     const library = libraryOf(this.#options.root)
     return { file: this.#options.file(installed.path), library: own === null ? library : `${library}, ${own}`, backend, machine: machineOf(backend) }
