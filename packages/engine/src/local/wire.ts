@@ -54,6 +54,8 @@ export type Generate = {
   stopAtJson: boolean
   /** The n likeliest tokens beside each chosen one; 0 = no probabilities. */
   probabilities: number
+  /** The model's own likelihood of each chosen token, where it is cheap and `probabilities` is 0; `top` of the pieces is empty then. */
+  likelihoods?: boolean
   /** Control tokens whose text is part of the completion; all others are invisible. */
   visible: string[]
   /** 1..5, larger first; strict inside a batch. */

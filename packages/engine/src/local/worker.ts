@@ -7,6 +7,7 @@ import {
 import { Batching, rowKey } from './batching.ts'
 import { CompletionText } from './completion-text.ts'
 import { Drafts, type DraftModel } from './drafting.ts'
+import { ownLikelihoods } from './likelihood.ts'
 import { nativeCause } from './native-cause.ts'
 import { libraryGpu, useOwnBuild } from './own-build.ts'
 import { controlTokens, inspect, tokenise, vocabularyMismatch } from './vocabulary.ts'
@@ -22,6 +23,8 @@ type Loaded = {
   contextTokens: number
   prefillTokens: number
   drafts: Drafts<Token, EvaluationPriority> | null
+  /** It can say how likely the model itself found a token. */
+  likelihoods: boolean
   controls: Map<string, Token>
 }
 
@@ -68,7 +71,7 @@ async function load(message: Load): Promise<void> {
   const draft = message.speculation === 'draft' && message.draft ? await loadDraft(llama, message, message.draft, model, sequences) : null
   const drafts = draft?.model ? new Drafts<Token, EvaluationPriority>({ kind: 'draft', model: draft.model }, batching)
     : message.speculation === 'lookup' ? new Drafts<Token, EvaluationPriority>({ kind: 'lookup' }, batching) : null
-  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, drafts, controls }
+  loaded = { llama, model, sequences, contextTokens, prefillTokens: message.prefillTokens, drafts, likelihoods: ownLikelihoods(context, model, llama), controls }
   send({
     type: 'ready', backend: llama.gpu === 'vulkan' ? 'vulkan' : llama.gpu === 'cuda' ? 'hip' : 'cpu', contextTokens, sequences: message.sequences,
     threads: context.idealThreads, inspection: inspect(model, controls), library: await libraryName(llama, own === null ? llama.buildType : `${own.name} of ${own.builtAt}`),
@@ -226,7 +229,7 @@ async function evaluate(
     })
     : request.probabilities > 0
     ? sequence.evaluateWithMetadata(tokens.slice(at), { probabilities: true, confidence: true }, options)
-    : sequence.evaluateWithMetadata(tokens.slice(at), {}, options)
+    : sequence.evaluateWithMetadata(tokens.slice(at), request.likelihoods === true && it.likelihoods ? { confidence: true } : {}, options)
   let firstAt: number | null = null
   let stop: Stop | null = null
   while (stop === null) {
@@ -302,11 +305,11 @@ function samplingOf(request: Generate, recent: readonly Token[]): SequenceEvalua
   }
 }
 
-function pieceOf(model: LlamaModel, { token, confidence, probabilities }: Draw, count: number): TokenPiece | null {
-  if (count === 0 || probabilities === undefined) return null
+function pieceOf(model: LlamaModel, { token, confidence, probabilities = new Map() }: Draw, count: number): TokenPiece | null {
+  if (confidence === undefined) return null
   const spelled = (one: Token): string => model.detokenize([one], true)
   const top = probabilities.entries().take(count).map(([other, probability]) => ({ text: spelled(other), probability: bounded(probability) })).toArray()
-  return { text: spelled(token), probability: bounded(confidence ?? probabilities.get(token) ?? 0), top }
+  return { text: spelled(token), probability: bounded(confidence), top }
 }
 
 // The library sums 49,152 single-precision values: totals up to 1.00014 were seen.

@@ -10,13 +10,18 @@ export function completionBody(request: Generate, tokens: readonly number[], con
   const { temperature, topK, topP, minP, repeatPenalty, seed } = request.sampling
   return {
     prompt: tokens, id_slot: request.sequence, cache_prompt: request.fresh !== true, stream: true, return_progress: true,
-    n_predict: Math.min(request.maxTokens, contextTokens - tokens.length), n_probs: request.probabilities,
+    n_predict: Math.min(request.maxTokens, contextTokens - tokens.length), n_probs: listed(request),
     // Whatever the owner's arguments set as defaults, a request means the same everywhere.
     samplers: ['penalties', 'top_k', 'top_p', 'min_p', 'temperature'],
     temperature, top_k: topK, top_p: topP, min_p: minP, repeat_penalty: repeatPenalty, repeat_last_n: 64, seed,
     presence_penalty: 0, frequency_penalty: 0, stop: [], preserved_tokens: request.visible,
     ...grammarOf(request.grammar),
   }
+}
+
+/** Likelier tokens in its lists: none means no probability at all. Those it gives are the model's own, before grammar and filters. */
+function listed({ probabilities, likelihoods }: Generate): number {
+  return likelihoods === true ? Math.max(1, probabilities) : probabilities
 }
 
 /**
@@ -59,7 +64,7 @@ export class CompletionReader {
   constructor(request: Generate, promptTokens: number, send: (message: RunReply) => void) {
     this.#id = request.id
     this.#promptTokens = promptTokens
-    this.#wanted = request.probabilities
+    this.#wanted = listed(request)
     this.#send = send
     this.#text = new CompletionText({
       // The server gives whole characters: a "token" here is an index into its pieces.
