@@ -9,17 +9,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { McpServers } from '@hearth/agent/mcp/servers'
-import { McpServer, type DataClass, type EgressEntry, type PinnedDoor, type Sandbox } from '@hearth/protocol'
+import { McpServer, type EgressEntry, type Sandbox } from '@hearth/protocol'
 import { addressesOf } from '../../packages/daemon/src/egress/addresses.ts'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
-import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
 import { RemoteServers } from '../../packages/daemon/src/mcp/remote.ts'
 import { call, finish, limits, ofType, Workbench, type Options, type Ran } from '../agent/workbench.ts'
+import { asking, outwardParts } from '../fixtures/asking.ts'
 import { echo, events, json, McpHttpServer, type Behaviour } from '../fixtures/mcp-http-server.ts'
 import { root } from '../fixtures/starter.ts'
-
-const nothingHeld = (): Promise<KnownTexts> => Promise.resolve(new KnownTexts())
 
 type Row = Omit<EgressEntry, 'id'>
 
@@ -43,9 +41,9 @@ async function run(servers: Record<string, McpServer>, options: Partial<Options>
     rows.push(row)
     return Promise.resolve()
   })
-  const remote = new RemoteServers({ servers, logins: new Logins(stateDir), door, dataClass: () => 'open', held: nothingHeld })
+  const remote = new RemoteServers({ servers, logins: new Logins(stateDir), door, ...outwardParts() })
   const ran = await bench.run({
-    mcpServers: servers, mcp: remote.forJob('job', bench.workspace, {}),
+    mcpServers: servers, mcp: remote.forJob(asking(), bench.workspace, {}),
     script: { turns: [call('mcp', { name: 'it__echo', arguments: { text: 'hi' } }), finish()] }, ...options,
   })
   return { ...ran, rows }
@@ -120,34 +118,6 @@ describe('a server at an address', () => {
     const before = server.asked.length
     assert.equal(problem(await run(servers)), `others may read its key file ${token} (mode 644)`)
     assert.equal(server.asked.length, before)
-  })
-
-  it('away from this box is not asked for a folder of which nothing may leave, and one on it is', async () => {
-    const asked: string[] = []
-    const door: PinnedDoor = { request: (url) => (asked.push(url), Promise.resolve(new Response(null, { status: 202 }))) }
-    const servers = { far: McpServer.parse({ url: 'https://far.example/mcp' }), lan: McpServer.parse({ url: 'http://192.168.1.7/mcp' }), here: McpServer.parse({ url: 'http://localhost:1/mcp' }) }
-    let held: DataClass = 'local-only'
-    const way = new RemoteServers({ servers, logins: new Logins(stateDir), door, dataClass: (folder) => (folder === '/private' ? held : 'open'), held: nothingHeld }).forJob('job', '/private', {})
-    const ask = (name: string): Promise<Response> => way.send(name, { method: 'POST', headers: {}, body: '{}', signal: AbortSignal.timeout(1000) })
-    for (const name of ['far', 'lan']) await assert.rejects(ask(name), /^Error: nothing of this folder may leave \(its data class is local-only\), and it is not on this box$/)
-    await ask('here')
-    // What holds is asked for each request.
-    held = 'redact'
-    await ask('far')
-    assert.deepEqual(asked, ['http://localhost:1/mcp', 'https://far.example/mcp'])
-  })
-
-  it('is told no secret of this box, in whatever form it stands in a call', async () => {
-    const asked: string[] = []
-    const door: PinnedDoor = { request: (url) => (asked.push(url), Promise.resolve(new Response(null, { status: 202 }))) }
-    const held = new KnownTexts([{ kind: 'provider-key', value: 'sk-live-0a1B2c3D4e5F6g7H' }])
-    const way = new RemoteServers({ servers: { far: McpServer.parse({ url: 'https://far.example/mcp' }) }, logins: new Logins(stateDir), door, dataClass: () => 'open', held: () => Promise.resolve(held) }).forJob('job', '/x', {})
-    const ask = (said: string): Promise<Response> => way.send('far', { method: 'POST', headers: {}, body: JSON.stringify({ arguments: { text: said } }), signal: AbortSignal.timeout(1000) })
-    for (const said of ['use sk-live-0a1B2c3D4e5F6g7H', Buffer.from('sk-live-0a1B2c3D4e5F6g7H').toString('base64'), 'sk-live-0a1B\n2c3D4e5F6g7H']) {
-      await assert.rejects(ask(said), /^Error: nothing was sent to it: a secret of this box stands in the request \(provider-key\)$/)
-    }
-    await ask('use the other key')
-    assert.equal(asked.length, 1)
   })
 
   it('that changes its tools is asked for them again, without a new prompt', async () => {
@@ -234,7 +204,7 @@ describe('a server at an address that', () => {
       stop.abort()
       return true
     })
-    const door = new RemoteServers({ servers: at(server), logins: new Logins(stateDir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open', held: nothingHeld }).forJob('job', bench.workspace, {})
+    const door = new RemoteServers({ servers: at(server), logins: new Logins(stateDir), door: createDoor(() => Promise.resolve()), ...outwardParts() }).forJob(asking(), bench.workspace, {})
     const servers = new McpServers(at(server), { sandbox: {} as Sandbox, workspace: bench.workspace, limits, door })
     assert.deepEqual((await servers.list(stop.signal)).map((told) => told.problem), ['Connection closed'])
     await servers.close()

@@ -9,13 +9,11 @@ import { FaultError, McpServer, type EgressEntry, type McpDoor, type McpLoginEve
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { LoginDesk } from '../../packages/daemon/src/mcp/desk.ts'
 import { FolderServerStore } from '../../packages/daemon/src/mcp/folder-servers.ts'
-import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
 import { Logins } from '../../packages/daemon/src/mcp/logins.ts'
 import { RemoteServers } from '../../packages/daemon/src/mcp/remote.ts'
 import { readConfig } from '../../packages/daemon/src/settings.ts'
+import { asking, outwardParts } from '../fixtures/asking.ts'
 import { OAuthMcpServer, type Turns } from '../fixtures/oauth-mcp-server.ts'
-
-const nothingHeld = (): Promise<KnownTexts> => Promise.resolve(new KnownTexts())
 
 type Row = Omit<EgressEntry, 'id'>
 
@@ -59,8 +57,8 @@ function office(server: OAuthMcpServer, more: Record<string, unknown> = {}): Off
   const remote = new RemoteServers({ servers, logins, door: createDoor((row) => {
     rows.push(row)
     return Promise.resolve()
-  }), dataClass: () => 'open', held: nothingHeld })
-  return { desk: new LoginDesk({ servers, folderServers: new FolderServerStore(dir), logins, remote }), door: remote.forJob('job', dir, {}) }
+  }), ...outwardParts() })
+  return { desk: new LoginDesk({ servers, folderServers: new FolderServerStore(dir), logins, remote }), door: remote.forJob(asking(), dir, {}) }
 }
 
 /** One login; `agree` does what the person and the browser do. */
@@ -150,8 +148,8 @@ describe('a login', () => {
     const other = await serverOf()
     assert.equal(await state(office(other)), 'none')
     const folder = join(dir, 'folder')
-    const remote = new RemoteServers({ servers: {}, logins: new Logins(dir), door: { request: (_url, { headers }) => Promise.resolve(new Response(null, { status: headers?.['authorization'] === undefined ? 204 : 500 })) }, dataClass: () => 'open', held: nothingHeld })
-    assert.equal((await ask(remote.forJob('job', folder, { it: McpServer.parse({ url: server.http.url }) }))).status, 204)
+    const remote = new RemoteServers({ servers: {}, logins: new Logins(dir), door: { request: (_url, { headers }) => Promise.resolve(new Response(null, { status: headers?.['authorization'] === undefined ? 204 : 500 })) }, ...outwardParts() })
+    assert.equal((await ask(remote.forJob(asking(), folder, { it: McpServer.parse({ url: server.http.url }) }))).status, 204)
   })
 })
 
@@ -256,7 +254,7 @@ it('a server that lets everybody in needs no login, one whose token is in a file
   server.valid.add('')
   const token = join(dir, 'token')
   await assert.rejects(login(office(server, { tokenFile: token })), /The token for 'it' is in its tokenFile/)
-  const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()), dataClass: () => 'open', held: nothingHeld }) })
+  const desk = new LoginDesk({ servers: { it: McpServer.parse({ command: ['x'] }) }, folderServers: new FolderServerStore(dir), logins: new Logins(dir), remote: new RemoteServers({ servers: {}, logins: new Logins(dir), door: createDoor(() => Promise.resolve()), ...outwardParts() }) })
   await assert.rejects(login({ ...free, desk }), /'it' is a program in the sandbox/)
   assert.match(failed(await login(free)), /'it' lets everybody in; it needs no login\./)
 })

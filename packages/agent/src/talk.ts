@@ -40,10 +40,11 @@ export async function closeTurn(run: Run): Promise<void> {
 /** Null = the call may be done now. An end = it waits for a yes. 'denied' = it has its answer already. */
 export async function permission(run: Run, call: ToolCall): Promise<AgentEnd | 'denied' | null> {
   const { history, input } = run
-  if (input.request.approve !== 'writes' || history.interrupted?.call.id === call.id) return null
   const tool = run.tools.find(({ name }) => name === call.name)
+  if (history.interrupted?.call.id === call.id || tool === undefined || argumentsProblem(tool, call.arguments) !== null) return null
+  const outward = await outwardQuestion(run, call)
   // What only looks needs no yes, and what is no call is refused anyway.
-  if (tool === undefined || tool.idempotency === 'pure' || argumentsProblem(tool, call.arguments) !== null) return null
+  if (outward === null && (input.request.approve !== 'writes' || tool.idempotency === 'pure')) return null
   const given = history.events.findLast((event) => event.type === 'approval_given' && event.callId === call.id)
   if (given?.type === 'approval_given') {
     if (given.approved) return null
@@ -54,9 +55,17 @@ export async function permission(run: Run, call: ToolCall): Promise<AgentEnd | '
     return 'denied'
   }
   if (!history.events.some((event) => event.type === 'approval_asked' && event.callId === call.id)) {
-    await put(run, { type: 'approval_asked', step: history.step, callId: call.id, question: `May ${call.name} be called? ${JSON.stringify(call.arguments).slice(0, questionCharacters)}` })
+    await put(run, { type: 'approval_asked', step: history.step, callId: call.id, question: outward ?? `May ${call.name} be called? ${JSON.stringify(call.arguments).slice(0, questionCharacters)}` })
   }
   return { type: 'suspended', reason: `waiting for an approval of ${call.name}`, state: 'waiting_approval' }
+}
+
+/** What is asked before a call of a server's tool leaves this box; null = nothing. */
+async function outwardQuestion({ ports }: Run, { name, arguments: args }: ToolCall): Promise<string | null> {
+  const { name: tool, arguments: given } = args
+  if (name !== 'mcp' || ports.mcp?.question === undefined || typeof tool !== 'string' || typeof given !== 'object' || given === null) return null
+  const at = tool.indexOf('__')
+  return ports.mcp.question(tool.slice(0, at), tool.slice(at + 2), given as Record<string, unknown>)
 }
 
 // The whole call stands in its `turn`.

@@ -1,6 +1,6 @@
 // Owns the daemon's life: claim, open, recover, listen, and the same backwards. Reads no environment and never exits.
 import { join } from 'node:path'
-import { fault, scopes, type Config, type DataClass, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
+import { fault, scopes, type Config, type Paths, type Principal, type SandboxReport } from '@hearth/protocol'
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
@@ -8,7 +8,6 @@ import { heldSecrets, makeExperts } from './egress/expert-parts.ts'
 import { Packets } from './egress/packets.ts'
 import { keptKey } from './egress/packets-key.ts'
 import { createDoor } from './egress/door.ts'
-import { saysProject, strictest } from './egress/policy.ts'
 import type { Api } from './http/api.ts'
 import { makeApp, type Who } from './http/app.ts'
 import { listen } from './http/listen.ts'
@@ -74,15 +73,11 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const folderServers = new FolderServerStore(paths.state)
     const mcpLogins = new Logins(paths.state)
     const projects = new Projects({ store, config })
-    const dataClass = (folder: string): DataClass => {
-      const project = projects.of(folder)
-      return strictest(config.escalation, project === null ? [] : [['project', saysProject(project.rules)]]).dataClass
-    }
     const door = createDoor((entry) => store.egress(entry))
     const packetKey = keptKey(paths.state, options.credentials ?? null)
     const held = heldSecrets(config, packetKey, mcpLogins)
-    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door, dataClass, held: () => held.texts() })
     const packets = new Packets({ store, key: packetKey, bodyDays: config.escalation.bodyDays })
+    const remoteServers = new RemoteServers({ servers: config.agent.mcpServers, logins: mcpLogins, door, packets, held: () => held.texts(), placeholderKey: async () => (await packetKey()).placeholders })
     const energy = new EnergyMeter({ reader: async () => (await import('@hearth/engine/hardware/power')).findPowerReader() })
     energy.watch()
     undo.push(() => energy.close())

@@ -6,9 +6,12 @@ import { scan, scanKnown, type Finding } from './scan.ts'
 
 export type Redaction = { kind: string; count: number }
 export type Hidden = { text: string; redactions: Redaction[]; findings: readonly Finding[] }
+/** `at`: where in the value the text stands, as JavaScript writes it; '' = it is the value. */
+export type Placed = { kind: string; at: string }
 
 // A value that was found by its name is looked for everywhere from then on; a shorter one would be met by chance.
 const learnedLeast = 8
+const none = new KnownTexts()
 // Blocks of keys and blobs are found wherever they stand.
 const learnedMost = 400
 const tagChars = 6
@@ -39,10 +42,7 @@ export class Placeholders {
   /** The text with a placeholder for each secret. What was a secret once in this job is one wherever it stands later. Deterministic: the same texts in the same order give the same. */
   async hide(text: string, held: KnownTexts): Promise<Hidden> {
     const first = await scan(text, held)
-    for (const { kind, start, end } of first) {
-      const value = text.slice(start, end)
-      if (value.length >= learnedLeast && value.length <= learnedMost) this.#learned.add({ kind, value })
-    }
+    for (const { kind, start, end } of first) this.#learn(kind, text.slice(start, end))
     const findings = scanKnown(text, this.#learned, first)
     const counts = new Map<string, number>()
     let at = 0
@@ -52,7 +52,42 @@ export class Placeholders {
       made += text.slice(at, start) + this.#placeholder(kind, text.slice(start, end))
       at = end
     }
-    return { text: made + text.slice(at), redactions: [...counts].map(([kind, count]) => ({ kind, count })).toSorted((a, b) => b.count - a.count || (a.kind < b.kind ? -1 : 1)), findings }
+    return { text: made + text.slice(at), redactions: listed(counts), findings }
+  }
+
+  /** The same for every text inside a value, names too, one after the other: what is a secret in one is one in those that follow. A text may be one by its name alone. */
+  async hideInside(value: unknown, held: KnownTexts): Promise<{ value: unknown; redactions: Redaction[]; places: Placed[] }> {
+    const counts = new Map<string, number>()
+    const places: Placed[] = []
+    const text = async (plain: string, at: string): Promise<string> => {
+      const hidden = await this.hide(plain, held)
+      for (const { kind, count } of hidden.redactions) counts.set(kind, (counts.get(kind) ?? 0) + count)
+      places.push(...hidden.findings.map(({ kind }) => ({ kind, at })))
+      return hidden.text
+    }
+    const inside = async (one: unknown, at: string): Promise<unknown> => {
+      if (typeof one === 'string') return text(one, at)
+      if (typeof one !== 'object' || one === null) return one
+      if (Array.isArray(one)) {
+        const all: unknown[] = []
+        for (const [index, item] of one.entries()) all.push(await inside(item, `${at}[${index}]`))
+        return all
+      }
+      const made: [string, unknown][] = []
+      for (const [name, item] of Object.entries(one)) {
+        const shown = await text(name, at)
+        const where = at === '' ? shown : `${at}.${shown}`
+        const hidden = await inside(item, where)
+        const told = hidden === item && typeof item === 'string' ? (await scan(JSON.stringify({ [name]: item }), none))[0] : undefined
+        if (told !== undefined && typeof item === 'string') {
+          counts.set(told.kind, (counts.get(told.kind) ?? 0) + 1)
+          places.push({ kind: told.kind, at: where })
+        }
+        made.push([shown, told === undefined || typeof item !== 'string' ? hidden : this.#whole(told.kind, item)])
+      }
+      return Object.fromEntries(made)
+    }
+    return { value: await inside(value, ''), redactions: listed(counts), places }
   }
 
   /** What stood there is put back. A placeholder that this job never made stays as it is. `json`: the text is JSON, so what is put back is escaped as in a JSON string. */
@@ -92,6 +127,15 @@ export class Placeholders {
     }
   }
 
+  #whole(kind: string, value: string): string {
+    this.#learn(kind, value)
+    return this.#placeholder(kind, value)
+  }
+
+  #learn(kind: string, value: string): void {
+    if (value.length >= learnedLeast && value.length <= learnedMost) this.#learned.add({ kind, value })
+  }
+
   #placeholder(kind: string, value: string): string {
     const name = kind.toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 40)
     // Halves of characters are different here, which UTF-8 would write alike.
@@ -104,6 +148,11 @@ export class Placeholders {
     this.#values.set(`${name}:${own}`, value)
     return `‹secret:${name}:${own}›`
   }
+}
+
+/** The commonest first. */
+function listed(counts: ReadonlyMap<string, number>): Redaction[] {
+  return [...counts].map(([kind, count]) => ({ kind, count })).toSorted((a, b) => b.count - a.count || (a.kind < b.kind ? -1 : 1))
 }
 
 /** Where a placeholder begins that is not over yet; the length of the text when there is none. */

@@ -1,21 +1,17 @@
 // Owns what leaves for MCP servers at an address: each request to the server's own address alone, with its secrets, through the door. No secret comes back from here.
-import { isSecure, isThisBox, type DataClass, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
+import { isSecure, isThisBox, type McpAddress, type McpDoor, type McpServer, type PinnedDoor } from '@hearth/protocol'
 import type { Login } from '@hearth/agent/mcp/oauth'
 import { overlap } from '@hearth/engine/local/stop-scan'
 import { scanKnown } from '../egress/scan.ts'
-import type { KnownTexts } from '../egress/scan-known.ts'
 import type { Logins, Place } from './logins.ts'
+import { Outward, type Asking, type OutwardOptions } from './outward.ts'
 import { readSecret } from './secret-file.ts'
 
-export type RemoteOptions = {
+export type RemoteOptions = OutwardOptions & {
   /** Of the configuration; they go before those of a folder. */
   servers: Readonly<Record<string, McpServer>>
   logins: Logins
   door: PinnedDoor
-  /** What holds for this folder now. */
-  dataClass(folder: string): DataClass
-  /** Texts that never leave, as they are now. */
-  held(): Promise<KnownTexts>
 }
 
 /** A secret shorter than this would be found in any text. */
@@ -30,16 +26,26 @@ export class RemoteServers {
     this.#o = options
   }
 
-  /** The way of one job to its servers. `fromFolder`: those that the folder names and its owner approved. `dataClass`: what holds for the job now; absent = what holds for its folder. */
-  forJob(jobId: string, folder: string, fromFolder: Readonly<Record<string, McpServer>>, dataClass = (): DataClass => this.#o.dataClass(folder)): McpDoor {
+  /** The way of one job, which works in this folder, to its servers. `fromFolder`: those that the folder names and its owner approved. */
+  forJob(asking: Asking, folder: string, fromFolder: Readonly<Record<string, McpServer>>): McpDoor {
+    const outward = new Outward(asking, this.#o)
+    const serverOf = (name: string): McpAddress | null => {
+      const server = this.#o.servers[name] ?? fromFolder[name]
+      return server !== undefined && 'url' in server ? server : null
+    }
     return {
       send: async (name, request) => {
-        const own = this.#o.servers[name]
-        const server = own ?? fromFolder[name]
-        if (server === undefined || !('url' in server)) throw new Error(`there is no server ${name} at an address`)
-        if (dataClass() === 'local-only' && !isThisBox(server.url)) throw new Error('nothing of this folder may leave (its data class is local-only), and it is not on this box')
-        const place = { folder: own === undefined ? folder : null, url: server.url }
-        return this.#send(jobId, name, server, place, request)
+        const server = serverOf(name)
+        if (server === null) throw new Error(`there is no server ${name} at an address`)
+        const place = { folder: name in this.#o.servers ? null : folder, url: server.url }
+        // What goes to this very box does not leave it.
+        if (isThisBox(server.url)) return this.#send(asking.job.id, name, server, place, request)
+        const body = await outward.leave({ ...server, name }, request.body)
+        return outward.back(await this.#send(asking.job.id, name, server, place, { ...request, body }))
+      },
+      question: async (name, tool, args) => {
+        const server = serverOf(name)
+        return server === null || isThisBox(server.url) ? null : outward.question({ ...server, name }, tool, args)
       },
     }
   }

@@ -88,14 +88,15 @@ export async function attempt(job: Job, past: readonly JobEvent[], beforeMs: num
     return emit(body)
   }
   const speedAt = await parts.tuning.speedAt(job.model)
-  const network = networkOf(job, past, { store, config, log: o.log, now, tell: (why) => ports.tell({ type: 'network_refused', fault: why }) })
+  const terms = o.experts.terms(job, fromFolder.servers)
+  const network = networkOf(job, past, { store, config, log: o.log, now, closed: () => terms.ofNetwork(), tell: (why) => ports.tell({ type: 'network_refused', fault: why }) })
   const model = bought?.ok === true ? bought.model : metered(tellingWaits(found.model, ports.tell), { principal: job.principal, jobId: job.id, step: () => step, energy: o.energy }, (entry) => store.ledger(entry), now)
   try {
     const end = turnEnd(job, await runAgent({
       jobId: job.id, request: { ...job.request, cwd: place.path }, attempt: number, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: ports.compact(), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems, escalation: o.experts.settings(job),
       maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
       limits: limitsOf(config.sandbox),
-    }, { model, sandbox: place.sandbox, mcp: o.remoteServers.forJob(job.id, job.request.cwd, fromFolder.servers, () => o.experts.dataClass(job)), emit: stepping, now, workspace: place.port, expert: o.experts.forJob(job, () => step, fromFolder.servers), idle: ports.idle, ...(speedAt === null ? {} : { speedAt }), heard: ports.heard, ...network }, abort.signal))
+    }, { model, sandbox: place.sandbox, mcp: o.remoteServers.forJob({ job, terms, events: () => store.read.journal(job.id) }, job.request.cwd, fromFolder.servers), emit: stepping, now, workspace: place.port, expert: o.experts.forJob(job, () => step, fromFolder.servers), idle: ports.idle, ...(speedAt === null ? {} : { speedAt }), heard: ports.heard, ...network }, abort.signal))
     if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await emit(event)
     return end
   } finally {
