@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { documentsDrift } from './docs.ts'
+import { importCircles } from './rules/circles.ts'
 import { fileLengths, fileNames, foreignPlaces, headerComments, reExports } from './rules/files.ts'
 import { dependenciesAgree, importArrows, importEndings, librariesExplained, libraryOwners, processUses, syntaxOf } from './rules/imports.ts'
 import { folderBytes, installSize, megabytes, withProductionInstall } from './rules/size.ts'
@@ -37,6 +38,7 @@ if (values.size) {
 } else {
   const syntax = syntaxOf(tree)
   report('imports follow the table', importArrows(syntax))
+  report('no file imports itself in a circle', importCircles(syntax))
   report('named libraries have one owner', libraryOwners(syntax))
   report('relative imports end in .ts', importEndings(syntax))
   report('only main.ts uses process.env and process.exit', processUses(syntax))

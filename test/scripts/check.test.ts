@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { documentsDrift, parts, renewed } from '../../scripts/docs.ts'
+import { importCircles } from '../../scripts/rules/circles.ts'
 import { fileLengths, fileNames, foreignPlaces, headerComments, reExports } from '../../scripts/rules/files.ts'
 import { dependenciesAgree, importArrows, importEndings, librariesExplained, libraryOwners, processUses, syntaxOf } from '../../scripts/rules/imports.ts'
 import { installSize } from '../../scripts/rules/size.ts'
@@ -35,6 +36,30 @@ test('an import that breaks the table fails, in whatever form it is written', (t
     "packages/cli/src/c.ts:1: '../../daemon/src/main.ts' leaves the package; import '@hearth/daemon', if the table allows it",
     'packages/sandbox/src/b.ts:1: sandbox may not import daemon; it may import protocol',
   ])
+})
+
+test('a circle of imports fails and is named, also when a type closes it', (t) => {
+  const files = {
+    'packages/agent/src/list.ts': "export const list = { a: () => import('./tools/a.ts') }\n",
+    'packages/agent/src/tools/a.ts': "import type { Tool } from '../tool.ts'\nexport type A = Tool\n",
+    'packages/agent/src/tool.ts': "export type { List as Tool } from './list.ts'\n",
+    // Leads into the circle and is no part of it.
+    'packages/agent/src/main.ts': "import { list } from './list.ts'\nimport { b } from './b.ts'\nb(list)\n",
+    'packages/agent/src/b.ts': "export type B = import('./c.ts').C\n",
+    'packages/agent/src/c.ts': "import { b } from './b.ts'\nimport '@hearth/protocol'\n",
+    'packages/agent/src/self.ts': "import { self } from './self.ts'\n",
+    // Only packages/ is read as a house.
+    'test/agent/x.ts': "import './y.ts'\n",
+    'test/agent/y.ts': "import './x.ts'\n",
+  }
+  const said = (circle: string): string => `comes back to itself: ${circle}; move what several of them need to where it belongs`
+  assert.deepEqual(lines(importCircles(syntaxOf(tree(t, files)))), [
+    `packages/agent/src/b.ts: ${said('packages/agent/src/b.ts -> packages/agent/src/c.ts -> packages/agent/src/b.ts')}`,
+    `packages/agent/src/list.ts: ${said('packages/agent/src/list.ts -> packages/agent/src/tools/a.ts -> packages/agent/src/tool.ts -> packages/agent/src/list.ts')}`,
+    `packages/agent/src/self.ts: ${said('packages/agent/src/self.ts -> packages/agent/src/self.ts')}`,
+  ])
+  const parted = { ...files, 'packages/agent/src/tool.ts': 'export type Tool = object\n', 'packages/agent/src/c.ts': 'export type C = object\n', 'packages/agent/src/self.ts': 'export const self = 1\n' }
+  assert.deepEqual(importCircles(syntaxOf(tree(t, parted))), [])
 })
 
 test('a library outside its owner fails', (t) => {
