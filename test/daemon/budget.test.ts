@@ -10,6 +10,7 @@ import { chanceOf, type Tally, type Worth } from '../../packages/daemon/src/mete
 
 const price: Price = { from: '2026-01-01', input: 1_000_000, cacheRead: 100_000, cacheWrite: 2_000_000, output: 10_000_000 }
 const at = Date.parse('2026-03-31T23:00:00Z')
+const onThe20th = Date.parse('2026-03-20T12:00:00Z')
 const box = (budget: Partial<Budget>): Limit => ({ scope: 'box', id: 'box', budget: Budget.parse(budget) })
 // 1,000 prompt tokens at 2 USD a million and 100 completion tokens at 10: 3,000 micro-dollars at worst.
 const asked = (more: Partial<Ask> = {}): Ask => ({
@@ -19,9 +20,9 @@ const asked = (more: Partial<Ask> = {}): Ask => ({
 })
 const nothing = { dayUsdMicros: 0, monthUsdMicros: 0 }
 const spentBefore = (more: Partial<Spent> = {}, limits = 4): Spent => ({
-  at, escalationUsdMicros: 0, jobUsdMicros: 0, jobOthers: 0, limits: Array.from({ length: limits }, () => ({ ...nothing, dayOthers: 0 })), earmarks: [nothing, nothing], packages: [0, 0, 0], throughput: new Map(), ...more,
+  at, escalationUsdMicros: 0, jobUsdMicros: 0, jobOthers: 0, limits: Array.from({ length: limits }, () => ({ ...nothing, dayOthers: 0, monthOthers: 0 })), earmarks: [nothing, nothing], packages: [0, 0, 0], throughput: new Map(), ...more,
 })
-const day = (dayUsdMicros: number, dayOthers = 0): Spent['limits'][number] => ({ dayUsdMicros, monthUsdMicros: dayUsdMicros, dayOthers })
+const day = (dayUsdMicros: number, dayOthers = 0): Spent['limits'][number] => ({ dayUsdMicros, monthUsdMicros: dayUsdMicros, dayOthers, monthOthers: dayOthers })
 const told = (ask: Partial<Ask>, spent: Partial<Spent> = {}): string => {
   const decision = reserve(spentBefore(spent), asked(ask))
   return decision.ok ? `${decision.hold.usdMicros} of ${decision.hold.listUsdMicros}${decision.hold.cover === null ? '' : `, ${decision.hold.cover.source} ${decision.hold.cover.held}`}` : `${decision.denial.rule}: ${decision.denial.why} ${decision.denial.remedy}`
@@ -43,7 +44,7 @@ const cases: readonly { name: string; ask?: Partial<Ask>; spent?: Partial<Spent>
     is: 'budget: The budget of this box for 2026-03-31 is $1.00: $1.00 are spent or reserved, and this call may cost $0.003000. The clock was turned back to 2026-03-30; what is bought counts as on 2026-03-31 until then. Raise escalation.budget.dayUsdMicros in the configuration, or wait for the next day (UTC).',
   },
   {
-    name: 'the month', ask: { limits: [box({ monthUsdMicros: 5000 })] }, spent: { limits: [{ dayUsdMicros: 0, monthUsdMicros: 4000, dayOthers: 0 }] },
+    name: 'the month', ask: { limits: [box({ monthUsdMicros: 5000 })] }, spent: { limits: [{ dayUsdMicros: 0, monthUsdMicros: 4000, dayOthers: 0, monthOthers: 0 }] },
     is: 'budget: The budget of this box for 2026-03 is $0.005000: $0.004000 are spent or reserved, and this call may cost $0.003000. Raise escalation.budget.monthUsdMicros in the configuration, or wait for the next month (UTC).',
   },
   {
@@ -64,6 +65,17 @@ const cases: readonly { name: string; ask?: Partial<Ask>; spent?: Partial<Spent>
     name: 'escalations of a day in a project', ask: { limits: [box({ dayUsdMicros: 1e6 }), { scope: 'project', id: 'lab', budget: Budget.parse({ dayCount: 7 }) }] }, spent: { limits: [day(0), day(0, 7)] },
     is: 'limit: The limit of the project lab is 7 escalations for 2026-03-31, and nothing of it is left. Raise the budget of the project, or wait for the next day (UTC).',
   },
+  {
+    name: 'escalations of a month', ask: { limits: [box({ dayUsdMicros: 1e6, monthCount: 60 })] }, spent: { limits: [day(0, 60)] },
+    is: 'limit: The limit of this box is 60 escalations for 2026-03, and nothing of it is left. Raise escalation.budget.monthCount in the configuration, or wait for the next month (UTC).',
+  },
+  { name: 'a key that was made before there were limits of a month', ask: { limits: [box({ dayUsdMicros: 1e6 }), { scope: 'principal', id: 'key:a', budget: { escalationUsdMicros: null, jobUsdMicros: null, dayUsdMicros: null, monthUsdMicros: null, jobCount: null, dayCount: null } }] }, is: '3000 of 3000' },
+  {
+    name: 'what is kept of each day is kept of the month for all days that are left', ask: { now: onThe20th, limits: [box({ monthUsdMicros: 1_000_000 })], earmarks: [{ principals: ['key:vip'], dayUsdMicros: 30_000, monthUsdMicros: 0 }] },
+    spent: { at: onThe20th, limits: [{ dayUsdMicros: 0, monthUsdMicros: 650_000, dayOthers: 0, monthOthers: 0 }], earmarks: [{ dayUsdMicros: 10_000, monthUsdMicros: 90_000 }] },
+    is: 'budget: The budget of this box for 2026-03 is $1.00: $0.65 are spent or reserved, $0.35 are kept for others, and this call may cost $0.003000. Raise escalation.budget.monthUsdMicros in the configuration, or wait for the next month (UTC).',
+  },
+  { name: 'of a month that could not hold so many days, today', ask: { now: onThe20th, limits: [box({ monthUsdMicros: 900_000 })], earmarks: [{ principals: ['key:vip'], dayUsdMicros: 30_000, monthUsdMicros: 0 }] }, spent: { at: onThe20th, limits: [{ dayUsdMicros: 0, monthUsdMicros: 867_000, dayOthers: 0, monthOthers: 0 }] }, is: '3000 of 3000' },
   {
     name: 'what is kept for others is not touched', ask: { earmarks: [{ principals: ['key:vip'], dayUsdMicros: 500_000, monthUsdMicros: 0 }] }, spent: { limits: [day(700_000)], earmarks: [{ dayUsdMicros: 100_000, monthUsdMicros: 0 }] },
     is: 'budget: The budget of this box for 2026-03-31 is $1.00: $0.70 are spent or reserved, $0.40 are kept for others, and this call may cost $0.003000. Raise escalation.budget.dayUsdMicros in the configuration, or wait for the next day (UTC).',
@@ -157,5 +169,7 @@ test('the configuration refuses what cannot be meant', () => {
   assert.equal(problem({ providers: [shop], packages: [one, one] }), "escalation.packages.1.id: another package is called 'p'")
   assert.equal(problem({ providers: [shop], packages: [{ ...one, usdMicros: 3 }] }), 'escalation.packages.0.tokens: a package holds either tokens or usdMicros')
   assert.equal(problem({ providers: [shop], packages: [{ ...one, expiresAt: '2025-12-31' }] }), 'escalation.packages.0.expiresAt: it ends before it begins')
+  assert.equal(problem({ budget: { dayUsdMicros: 5 }, reserved: [{ principals: ['key:a'], monthUsdMicros: 3 }] }), 'escalation.reserved.0.monthUsdMicros: escalation.budget.monthUsdMicros is not set, so there is nothing to keep a part of')
+  assert.equal(problem({ budget: { dayUsdMicros: 5 }, reserved: [{ principals: ['key:a'], dayUsdMicros: 3 }] }), 'none')
   assert.equal(problem({ providers: [{ ...shop, tokensPerMinute: 10, reservedTokensPerMinute: { a: 11 } }] }), 'escalation.providers.0.reservedTokensPerMinute: more is reserved than tokensPerMinute holds')
 })

@@ -20,8 +20,9 @@ const config = Config.parse({
   },
 }).escalation
 const [provider] = config.providers
-const model = provider?.models[0]
+const [model] = provider?.models ?? []
 assert.ok(provider !== undefined && model !== undefined)
+const purchase = { provider, model, project: null }
 const answering: Model = {
   info: { id: 'frontier', place: 'remote', contextTokens: 100_000, profile: { toolMode: 'native', tools: null, fewShot: null, sampling: {}, maxCallTokens: 700 } },
   async *generate({ maxTokens }) { yield { type: 'done', stop: 'end', usage: { promptTokens: 1, reusedTokens: 0, completionTokens: maxTokens }, timings: { queuedMs: 0, prefillMs: 1, decodeMs: 1, ttftMs: 1, totalMs: 2 } } },
@@ -41,7 +42,7 @@ async function shop(run: (at: { store: Store; purse: Purse; job(id: string, more
       say: async (id, ...bodies) => { for (const body of bodies) await store.append([{ ...body, seq: store.read.lastSeq(id) + 1, jobId: id, at: now - 1 }]) },
       async buy(id, tokens) {
         const request = ModelRequest.parse({ messages: [{ role: 'user', text: 'x' }], maxTokens: tokens, purpose: 'advise' })
-        const paid = purse.paid(answering, { principal, jobId: id, step: () => 1 }, { escalation: `e${bought += 1}`, provider, model, project: null })
+        const paid = purse.paid(answering, { principal, jobId: id, step: () => 1 }, { ...purchase, escalation: `e${bought += 1}` })
         for await (const event of paid.generate(request, new AbortController().signal)) if (event.type === 'failed') return `${event.fault.message} ${event.fault.remedy}`
         return 'bought'
       },

@@ -137,7 +137,10 @@ export const Config = z.strictObject({
     denyFile: z.string().startsWith('/').nullable().default(null).describe('file (0600) with texts that never leave, one a line: names, numbers, words; they are looked for in many spellings'),
     neverPaths: z.array(z.string().min(1)).default([]).describe('files that are never in a packet, as globs (*, **, ?), beside those of docs/escalation.md'),
     bodyDays: z.number().min(0).max(3650).default(30).describe('what was sent is kept so long, encrypted; its row stays'),
-  }).superRefine(({ packages, providers }, context) => {
+  }).superRefine(({ packages, providers, reserved, budget }, context) => {
+    for (const [index, { monthUsdMicros }] of reserved.entries()) {
+      if (monthUsdMicros > 0 && budget.monthUsdMicros === null) context.addIssue({ code: 'custom', path: ['reserved', index, 'monthUsdMicros'], message: 'escalation.budget.monthUsdMicros is not set, so there is nothing to keep a part of' })
+    }
     for (const [index, { id, provider }] of packages.entries()) {
       if (packages.findIndex((one) => one.id === id) < index) context.addIssue({ code: 'custom', path: ['packages', index, 'id'], message: `another package is called '${id}'` })
       if (!providers.some((one) => one.id === provider)) context.addIssue({ code: 'custom', path: ['packages', index, 'provider'], message: `there is no provider '${provider}'` })

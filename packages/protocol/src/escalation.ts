@@ -32,6 +32,7 @@ export const Budget = z.strictObject({
   monthUsdMicros: z.int().min(0).nullable().default(null).describe('a month (UTC)'),
   jobCount: z.int().min(0).nullable().default(null).describe('escalations of one job'),
   dayCount: z.int().min(0).nullable().default(null).describe('escalations of a day'),
+  monthCount: z.int().min(0).nullable().optional().describe('escalations of a month; absent = no such limit'),
 })
 export type Budget = z.infer<typeof Budget>
 

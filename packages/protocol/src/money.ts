@@ -19,7 +19,7 @@ export type Package = z.infer<typeof Package>
 /** Part of the box's own limits that only these principals may spend, together. Others are denied before they touch it. */
 export const Earmark = z.strictObject({
   principals: z.array(z.string()).min(1).describe('e.g. key:7k2m9x4tq8wz, socket:1000'),
-  dayUsdMicros: z.int().min(0).default(0).describe('of a day'),
+  dayUsdMicros: z.int().min(0).default(0).describe('of a day; of the limit of the month it is kept for every day that is left, where that limit holds so much and monthUsdMicros is 0, else for today'),
   monthUsdMicros: z.int().min(0).default(0).describe('of a month'),
 })
 export type Earmark = z.infer<typeof Earmark>

@@ -1,12 +1,12 @@
 // Owns `hearth keys ...`: make, list, revoke. A secret is printed once, by `add`, and never kept.
 import type { Client } from '@hearth/protocol/client'
-import type { ApiKey, Budget, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
+import type { ApiKey, Budget, BudgetReply, BudgetRow, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import { oneOf, parseUsd, usageFault } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
-import { age, table } from '../print.ts'
+import { age, table, usd } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 
 const idleExitSeconds = 60
@@ -54,7 +54,7 @@ export const add: Command = {
 }
 
 const moneyOf = { escalation: 'escalationUsdMicros', job: 'jobUsdMicros', day: 'dayUsdMicros', month: 'monthUsdMicros' } as const
-const countOf = { job: 'jobCount', day: 'dayCount' } as const
+const countOf = { job: 'jobCount', day: 'dayCount', month: 'monthCount' } as const
 
 /** Limits like '5/day' (dollars) and '3x/job' (escalations); null for none. */
 function budgetFrom(words: readonly string[]): Budget | null {
@@ -65,7 +65,7 @@ function budgetFrom(words: readonly string[]): Budget | null {
     const usd = parseUsd(amount)
     if (usd !== null && Object.hasOwn(moneyOf, period)) budget[moneyOf[period as keyof typeof moneyOf]] = usd
     else if (/^\d{1,6}x$/.test(amount) && Object.hasOwn(countOf, period)) budget[countOf[period as keyof typeof countOf]] = Number.parseInt(amount, 10)
-    else throw usageFault(`--budget takes 5/day, 20/month, 0.50/job, 0.10/escalation, 3x/job or 50x/day, not '${word}'.`)
+    else throw usageFault(`--budget takes 5/day, 20/month, 0.50/job, 0.10/escalation, 3x/job, 50x/day or 500x/month, not '${word}'.`)
   }
   return budget
 }
@@ -78,16 +78,18 @@ async function whyNot(ctx: Context): Promise<string> {
 export const ls: Command = {
   spec: {
     name: 'keys ls', operands: '', arity: [0, 0],
-    about: 'Lists the keys that can be used, newest first; with --all also those that ended. Secrets are not kept and cannot be shown.',
+    about: 'Lists the keys that can be used, newest first, with the limits of their budget and what of a day or month is used (UTC); with --all also those that ended. Secrets are not kept and cannot be shown.',
     flags: { all: { type: 'boolean', help: 'also revoked and expired keys' } },
-    examples: [['hearth keys ls', 'id, name, what it may do, last use, end']],
+    examples: [['hearth keys ls', 'id, name, what it may do and spend, last use, end']],
   },
   async run(ctx, args) {
-    const { keys } = await ask<KeyList>(await daemon(ctx), '/api/keys')
+    const client = await daemon(ctx)
+    const [{ keys }, { rows: limits }] = await Promise.all([ask<KeyList>(client, '/api/keys'), ask<BudgetReply>(client, '/api/budget')])
+    const limitsOf = (key: ApiKey): BudgetRow[] => limits.filter(({ scope, id }) => scope === 'principal' && id === `key:${key.id}`)
     const now = Date.now()
     const shown = args.flag('all') ? keys : keys.filter((key) => stateOf(key, now) === 'live')
     if (args.flag('json')) {
-      ctx.out.line(jsonLine({ keys: shown }))
+      ctx.out.line(jsonLine({ keys: shown.map((key) => ({ ...key, limits: limitsOf(key) })) }))
       return 0
     }
     if (shown.length === 0) {
@@ -96,9 +98,10 @@ export const ls: Command = {
     }
     const { ink, width } = ctx.out
     const rows = shown.map((key) => [
-      oneLine(key.id), oneLine(key.name), oneLine(key.scopes.join(',')), key.class, key.lastUsedAt === null ? 'never' : age(now - key.lastUsedAt), endOf(key, now), oneLine(key.models?.join(', ') ?? 'all'),
+      oneLine(key.id), oneLine(key.name), oneLine(key.scopes.join(',')), key.class, key.lastUsedAt === null ? 'never' : age(now - key.lastUsedAt), endOf(key, now),
+      budgetText(key.budget ?? null, limitsOf(key)), oneLine(key.models?.join(', ') ?? 'all'),
     ])
-    for (const line of table([{ title: 'ID' }, { title: 'NAME' }, { title: 'SCOPES' }, { title: 'CLASS' }, { title: 'LAST USED' }, { title: 'ENDS' }, { title: 'MODELS' }], rows, width, ink)) ctx.out.line(line)
+    for (const line of table([{ title: 'ID' }, { title: 'NAME' }, { title: 'SCOPES' }, { title: 'CLASS' }, { title: 'LAST USED' }, { title: 'ENDS' }, { title: 'BUDGET' }, { title: 'MODELS' }], rows, width, ink)) ctx.out.line(line)
     return 0
   },
 }
@@ -118,6 +121,18 @@ export const revoke: Command = {
     ctx.out.line(args.flag('json') ? jsonLine(key) : `${visible(key.id)} (${oneLine(key.name)}) is revoked`)
     return 0
   },
+}
+
+/** The limits as `keys add --budget` takes them; before those of a day and a month what of them is used. */
+function budgetText(budget: Budget | null, limits: readonly BudgetRow[]): string {
+  const amount = (unit: BudgetRow['unit'], value: number): string => (unit === 'usdMicros' ? usd(value) : `${value}x`)
+  const set = Object.entries({ usdMicros: moneyOf, escalations: countOf } as const).flatMap(([unit, fields]) => Object.entries(fields).map(([period, field]) => ({ unit: unit as BudgetRow['unit'], period, limit: budget?.[field] ?? null })))
+  const words = set.flatMap(({ unit, period, limit }) => {
+    if (limit === null) return []
+    const row = limits.find((one) => one.unit === unit && one.period === period)
+    return [`${row === undefined ? '' : `${amount(unit, row.spent)} of `}${amount(unit, limit)}/${period}`]
+  })
+  return words.length === 0 ? 'as the box' : words.join(', ')
 }
 
 function stateOf(key: ApiKey, now: number): 'live' | 'revoked' | 'expired' {

@@ -112,7 +112,7 @@ function changeOf(args: Args): ProjectChange {
   const budget = Object.fromEntries((['job', 'day', 'month'] as const).flatMap((span) => {
     const text = args.text(`${span}-usd`)
     return text === null ? [] : [[`${span}UsdMicros`, text === 'none' ? null : args.usdMicros(`${span}-usd`)]]
-  })) as Partial<Budget>
+  })) as NonNullable<ProjectChange['budget']>
   const globs = args.list('local-only')
   return {
     ...(consent === undefined ? {} : { consent }), ...(dataClass === undefined ? {} : { dataClass }),

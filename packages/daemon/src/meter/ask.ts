@@ -40,9 +40,9 @@ export type Spent = {
   at: number
   escalationUsdMicros: number
   jobUsdMicros: number
-  /** Escalations of the job, and of the day in each limit's scope, without the one that asks. */
+  /** Escalations of the job, and of the day and month in each limit's scope, without the one that asks. */
   jobOthers: number
-  limits: readonly { dayUsdMicros: number; monthUsdMicros: number; dayOthers: number }[]
+  limits: readonly { dayUsdMicros: number; monthUsdMicros: number; dayOthers: number; monthOthers: number }[]
   earmarks: readonly { dayUsdMicros: number; monthUsdMicros: number }[]
   /** Tokens or micro-dollars drawn from each package. */
   packages: readonly number[]

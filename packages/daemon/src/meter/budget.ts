@@ -33,6 +33,9 @@ function overCount(spent: Spent, ask: Ask): Decision | null {
     if (budget.dayCount !== null && (spent.limits[index]?.dayOthers ?? 0) + 1 > budget.dayCount) {
       return deny('limit', `The limit${whose(scope, id)} is ${counted(budget.dayCount)} for ${dayOf(spent.at)}, and nothing of it is left.${behind(spent, ask)}`, remedy(scope, 'dayCount', ask.jobId))
     }
+    if (budget.monthCount != null && (spent.limits[index]?.monthOthers ?? 0) + 1 > budget.monthCount) {
+      return deny('limit', `The limit${whose(scope, id)} is ${counted(budget.monthCount)} for ${dayOf(spent.at).slice(0, 7)}, and nothing of it is left.${behind(spent, ask)}`, remedy(scope, 'monthCount', ask.jobId))
+    }
   }
   return null
 }
@@ -48,7 +51,7 @@ function overMoney(spent: Spent, ask: Ask, usdMicros: number): Decision | null {
   }
   for (const [index, { scope, id, budget }] of ask.limits.entries()) {
     const there = spent.limits[index]
-    const kept = (field: 'dayUsdMicros' | 'monthUsdMicros'): number => (scope === 'box' ? keptForOthers(spent, ask, field) : 0)
+    const kept = (field: 'dayUsdMicros' | 'monthUsdMicros'): number => (scope === 'box' ? keptForOthers(spent, ask, field, budget[field] ?? 0) : 0)
     const rows = [
       { field: 'escalationUsdMicros', name: ' for one escalation', before: spent.escalationUsdMicros, kept: 0 },
       ...(ask.jobId === null ? [] : [{ field: 'jobUsdMicros', name: scope === 'job' ? '' : ' for one job', before: spent.jobUsdMicros, kept: 0 } as const]),
@@ -71,8 +74,16 @@ function overMoney(spent: Spent, ask: Ask, usdMicros: number): Decision | null {
 }
 
 /** What of the box's limit may be spent only by others, and is not spent yet. */
-function keptForOthers(spent: Spent, ask: Ask, field: 'dayUsdMicros' | 'monthUsdMicros'): number {
-  return ask.earmarks.reduce((sum, mark, index) => (mark.principals.includes(ask.principal) ? sum : sum + Math.max(0, mark[field] - (spent.earmarks[index]?.[field] ?? 0))), 0)
+function keptForOthers(spent: Spent, ask: Ask, field: 'dayUsdMicros' | 'monthUsdMicros', limit: number): number {
+  return ask.earmarks.reduce((sum, mark, index) => {
+    if (mark.principals.includes(ask.principal)) return sum
+    const left = (one: typeof field): number => Math.max(0, mark[one] - (spent.earmarks[index]?.[one] ?? 0))
+    if (field === 'dayUsdMicros' || mark.monthUsdMicros > 0) return sum + left(field)
+    // Of a month that is used up nothing could be spent on the days that are left.
+    const day = new Date(spent.at)
+    const days = new Date(Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + 1, 0)).getUTCDate()
+    return sum + left('dayUsdMicros') + (mark.dayUsdMicros * days <= limit ? mark.dayUsdMicros * (days - day.getUTCDate()) : 0)
+  }, 0)
 }
 
 function deny(rule: Denial['rule'], why: string, remedy: string): Decision {

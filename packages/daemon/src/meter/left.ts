@@ -1,7 +1,7 @@
 // Owns what is left: of every limit of the box, its projects, keys and one job, of packages and of paid throughput. Only reads.
 import type { BudgetReply, BudgetRow, Config, Job, ProjectEntry } from '@hearth/protocol'
 import type { Query } from '../store/db.ts'
-import { anyOf, bookedAt, drawn, escalationKey, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
+import { anyOf, bookedAt, drawn, escalationsSince, monthStart, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
 import { number } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
 import { dayOf } from './amounts.ts'
@@ -44,7 +44,6 @@ export function whatIsLeft(store: Store, config: Config['escalation'], job: Job 
 
 function rowsOf(query: Query, { scope, id, budget }: Limit, at: number, jobId: string | null): BudgetRow[] {
   const money = periods(query, within[scope], id, at)
-  const [day] = query(`SELECT count(DISTINCT ${escalationKey}) AS n FROM reservations r WHERE r.day = ?1 AND ${within[scope]}`, dayOf(at), id)
   const [job] = jobId === null ? [] : query(`SELECT sum(${usd}) AS usd, sum(${usd}) FILTER (WHERE s.reservation IS NULL) AS held, count(DISTINCT r.escalation) AS n FROM ${moneyFrom} WHERE r.job_id = ?`, jobId)
   const row = (period: BudgetRow['period'], unit: BudgetRow['unit'], limit: number | null, spent: number, held: number): BudgetRow[] =>
     (limit === null ? [] : [{ scope, id, period, unit, limit, spent, held, left: Math.max(0, limit - spent) }])
@@ -54,7 +53,8 @@ function rowsOf(query: Query, { scope, id, budget }: Limit, at: number, jobId: s
       ...row('job', 'escalations', budget.jobCount, number(job, 'n'), 0),
     ]),
     ...row('day', 'usdMicros', budget.dayUsdMicros, money.dayUsdMicros, money.heldDay),
-    ...row('day', 'escalations', budget.dayCount, number(day ?? {}, 'n'), 0),
+    ...row('day', 'escalations', budget.dayCount, escalationsSince(query, { scope, id }, dayOf(at), at), 0),
     ...row('month', 'usdMicros', budget.monthUsdMicros, money.monthUsdMicros, money.heldMonth),
+    ...row('month', 'escalations', budget.monthCount ?? null, escalationsSince(query, { scope, id }, monthStart(at), at), 0),
   ]
 }

@@ -82,24 +82,34 @@ export const within: Readonly<Record<Limit['scope'], string>> = { box: '?2 IS NO
 export const anyOf = 'r.principal IN (SELECT value FROM json_each(?2))'
 
 function spentIn(query: Query, { scope, id, budget }: Limit, at: number, jobId: string | null, escalation: string): Spent['limits'][number] {
-  const { dayCount } = budget
-  const key = `${jobId ?? ''} ${escalation}`
-  const others = dayCount === null ? {} : query(`SELECT count(DISTINCT ${escalationKey}) AS n FROM reservations r WHERE r.day = ?1 AND ${within[scope]} AND ${escalationKey} <> ?3`, dayOf(at), id, key)[0] ?? {}
-  if (budget.dayUsdMicros === null && budget.monthUsdMicros === null) return { dayUsdMicros: 0, monthUsdMicros: 0, dayOthers: number(others, 'n') }
-  return { ...periods(query, within[scope], id, at, budget.monthUsdMicros !== null), dayOthers: number(others, 'n') }
+  const others = (limit: number | null | undefined, from: string): number => (limit == null ? 0 : escalationsSince(query, { scope, id }, from, at, `${jobId ?? ''} ${escalation}`))
+  const counts = { dayOthers: others(budget.dayCount, dayOf(at)), monthOthers: others(budget.monthCount, monthStart(at)) }
+  if (budget.dayUsdMicros === null && budget.monthUsdMicros === null) return { dayUsdMicros: 0, monthUsdMicros: 0, ...counts }
+  return { ...periods(query, within[scope], id, at, budget.monthUsdMicros !== null), ...counts }
+}
+
+/** Escalations from a day on until that of a moment, but for the one of this key. */
+export function escalationsSince(query: Query, { scope, id }: Pick<Limit, 'scope' | 'id'>, from: string, at: number, but = ''): number {
+  return number(query(`SELECT count(DISTINCT ${escalationKey}) AS n FROM reservations r WHERE r.day BETWEEN ?3 AND ?1 AND ${within[scope]} AND ${escalationKey} <> ?4`, dayOf(at), id, from, but)[0] ?? {}, 'n')
+}
+
+export function monthStart(at: number): string {
+  return `${dayOf(at).slice(0, 7)}-01`
 }
 
 /** Money of the day of a moment, and of its month until then if that is asked for, where `clause` holds with `?2`. Nothing is booked on a later day. */
 export function periods(query: Query, clause: string, value: string, at: number, month = true): { dayUsdMicros: number; monthUsdMicros: number; heldDay: number; heldMonth: number } {
   const open = 's.reservation IS NULL'
   const [row] = query(`SELECT sum(${usd}) AS month, sum(${usd}) FILTER (WHERE r.day = ?1) AS day, sum(${usd}) FILTER (WHERE ${open}) AS held_month,
-    sum(${usd}) FILTER (WHERE ${open} AND r.day = ?1) AS held_day FROM ${moneyFrom} WHERE r.day BETWEEN ?3 AND ?1 AND ${clause}`, dayOf(at), value, month ? `${dayOf(at).slice(0, 7)}-01` : dayOf(at))
+    sum(${usd}) FILTER (WHERE ${open} AND r.day = ?1) AS held_day FROM ${moneyFrom} WHERE r.day BETWEEN ?3 AND ?1 AND ${clause}`, dayOf(at), value, month ? monthStart(at) : dayOf(at))
   return { dayUsdMicros: number(row ?? {}, 'day'), monthUsdMicros: number(row ?? {}, 'month'), heldDay: number(row ?? {}, 'held_day'), heldMonth: number(row ?? {}, 'held_month') }
 }
 
+/** Tokens of paid throughput by principal: of calls under way, however long they are, and of those that began or ended in the window. */
 export function throughputOf(query: Query, provider: string, at: number): Map<string, number> {
-  // The sign keeps SQLite from the index of all that was ever covered.
-  return new Map(query(`SELECT r.principal AS principal, sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.at > ? AND +r.cover = 'throughput' AND r.provider = ? GROUP BY r.principal`, at - throughputWindowMs, provider)
+  // The sign keeps SQLite from the index of all that was ever covered. No call takes longer than a day.
+  return new Map(query(`SELECT r.principal AS principal, sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.at > ?1 - ${dayMs} AND +r.cover = 'throughput' AND r.provider = ?2
+    AND (r.at > ?1 - ${throughputWindowMs} OR s.reservation IS NULL OR s.at > ?1 - ${throughputWindowMs}) GROUP BY r.principal`, at, provider)
     .map((row) => [text(row, 'principal'), number(row, 'n')]))
 }
 
