@@ -10,7 +10,7 @@ export type ModelUnderTest = {
   /** A model that answers every request with `says`, if it can be told. May be the same one each time. */
   make(says: Says): Promise<Model> | Model
   /** `counts` late: the prompt is counted for certain only at the end. `reuse` false: whoever plays this provider says nothing of its cache. */
-  offers: { tools: boolean; probabilities: boolean; counts?: 'late'; reuse?: false }
+  offers: { tools: boolean; probabilities: boolean; /** It says how likely the model itself found its tokens; everybody may be asked. */ likelihoods?: true; counts?: 'late'; reuse?: false }
   close?(): Promise<void>
 }
 
@@ -210,6 +210,23 @@ export function modelContract(name: string, setUp: () => Promise<ModelUnderTest>
         assert.ok(piece.top.reduce((sum, other) => sum + other.probability, 0) <= 1.001)
         assert.equal(piece.top[0]?.text, piece.text, 'greedy takes the likeliest')
       }
+    })
+
+    test('a wish for likelihoods changes no word, and is met with the model\'s own or not at all', async () => {
+      const model = await it.make({ text: '{"town":"Ulm","days":3}' })
+      const request: ModelRequestInput = { messages: story, sampling: { temperature: 1, seed: 7 }, maxTokens: 60, responseFormat: { type: 'json_schema', schema: weather.parameters } }
+      const plain = await ask(model, request)
+      const wished = await ask(model, { ...request, likelihoods: true })
+      assert.equal(wished.text, plain.text)
+      const pieces = wished.events.flatMap((event) => (event.type === 'text' ? event.probabilities ?? [] : []))
+      if (it.offers.likelihoods !== true) {
+        assert.deepEqual(pieces, [])
+        return
+      }
+      assert.ok(pieces.map((piece) => piece.text).join('').startsWith(wished.text))
+      assert.ok(pieces.every((piece) => piece.probability >= 0 && piece.probability <= 1))
+      // A story does not begin with a brace: the grammar made it, and the model's own word about it is no certainty.
+      assert.ok((pieces[0]?.probability ?? 1) < 0.5, `${pieces[0]?.probability} for '${pieces[0]?.text}'`)
     })
 
     test('four streams at once say what each says alone', async () => {

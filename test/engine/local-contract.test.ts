@@ -8,7 +8,7 @@ for (const format of ['none', 'hermes'] as const) {
   modelContract(`the local worker, tool calls: ${format}`, () => {
     const engine = testEngine()
     const model = engine.model(starter(format))
-    return { make: () => model, offers: { tools: format !== 'none', probabilities: true }, close: () => engine.close() }
+    return { make: () => model, offers: { tools: format !== 'none', probabilities: true, likelihoods: true }, close: () => engine.close() }
   })
 }
 

@@ -9,7 +9,7 @@ for (const format of ['none', 'hermes'] as const) {
   modelContract(`llama-server, tool calls: ${format}`, () => {
     const engine = serverEngine()
     const model = engine.model(starter(format))
-    return { make: () => model, offers: { tools: format !== 'none', probabilities: true }, close: () => engine.close() }
+    return { make: () => model, offers: { tools: format !== 'none', probabilities: true, likelihoods: true }, close: () => engine.close() }
   })
 }
 
@@ -27,5 +27,13 @@ test('both adapters put the same prompt to the model', async (t) => {
     const [p, q] = [a, b].map((answer) => answer.events.flatMap((event) => (event.type === 'text' ? event.probabilities ?? [] : []))[0]?.probability ?? 0)
     assert.ok(Math.abs((p ?? 0) - (q ?? 1)) < 0.02, `${p} and ${q} for the first token of '${text}'`)
   }
+  // Forced by a grammar, which neither counts in.
+  const wish = {
+    messages: [{ role: 'user' as const, text: 'Tell me a story about a fox.' }], sampling: { temperature: 0 }, maxTokens: 4, likelihoods: true,
+    responseFormat: { type: 'json_schema' as const, schema: { type: 'object', properties: { tool: { const: 'read' } }, required: ['tool'], additionalProperties: false } },
+  }
+  const [p, q] = (await Promise.all([theirs, ours].map((engine) => ask(engine.model(starter()), wish)))).map((answer) => answer.events.flatMap((event) => (event.type === 'text' ? event.probabilities ?? [] : []))[0])
+  assert.equal(p?.text, q?.text)
+  assert.ok(Math.abs((p?.probability ?? 0) - (q?.probability ?? 1)) < 0.02, `${p?.probability} and ${q?.probability}`)
   assert.equal(theirs.workers()[0]?.backend, 'llama-server cpu')
 })
