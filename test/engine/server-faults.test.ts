@@ -126,3 +126,13 @@ test('one that hangs at its start is killed in time', async (t) => {
   assert.ok(answer !== 'aborted' && 'fault' in answer)
   assert.equal(answer.fault.message, "The model 'starter' could not be loaded: it did not come up in 2 s.")
 })
+
+test('a program that goes away while it is looked at is a problem of the load and of nothing else', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'gone-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const program = join(folder, 'llama-server')
+  writeFileSync(program, `#!/bin/sh\necho --model\nrm -rf '${folder}'\n`)
+  chmodSync(program, 0o755)
+  const found = await new Probes().of(program, { confine: null, readOnly: [], gpu: false, env: {} })
+  assert.deepEqual(found, { problem: `${program} could not be looked at (ENOENT: no such file or directory, lstat '${folder}')` })
+})

@@ -44,7 +44,7 @@ export class Probes {
     }
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const asked = probe(program, confined)
+    const asked = probe(program, confined).catch((error: unknown) => ({ problem: `${program} could not be looked at (${error instanceof Error ? error.message : String(error)})` }))
     this.#known.set(key, asked)
     // What failed may go well the next time.
     void asked.then((answer) => {
@@ -111,10 +111,19 @@ export class ServerProcess {
     return this.#gone || this.#child?.pid === undefined ? null : innermost(this.#child.pid)
   }
 
-  /** Starts it; a fault means that nothing was started. */
+  /** Starts it; a fault, or an error that is thrown, means that nothing was started and nothing is left. */
   start(program: string, argv: readonly string[], confined: Confined, heard: { exit(exit: Exit): void; log(line: string): void }): { fault: Fault } | null {
-    const command = commandOf(specOf(program, argv, confined, [this.#folder]), confined.confine)
-    if ('fault' in command) return command
+    let command: ReturnType<typeof commandOf>
+    try {
+      command = commandOf(specOf(program, argv, confined, [this.#folder]), confined.confine)
+    } catch (error) {
+      this.#close()
+      throw error
+    }
+    if ('fault' in command) {
+      this.#close()
+      return command
+    }
     const child = spawn(command.file, command.args, { env: command.env, stdio: ['ignore', 'ignore', 'pipe'] })
     this.#child = child
     let line = ''
@@ -127,7 +136,7 @@ export class ServerProcess {
     })
     const exit = (how: string): void => {
       if (this.#gone) return
-      this.close()
+      this.#close()
       heard.exit({ how, native: nativeCause(this.#stderr) })
     }
     child.on('error', (error) => {
@@ -153,8 +162,8 @@ export class ServerProcess {
     if (this.#child !== null && !this.#gone) end(this.#child)
   }
 
-  /** Removes the folder; for a process that was never started. */
-  close(): void {
+  /** Removes the folder, once there is no process. */
+  #close(): void {
     this.#gone = true
     rmSync(this.#folder, { recursive: true, force: true })
   }

@@ -115,10 +115,7 @@ class LlamaServer implements WorkerProcess {
     const failed = server.start(program, argv, { ...confined, env: { ...confined.env, ...env } }, {
       exit: (exit) => this.#exit(exit), log: (line) => this.#hearing.log(line),
     })
-    if (failed !== null) {
-      server.close()
-      return this.#refuse(failed.fault.message, failed.fault)
-    }
+    if (failed !== null) return this.#refuse(failed.fault.message, failed.fault)
     this.#server = server
     // It is there once it listens; how long that may take is the supervisor's business.
     while (!this.#gone && await this.#health() === null) await pause(pollMs)
