@@ -17,8 +17,8 @@ type Outcome = { passed: number; failures: { name: string; problem: string }[]; 
 const { values, positionals } = wordsOf('test', {
   options: {
     full: { type: 'boolean', default: false },
-    // A file that takes longer hangs; the long ones of --full have an hour.
-    'file-seconds': { type: 'string', default: '240' },
+    // A file that takes longer hangs, also where others compute beside it; the long ones of --full have an hour.
+    'file-seconds': { type: 'string', default: '600' },
   },
   allowPositionals: true,
 })
