@@ -5,10 +5,9 @@ import { commandExits } from '@hearth/protocol/outcome'
 import type { JobEvent, JobRequestInput, UsageReply } from '@hearth/protocol'
 import { createInterface } from 'node:readline'
 import { questionLines } from '../approval.ts'
-import { Args } from '../args.ts'
-import { diff } from '../commands/diff.ts'
 import type { Context } from '../context.ts'
 import { lookOf, openView } from '../live.ts'
+import { printPatch } from '../patch.ts'
 import { bytes, count, counted, duration } from '../print.ts'
 import { jsonLine, oneLine, visible, wrap } from '../text.ts'
 import { besideLines, chatLines, wordsOf } from './lines.ts'
@@ -214,7 +213,7 @@ export class Talk {
         const { count: files } = await this.#session.undo(step)
         return out.line(files === 0 ? 'nothing was changed since then' : `${counted(files, 'file')} put back to ${step === 0 ? 'before the chat' : `after step ${step}`}`)
       }
-      case 'diff': return void await diff.run(this.#ctx, new Args([job.id], new Map()))
+      case 'diff': return await printPatch(this.#ctx, new Client(this.#ctx.paths.socket), job.id, null)
       case 'compact': {
         let shortened = false
         this.#watched = (event) => { shortened ||= event.type === 'rewritten' }
