@@ -170,14 +170,23 @@ test('hearth keys: add, ls, revoke', () => {
   assert.match(made.stdout, /^[0-9a-z]{12}\.[A-Za-z0-9_-]{43}\n$/)
   assert.match(made.stderr, new RegExp(`^This is the only time it is shown\\. It may: infer, jobs:read, until \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC\\.\\nOpenAI clients: base URL http://127\\.0\\.0\\.1:${port}/v1\\n$`))
   const id = made.stdout.split('.')[0] ?? ''
-  assert.match(run('keys').stdout, new RegExp(`^${id}  laptop +infer,jobs:read +interactive +never +\\d{4}-\\d\\d-\\d\\d  stub$`, 'm'))
+  assert.match(run('keys').stdout, new RegExp(`^${id}  laptop +infer,jobs:read +interactive +never +\\d{4}-\\d\\d-\\d\\d  as the box  stub$`, 'm'))
   assert.equal(run('keys', 'revoke', made.stdout.trim()).stdout, `${id} (laptop) is revoked\n`)
   assert.ok(!run('keys', 'ls').stdout.includes(id))
   const json = JSON.parse(run('keys', 'ls', '--all', '--json').stdout) as KeyList
   assert.notEqual(json.keys.find((key) => key.id === id)?.revokedAt, null)
+  const spender = run('keys', 'add', 'spender', '--budget', '2/day,0.25/job,3x/job').stdout.split('.')[0] ?? ''
+  assert.match(run('keys').stdout, new RegExp(`^${spender}  spender .*  \\$0\\.25/job, \\$0\\.00 of \\$2\\.00/day, 3x/job  all$`, 'm'))
   const unknown = run('keys', 'revoke', 'nobody')
   assert.deepEqual([unknown.status, unknown.stderr], [65, "hearth: There is no key 'nobody'.\nRun 'hearth keys ls' for the ids.\n"])
   assert.equal(run('keys', 'add', 'x', '--scope', 'root').status, 64)
+
+  const used = (name: string): [number | null, string] => { const ran = run('usage', '--principal', name); return [ran.status, ran.stderr] }
+  assert.deepEqual(used('spender'), [0, ''])
+  assert.deepEqual(used(spender), [0, ''])
+  const twin = run('keys', 'add', 'spender').stdout.split('.')[0] ?? ''
+  assert.deepEqual(used('spender'), [64, `hearth: 'spender' is the name of 2 keys: key:${twin}, key:${spender}. Give --principal one of these ids.\nRun 'hearth help' for the commands, or 'hearth help COMMAND' for one of them.\n`])
+  assert.deepEqual(used('nobody')[1].split('\n')[0], "hearth: There is no key named 'nobody'; --principal also takes an id like socket:1000 or key:7k2m9x4tq8wz.")
 })
 
 test('without a usable key nothing listens; the last one that is revoked closes the port', async () => {
