@@ -19,6 +19,9 @@ export const nodeFlags = ['--disable-warning=ExperimentalWarning', '--use-system
 // glibc gives each thread a heap of its own and keeps what the compiler's threads once needed in all of them: 5 to 20 MiB, measured. The owner may set his own.
 export const nodeEnv = { MALLOC_ARENA_MAX: '2' }
 
+/** Seconds without work after which a daemon ends that was started for one question, or for one job. */
+export const idleExit = { question: 60, job: 600 } as const
+
 const startMs = 30_000
 /** How long the daemon of somebody else is waited for, when it owns the folder and does not answer yet. */
 const otherStartMs = 10_000
@@ -39,10 +42,10 @@ export async function reach(ctx: Context): Promise<StatusReply | null> {
   return status
 }
 
-/** A client of the daemon; when none runs one is started that ends after `idleSeconds` without work. `started` is its pid then. */
-export async function serve(ctx: Context, idleSeconds: number): Promise<{ client: Client; started: number | null }> {
+/** A client of the daemon; when none runs one is started that ends after so many seconds without work. `started` is its pid then. */
+export async function serve(ctx: Context, idleExitSeconds: number = idleExit.question): Promise<{ client: Client; started: number | null }> {
   const running = await reach(ctx)
-  const status = running ?? await start(ctx, ['--exit-when-idle', String(idleSeconds)])
+  const status = running ?? await start(ctx, ['--exit-when-idle', String(idleExitSeconds)])
   return { client: new Client(ctx.paths.socket), started: running === null ? status.pid : null }
 }
 

@@ -10,11 +10,11 @@ import { Session } from '../chat/session.ts'
 import { Talk } from '../chat/talk.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
-import { serve } from '../daemon.ts'
+import { idleExit, serve } from '../daemon.ts'
 import { findJob } from '../jobs.ts'
 import { lookOf } from '../live.ts'
 import { cut, oneLine, visible } from '../text.ts'
-import { idleExitSeconds, seeToModel } from './run.ts'
+import { seeToModel } from './run.ts'
 
 /** Chats are looked for among so many of the newest jobs. */
 const searched = 1000
@@ -49,7 +49,7 @@ export const chat: Command = {
     const cwd = realpathOf(resolve(ctx.cwd, args.text('cwd') ?? '.'))
     const word = args.text('model')
     const model = word?.startsWith('scripted:') === true ? `scripted:${resolve(ctx.cwd, word.slice('scripted:'.length))}` : word
-    const { client } = await serve(ctx, idleExitSeconds)
+    const { client } = await serve(ctx, idleExit.job)
     const session = new Session(client)
     const job = await chosen(client, args, cwd, model)
     if (job === null) await seeToModel(ctx, client, model)

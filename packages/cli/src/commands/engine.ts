@@ -10,7 +10,6 @@ import { age, bytes, duration, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 import { Meter } from '../transfer.ts'
 
-const idleExitSeconds = 60
 const backends = ['cpu', 'vulkan', 'hip'] as const
 const targets = { library: ['library'], server: ['server'], both: ['library', 'server'] } as const
 
@@ -43,7 +42,7 @@ export const build: Command = {
 
 /** Shows a build until its end; a bar on a terminal, a line each tenth in a pipe. Throws its fault, or `cancelled` on Ctrl-C. */
 async function watch(ctx: Context, request: BuildRequestInput, json: boolean): Promise<BuildManifest> {
-  const { client } = await serve(ctx, idleExitSeconds)
+  const { client } = await serve(ctx)
   const meter = new Meter(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
   const done = await operate<BuildEvent>(ctx, {
     client, path: '/api/engine/builds', body: request, json, left: 'the terminal; nothing of the build is left', noResult: 'the build ended without a result',
@@ -73,7 +72,7 @@ export const ls: Command = {
     examples: [['hearth engine ls --json', 'with compiler, commit and the arguments of cmake']],
   },
   async run(ctx, args) {
-    const list = await ask<BuildList>((await serve(ctx, idleExitSeconds)).client, '/api/engine/builds')
+    const list = await ask<BuildList>((await serve(ctx)).client, '/api/engine/builds')
     if (args.flag('json')) {
       ctx.out.line(jsonLine(list))
       return 0
@@ -102,7 +101,7 @@ export const rm: Command = {
   },
   async run(ctx, args) {
     const name = args.operands[0] ?? ''
-    const reply = await (await serve(ctx, idleExitSeconds)).client.call<unknown>('DELETE', `/api/engine/builds/${encodeURIComponent(name)}`)
+    const reply = await (await serve(ctx)).client.call<unknown>('DELETE', `/api/engine/builds/${encodeURIComponent(name)}`)
     ctx.out.line(args.flag('json') ? jsonLine(reply) : `${visible(name)} is removed`)
     return 0
   },

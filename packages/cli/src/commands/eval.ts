@@ -5,7 +5,7 @@ import { usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
-import { rowLine, summaryLines } from '../eval-text.ts'
+import { courseLine, rowLine, summaryLines } from '../eval-text.ts'
 import { drawEval } from '../eval-plot.ts'
 import { operate } from '../operation.ts'
 import { counted } from '../print.ts'
@@ -14,9 +14,8 @@ import { oneLine } from '../text.ts'
 import { sinceMs } from './usage.ts'
 
 /** As protocol/eval.ts has them: a command does not load the schemas for them. */
-export const arms: readonly EvalArm[] = ['local', 'local_again', 'stronger', 'frontier', 'plan', 'advise', 'step', 'review', 'random', 'oracle']
+export const arms: readonly EvalArm[] = ['local', 'local_again', 'stronger', 'frontier', 'plan', 'advise', 'step', 'rest', 'review', 'random', 'oracle']
 const usual = 'local,local_again,advise,random'
-const idleExitSeconds = 60
 /** It can be gone on with. */
 const exitStopped = 75
 
@@ -32,6 +31,7 @@ export const evaluate: Command = {
       model: { type: 'string', value: 'ID', help: 'the local model that is helped (default: jobs.model, else the best installed one)' },
       frontier: { type: 'string', value: 'ID', help: 'the model of the arm frontier (default: the first of the first provider)' },
       stronger: { type: 'string', value: 'ID', help: 'the model of the arm stronger' },
+      fork: { type: 'boolean', help: 'play the local course of a task once, and go on in each arm that can from where help would be asked for first; frontier, plan, local-again, random and oracle begin at the start' },
       repeats: { type: 'string', value: 'N', help: 'plays of each task in each arm, each with another seed (default 1)' },
       seed: { type: 'string', value: 'N', help: 'the same seed gives the same seeds of jobs, random moments and intervals (default 1)' },
       'max-usd': { type: 'string', value: 'USD', help: 'money that all its jobs together may spend (default: what the budgets of this box allow)' },
@@ -41,13 +41,14 @@ export const evaluate: Command = {
     },
     examples: [
       ['hearth eval tasks --arms local,advise,random,local_again --repeats 3 --max-usd 2', 'does advice pay, and are its moments well chosen?'],
+      ['hearth eval tasks --fork --arms local,advise,step,stronger --stronger qwen3-8b', 'from the same moments: going on alone, advice, a step taken over, a stronger model'],
       ['hearth eval --from-jobs since=30d,limit=20 --arms local,stronger --stronger qwen3-8b', 'another model on the own work'],
       ['hearth eval --resume 7k2m9x4tq8wz --svg eval.svg', 'go on, and draw the result'],
     ],
   },
   async run(ctx, args) {
     const start = startOf(ctx, args)
-    const { client } = await serve(ctx, idleExitSeconds)
+    const { client } = await serve(ctx)
     let id: string | null = null
     try {
       const done = await operate<EvalEvent>(ctx, {
@@ -80,6 +81,7 @@ function tell(ctx: Context, event: Exclude<EvalEvent, { type: 'done' | 'failed' 
       return
     case 'playing': return
     case 'waiting': return err.line(err.ink.yellow(`job ${event.jobId} waits: ${oneLine(event.reason)} ('hearth approve ${event.jobId}')`))
+    case 'course': return err.line(err.ink.dim(courseLine(event)))
     case 'row': return err.line(rowLine(event.row, event.done, event.jobs, err.ink))
     default: event satisfies never
   }
@@ -89,7 +91,7 @@ function startOf(ctx: Context, args: Args): EvalStart {
   const [folder] = args.operands
   const [resume, query] = [args.text('resume'), args.text('from-jobs')]
   if (resume !== null) {
-    const other = ['from-jobs', 'arms', 'model', 'frontier', 'stronger', 'repeats', 'seed', 'max-usd'].find((name) => args.text(name) !== null)
+    const other = args.flag('fork') ? 'fork' : ['from-jobs', 'arms', 'model', 'frontier', 'stronger', 'repeats', 'seed', 'max-usd'].find((name) => args.text(name) !== null)
     if (folder !== undefined || other !== undefined) throw usageFault(`--resume goes on with what was asked for then; ${folder === undefined ? `--${other}` : folder} cannot be changed.`)
     return { resume }
   }
@@ -97,7 +99,7 @@ function startOf(ctx: Context, args: Args): EvalStart {
   const [repeats, seed] = [args.whole('repeats', 1), args.whole('seed', 0)]
   return {
     folder: folder === undefined ? null : resolve(ctx.cwd, folder), jobs: query === null ? null : jobsOf(query, ctx.cwd), arms: armsOf(args.text('arms') ?? usual),
-    model: args.text('model'), frontier: args.text('frontier'), stronger: args.text('stronger'), maxUsdMicros: args.usdMicros('max-usd'),
+    model: args.text('model'), frontier: args.text('frontier'), stronger: args.text('stronger'), maxUsdMicros: args.usdMicros('max-usd'), fork: args.flag('fork'),
     ...(repeats === null ? {} : { repeats }), ...(seed === null ? {} : { seed }),
   }
 }

@@ -9,8 +9,7 @@ import { serve } from '../daemon.ts'
 import { age, table, usd } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 
-const idleExitSeconds = 60
-const daemon = async (ctx: Context): Promise<Client> => (await serve(ctx, idleExitSeconds)).client
+const daemon = async (ctx: Context): Promise<Client> => (await serve(ctx)).client
 
 const scopes = ['infer', 'jobs:read', 'jobs:write', 'approve', 'escalate', 'admin', 'metrics'] as const
 const classes = ['interactive', 'job', 'batch'] as const

@@ -1,22 +1,20 @@
 // Owns `hearth models show`: everything that is known of one model, and how an endpoint is listed. Asks the daemon only.
-import type { CatalogModel, EndpointRow, ModelDetail, ModelRow, RemoteRow } from '@hearth/protocol'
+import type { CatalogModel, EndpointRow, ModelDetail, ModelRow, ProviderGap, RemoteRow } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { serve } from '../daemon.ts'
-import { age, bytes, count, fields, table, usd, type Ink } from '../print.ts'
+import { age, bytes, count, counted, fields, table, usd, type Ink } from '../print.ts'
 import { jsonLine, oneLine, visible, wrap } from '../text.ts'
-
-const idleExitSeconds = 60
 
 export const show: Command = {
   spec: {
     name: 'models show', operands: 'ID', arity: [1, 1],
-    about: 'Prints all that is known of one model: its files and where they come from, licence, context, how the agent speaks with it, speeds that others published, what nobody knows and why, and whether it fits this box. ID may be an alias or an endpoint of the local network. Without a daemon one is started for a minute.',
+    about: 'Prints all that is known of one model: its files and where they come from, licence, context, how the agent speaks with it, speeds that others published, what nobody knows and why, and whether it fits this box. Of a model that a provider sells: its price and the day that it is from, what jobs may ask it for, what was bought, and what is missing before anything is. ID may be an alias or an endpoint of the local network. Without a daemon one is started for a minute.',
     flags: {},
     examples: [['hearth models show smollm2-135m', 'the page of the starter']],
   },
   async run(ctx, args) {
-    const { client } = await serve(ctx, idleExitSeconds)
+    const { client } = await serve(ctx)
     const detail = await ask<ModelDetail>(client, `/api/models/${encodeURIComponent(args.operands[0] ?? '')}`)
     if (args.flag('json')) ctx.out.line(jsonLine(detail))
     else for (const line of page(detail, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
@@ -24,7 +22,8 @@ export const show: Command = {
   },
 }
 
-export function page({ row, entry, record, endpoint }: ModelDetail, width: number, ink: Ink): string[] {
+export function page({ row, entry, record, endpoint, remote }: ModelDetail, width: number, ink: Ink): string[] {
+  if (remote !== undefined) return remotePage(remote, width, ink)
   if (endpoint !== null) return endpointPage(endpoint, ink)
   if (row === null) return []
   const size = row.bytes === null ? 'unknown size' : bytes(row.bytes)
@@ -150,13 +149,41 @@ export function endpointLines(endpoints: readonly EndpointRow[], width: number, 
   return ['', ...table(head, rows, width, ink)]
 }
 
+function remotePage(one: RemoteRow, width: number, ink: Ink): string[] {
+  const { price, prepaidUsdMicros } = one
+  return [
+    ...fields([
+      ['sold', oneLine(one.id)],
+      ['provider', oneLine(`${one.provider} (${one.kind}), ${one.url}`)],
+      ['model', oneLine(one.model)],
+      ['place', 'outside of this house'],
+      ['key', one.key ? 'from its key file' : 'none'],
+      ['context', `${count(one.contextTokens)} tokens, answers of at most ${count(one.maxOutputTokens)}`],
+      ['tool calls', one.toolMode === 'native' ? 'by its own template' : 'one JSON object a step'],
+      ['price', price === null ? ink.red('no price: refused until one is set')
+        : `a million tokens: ${usd(price.input)} read, ${usd(price.cacheRead)} out of its cache, ${usd(price.cacheWrite)} into it, ${usd(price.output)} written; set for ${price.from} and later`],
+      ['asked for', one.usedFor.length === 0 ? 'nothing: no route (escalation.routes) and no mode (escalation.modes) leads to it' : oneLine(one.usedFor.join(', '))],
+      ['bought', one.lastUsedAt === null ? 'nothing yet' : `${counted(one.calls, 'call')} for ${usd(one.usdMicros)}${prepaidUsdMicros === 0 ? '' : `, and ${usd(prepaidUsdMicros)} at list price that was paid for before`}; the last one ${age(Date.now() - one.lastUsedAt)}`],
+    ], ink),
+    ...gapLines(one.gaps, width, ink),
+  ]
+}
+
+/** What is missing before anything is bought, each with what mends it. */
+export function gapLines(gaps: readonly ProviderGap[], width: number, ink: Ink): string[] {
+  return gaps.length === 0 ? [] : ['', ink.bold('Before anything is bought'), ...gaps.flatMap(({ what, remedy }) => [...hung(oneLine(what), width), `    ${ink.bold(oneLine(remedy))}`])]
+}
+
 /** The table of what providers sell; nothing when there are none. A model without a price of today is not bought from. */
 export function remoteLines(remotes: readonly RemoteRow[], width: number, ink: Ink): string[] {
   if (remotes.length === 0) return []
+  const now = Date.now()
   const rows = remotes.map((one) => [
-    oneLine(one.id), 'remote', count(one.contextTokens), one.price === null ? { text: 'no price', ink: ink.red } : `${usd(one.price.input)} in, ${usd(one.price.output)} out`,
-    oneLine(`${one.provider}, ${one.model}`),
+    oneLine(one.id), 'remote', count(one.contextTokens), one.price === null ? { text: 'no price', ink: ink.red } : `${usd(one.price.input)} in, ${usd(one.price.output)} out (${one.price.from})`,
+    one.gaps.length === 0 ? { text: one.usedFor.length === 0 ? 'nothing' : oneLine(one.usedFor.join(', ')), ink: ink.green } : { text: 'not yet', ink: ink.yellow },
+    one.lastUsedAt === null ? 'never' : age(now - one.lastUsedAt), usd(one.usdMicros), oneLine(`${one.provider}, ${one.model}`),
   ])
-  const head = [{ title: 'SOLD' }, { title: 'PLACE' }, { title: 'CONTEXT', side: 'right' as const }, { title: 'A MILLION TOKENS' }, { title: 'PROVIDER, MODEL' }]
-  return ['', ...table(head, rows, width, ink)]
+  const head = [{ title: 'SOLD' }, { title: 'PLACE' }, { title: 'CONTEXT', side: 'right' as const }, { title: 'A MILLION TOKENS' }, { title: 'ASKED FOR' }, { title: 'LAST' }, { title: 'COST', side: 'right' as const }, { title: 'PROVIDER, MODEL' }]
+  const waiting = remotes.find(({ gaps }) => gaps.length > 0)
+  return ['', ...table(head, rows, width, ink), ...(waiting === undefined ? [] : [`What is missing: hearth models show ${oneLine(waiting.id)}`])]
 }

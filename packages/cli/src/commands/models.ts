@@ -14,8 +14,7 @@ import { endpointLines, remoteLines } from './models-show.ts'
 import { showTransfer } from '../transfer.ts'
 
 /** Models need the daemon for a moment only: one that was started for this ends soon. */
-const idleExitSeconds = 60
-const daemon = async (ctx: Context): Promise<Client> => (await serve(ctx, idleExitSeconds)).client
+const daemon = async (ctx: Context): Promise<Client> => (await serve(ctx)).client
 
 const pathOf = (id: string, verb: string): string => `/api/models/${encodeURIComponent(id)}${verb}`
 

@@ -6,7 +6,6 @@ import { serve } from '../daemon.ts'
 import { bytes, type Ink } from '../print.ts'
 import { jsonLine, oneLine, visible, wrap } from '../text.ts'
 
-const idleExitSeconds = 60
 const barColumns = 60
 const names = { weights: 'weights', cache: 'KV cache', state: 'recurrent state', checkpoints: 'checkpoints', compute: 'compute buffers', saved: 'saved conversations', program: 'worker program' } as const
 const fills = { weights: '█', cache: '▓', state: '▒', checkpoints: '▞', compute: '▚', saved: '░', program: '▪' } as const
@@ -20,7 +19,7 @@ export const plan: Command = {
     examples: [['hearth models plan smollm2-135m', 'a bar of the memory, and the remedy when it does not fit']],
   },
   async run(ctx, args) {
-    const { client } = await serve(ctx, idleExitSeconds)
+    const { client } = await serve(ctx)
     const planned = await ask<MemoryPlan>(client, `/api/models/${encodeURIComponent(args.operands[0] ?? '')}/plan`)
     if (args.flag('json')) ctx.out.line(jsonLine(planned))
     else for (const line of lines(planned, ctx.out.width, ctx.out.ink)) ctx.out.line(line)

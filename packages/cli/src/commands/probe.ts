@@ -9,7 +9,6 @@ import { count, fields, table, type Ink } from '../print.ts'
 import { oneLine } from '../text.ts'
 import { Meter } from '../transfer.ts'
 
-const idleExitSeconds = 60
 const disagrees = 10
 
 export const probe: Command = {
@@ -42,7 +41,7 @@ export const probe: Command = {
 }
 
 async function ask(ctx: Context, id: string, request: ProbeRequestInput, json: boolean): Promise<Extract<ProbeEvent, { type: 'done' }>> {
-  const { client } = await serve(ctx, idleExitSeconds)
+  const { client } = await serve(ctx)
   const meter = new Meter(ctx.err, ctx.err.tty && ctx.env['TERM'] !== 'dumb')
   return await operate<ProbeEvent>(ctx, {
     client, path: `/api/models/${encodeURIComponent(id)}/probe`, body: request, json, left: 'the terminal; nothing was written', noResult: 'the probe ended without a result',

@@ -11,7 +11,6 @@ import { consents, dataClasses, modes } from '../escalation-words.ts'
 import { table, usd } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
 
-const idleExitSeconds = 60
 /** Word on the command line that takes a rule away again. */
 const asTheBox = 'box'
 
@@ -87,7 +86,7 @@ export const rm: Command = {
 }
 
 async function daemon(ctx: Context): Promise<Client> {
-  return (await serve(ctx, idleExitSeconds)).client
+  return (await serve(ctx)).client
 }
 
 function say(ctx: Context, args: Args, view: ProjectView): number {

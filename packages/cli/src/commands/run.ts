@@ -8,15 +8,13 @@ import { jobResults } from '@hearth/protocol/workspace'
 import { oneOf, usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
-import { serve } from '../daemon.ts'
+import { idleExit, serve } from '../daemon.ts'
 import { consents, modes } from '../escalation-words.ts'
 import { bytes, duration } from '../print.ts'
 import { jsonLine, visible } from '../text.ts'
 import { showTransfer } from '../transfer.ts'
 import { watch } from '../watch.ts'
 
-/** A daemon that was started for one job ends after this long without work. */
-export const idleExitSeconds = 600
 /** The protocol holds two million characters; more is refused before it is read into memory. */
 const promptBytes = 8 * 2 ** 20
 const stdinNoteMs = 2000
@@ -61,8 +59,8 @@ export const run: Command = {
     const request = await requestFrom(ctx, args)
     // Short notes wait until the id is out: the first line of stderr is the id for whoever reads it by program.
     const notes: string[] = []
-    const { client, started } = await serve(ctx, idleExitSeconds)
-    if (started !== null) notes.push(`no daemon was running: started one for this job (pid ${started}); it ends after ${duration(idleExitSeconds * 1000)} without work`)
+    const { client, started } = await serve(ctx, idleExit.job)
+    if (started !== null) notes.push(`no daemon was running: started one for this job (pid ${started}); it ends after ${duration(idleExit.job * 1000)} without work`)
     await seeToModel(ctx, client, request.model ?? null)
     const { job, duplicate } = await client.call<SubmitReply>('POST', '/api/jobs', request)
     const live = ctx.err.tty && !args.flag('quiet') && !json

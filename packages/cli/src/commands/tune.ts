@@ -16,8 +16,6 @@ import { cut, jsonLine, oneLine } from '../text.ts'
 import { bar } from '../transfer.ts'
 import { figure, profileLines } from '../tune-text.ts'
 
-const idleExitSeconds = 60
-
 export const tune: Command = {
   spec: {
     name: 'tune', operands: '[MODEL...]', arity: [0, 100],
@@ -38,7 +36,7 @@ export const tune: Command = {
   async run(ctx, args) {
     const minutes = minutesOf(args)
     if (args.flag('quick') && args.flag('full')) throw usageFault('--quick and --full cannot both be meant.')
-    const { client } = await serve(ctx, idleExitSeconds)
+    const { client } = await serve(ctx)
     const wanted = args.operands
     if (!args.flag('show')) {
       const request: TuneRequestInput = { models: [...wanted], effort: args.flag('quick') ? 'quick' : args.flag('full') ? 'full' : 'normal', minutes, wait: args.flag('wait') }
