@@ -51,7 +51,9 @@ test('sums, packets and one body', async (t) => {
   assert.match((await home.hearth('egress', '--by', 'day')).stdout, /DAY\n +2 {2}2\.0 KiB +1 {2}2026-01-05\n/)
   assert.equal((await home.hearth('egress', '--since', '2026-02-01')).stdout.split('\n')[1], 'left the box  0 bytes in 0 connections')
   assert.equal((await home.hearth('egress', '--body', made.id)).stdout, 'the body\n')
-  assert.equal((await home.hearth('egress', '--csv')).stdout, `id,at,job,purpose,host,bytes\n2,2026-01-05T10:11:12.001Z,,mcp,"'=cmd|""x""",\n1,2026-01-05T10:11:12.000Z,,provider,models.test,2048\n`)
+  assert.equal((await home.hearth('egress', '--csv')).stdout, [
+    '"id","at","job","purpose","host","bytes"', `2,"2026-01-05T10:11:12.001Z","","mcp","'=cmd|""x""",""`, '1,"2026-01-05T10:11:12.000Z","","provider","models.test",2048', '',
+  ].join('\r\n'))
   const json = JSON.parse((await home.hearth('egress', '--json')).stdout) as EgressReply
   assert.deepEqual(json.packets.map(({ id, sha256, hasBody }) => [id, sha256, hasBody]), [[made.id, sum, true]])
 })

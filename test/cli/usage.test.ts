@@ -120,6 +120,40 @@ test('the picture: a panel for each thing that is there, no foreign markup, days
   assert.equal([...drawUsage(year).matchAll(/<title>2024-\d\d: /g)].length, 12, 'many days are drawn by month')
 })
 
+/** Texts of a picture with where they begin and end, as wide as a common font makes them. */
+function labels(svg: string): { panel: string; text: string; from: number; to: number; y: number; size: number }[] {
+  return svg.split(/(?=<g transform=)/).slice(1).flatMap((panel, index) => [...panel.matchAll(/<text x="([-\d.]+)" y="([-\d.]+)" ([^>]*)>([^<]*)</g)].map(([, x, y, attributes = '', text = '']) => {
+    const size = Number(/font-size="(\d+)"/.exec(attributes)?.[1] ?? 12)
+    const width = text.length * size * 0.6
+    const from = Number(x) - (attributes.includes('"end"') ? width : attributes.includes('"middle"') ? width / 2 : 0)
+    return { panel: String(index), text, from, to: from + width, y: Number(y), size }
+  }))
+}
+
+test('no label leaves its panel or lies on its neighbour: one day, 400 days, nothing but zeros, micro-dollars, millions', () => {
+  const one = (index: number, times: number): UsageReport['days'][number] => ({
+    day: new Date(Date.parse('2025-11-20') + index * 86_400_000).toISOString().slice(0, 10), localTokens: 30_000 * times, lanTokens: index % 5 * times, remoteTokens: 7000 * times, usdMicros: 120_000 * times, prepaidUsdMicros: index % 3 * times,
+    checkedJobs: 3, resolvedJobs: index % 4, jobsUsdMicros: 90_000 * times,
+  })
+  const long = 'openrouter/somebody/a-model-with-a-name-that-does-not-end-4.5'
+  const reports = [0, 1e-5, 1, 1e9].flatMap((times) => [1, 2, 30, 62, 100, 400, 2000].map((days): UsageReport => ({
+    ...usageReport, days: Array.from({ length: days }, (_, index) => one(index, times)),
+    spenders: usageReport.spenders.map((spender) => ({ ...spender, label: 'a key of the 会計部門の夜間の処理 \u001b[31m', usdMicros: spender.usdMicros * times })),
+    jobs: { ...usageReport.jobs, byOutcome: usageReport.jobs.byOutcome.map((outcome) => ({ ...outcome, jobs: outcome.jobs * Math.ceil(times), usdMicrosPerJob: outcome.usdMicrosPerJob * times })) },
+    escalations: { ...usageReport.escalations, curve: Array.from({ length: 9 }, (_, index) => ({ mode: 'advise', model: `${long}${index}`, count: 30 * Math.ceil(times), cleared: (9 - index) * Math.ceil(times), usdMicros: 50_000 * times, usdMicrosPerCleared: 50_000 / (9 - index) })) },
+  })))
+  for (const report of reports) {
+    const found = labels(drawUsage(report))
+    for (const { text, from, to } of found) {
+      assert.ok(from >= -12 && to <= 482, `'${text}' stands from ${from} to ${to} in a panel of 470`)
+      assert.doesNotMatch(text, /e[-+]\d|[\u0000-\u001f]|NaN|Infinity/)
+    }
+    for (const [, line] of Map.groupBy(found.filter(({ text }) => /^\d[\d-]{3,}$/.test(text)), ({ panel, y }) => `${panel} ${y}`)) {
+      for (const [index, { text, from }] of line.entries()) assert.ok(index === 0 || from > (line[index - 1]?.to ?? 0), `'${text}' lies on the day before it`)
+    }
+  }
+})
+
 test('hearth usage asks for what its flags say, and writes a picture', async (t) => {
   const { home, daemon } = await withDaemon(t, { events: [] })
   const ran = await home.hearth('usage', '--since', '2026-01-01', '--until', '2026-01-31', '--by', 'tag:customer', '--tag', 'a=b', '--principal', 'key:x', '--svg', 'u.svg')
@@ -135,6 +169,7 @@ test('hearth usage asks for what its flags say, and writes a picture', async (t)
     [['--by', 'hour'], "--by takes day, month, job, person, automation, principal, model, place, purpose, project or tag:KEY, not 'hour'."], [['--tag', 'customer'], "--tag takes KEY=VALUE, not 'customer'."],
     [['--statement', '2026-13'], "--statement takes a month like 2026-11, not '2026-13'."], [['--statement', '2026-11', '--by', 'day'], '--by says nothing of a statement: it is of one month, by principal.'],
     [['--json', '--csv'], '--json and --csv cannot both be meant.'], [['--until', '2026-02-31T9'], "--until takes a time like 24h or 7d, or a date like 2026-01-31, not '2026-02-31T9'."],
+    [['--since', '2026-02-31'], "--since takes a time like 24h or 7d, or a date like 2026-01-31, not '2026-02-31'."], [['--until', '2026-04-31T10:00'], "--until takes a time like 24h or 7d, or a date like 2026-01-31, not '2026-04-31T10:00'."],
   ] as const) {
     const failed = await home.hearth('usage', ...words)
     assert.equal(failed.code, 64)

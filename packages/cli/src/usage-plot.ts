@@ -1,6 +1,7 @@
 // Draws a report of usage as an SVG: tokens and money over time, cost of a resolved job, who spent, and what the next dollar bought. Pure.
 import type { UsageReport } from '@hearth/protocol'
 import { colours, escaped, label, niceStep, round, text } from './svg.ts'
+import { cut, oneLine } from './text.ts'
 
 type Bucket = { name: string; title: string; tokens: [local: number, lan: number, bought: number]; money: [spent: number, prepaid: number]; resolved: number; checked: number; jobsUsd: number }
 type Series = { name: string; colour: string; values: readonly number[] }
@@ -33,10 +34,10 @@ export function drawUsage(report: UsageReport): string {
   const share = report.tokens.localShare === null ? '' : `; ${(report.tokens.localShare * 100).toFixed(0)} % of the tokens on this box`
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="12">
 <title>Usage, ${escaped(span)}</title>
-<style>.page{fill:#fff}.ink{fill:#222}.soft{fill:#666}.grid{stroke:#e6e6e6}.axis{stroke:#999}.box{fill:none;stroke:#e6e6e6}
-@media (prefers-color-scheme: dark){.page{fill:#16181c}.ink{fill:#e8e8e8}.soft{fill:#a2a6ad}.grid{stroke:#2c3036}.axis{stroke:#6b7078}.box{stroke:#2c3036}}</style>
+<style>.page{fill:#fff}.ink{fill:#222}.soft{fill:#666}.grid{stroke:#e6e6e6}.axis{stroke:#999}.box{fill:none;stroke:#e6e6e6}.halo{stroke:#fff;stroke-width:3px;paint-order:stroke}
+@media (prefers-color-scheme: dark){.page{fill:#16181c}.ink{fill:#e8e8e8}.soft{fill:#a2a6ad}.grid{stroke:#2c3036}.axis{stroke:#6b7078}.box{stroke:#2c3036}.halo{stroke:#16181c}}</style>
 <rect class="page" width="100%" height="100%"/>
-${text(gap, 30, 'Usage', 'class="ink" font-size="18" font-weight="600"')}${text(gap, 50, `${span}; ${short(report.totals.promptTokens + report.totals.completionTokens)} tokens in ${label(report.totals.calls)} calls, ${dollars(report.totals.usdMicros)} spent${share}`, 'class="soft"')}
+${text(gap, 30, 'Usage', 'class="ink" font-size="18" font-weight="600"')}${text(gap, 50, `${span}; ${short(report.totals.promptTokens + report.totals.completionTokens)} tokens in ${short(report.totals.calls)} calls, ${dollars(report.totals.usdMicros)} spent${share}`, 'class="soft"')}
 ${panels.map((one, index) => `<g transform="translate(${gap + (index % columns) * (panel.width + gap)} ${head + Math.floor(index / columns) * (panel.height + gap)})"><rect class="box" width="${panel.width}" height="${panel.height}" rx="6"/>${one}</g>`).join('\n')}
 </svg>
 `
@@ -93,7 +94,9 @@ function bars(title: string, buckets: readonly Bucket[], all: readonly (readonly
 function perResolved(buckets: readonly Bucket[]): string | null {
   const points = buckets.flatMap((one, index) => (one.resolved === 0 ? [] : [{ index, value: one.jobsUsd / one.resolved, one }]))
   if (points.length === 0) return null
-  const axis = scaleOf(Math.max(...points.map(({ value }) => value)))
+  const most = Math.max(...points.map(({ value }) => value))
+  // Where nothing cost anything the axis ends at a cent.
+  const axis = scaleOf(most, most === 0 ? 10_000 : 1)
   const step = inner.width / buckets.length
   const x = (index: number): number => round(panel.left + (index + 0.5) * step)
   const path = points.map(({ index, value }, n) => `${n === 0 ? 'M' : 'L'}${x(index)} ${yOf(axis, value)}`).join(' ')
@@ -106,18 +109,20 @@ function spenders(all: UsageReport['spenders']): string | null {
   const title = 'Money by person and automation'
   return lying(title, [{ name: 'person', colour: blue }, { name: 'automation', colour: orange }], all.filter((one) => one.usdMicros + one.prepaidUsdMicros > 0).map((one) => {
     const money = one.usdMicros + one.prepaidUsdMicros
-    return { name: one.label ?? one.principal, value: money, colour: one.origin === 'human' ? blue : orange, figure: dollars(money), more: `${one.principal}: ${dollars(money)} in ${one.calls} calls` }
+    return { name: oneLine(one.label ?? one.principal), value: money, colour: one.origin === 'human' ? blue : orange, figure: dollars(money), more: `${oneLine(one.principal)}: ${dollars(money)} in ${one.calls} calls` }
   }))
 }
 
 function outcomes(all: UsageReport['jobs']['byOutcome']): string | null {
   return lying('Jobs by outcome, with what one of them cost', [], all.map((one) => ({
     name: one.outcome, value: one.jobs, colour: one.outcome === 'resolved' ? green : one.outcome === 'done_unverified' ? blue : orange,
-    figure: `${label(one.jobs)}, ${dollars(one.usdMicrosPerJob)} each`, more: `${one.outcome}: ${one.jobs} jobs, ${dollars(one.usdMicros)}`,
+    figure: `${short(one.jobs)}, ${dollars(one.usdMicrosPerJob)} each`, more: `${one.outcome}: ${one.jobs} jobs, ${dollars(one.usdMicros)}`,
   })))
 }
 
 const mostBars = 7
+/** Of a line beside the curve: what is left of it stays in sight. */
+const legendChars = 48
 
 /** Lying bars, longest first as they come. */
 function lying(title: string, keys: readonly { name: string; colour: string }[], all: readonly { name: string; value: number; colour: string; figure: string; more: string }[]): string | null {
@@ -129,7 +134,7 @@ function lying(title: string, keys: readonly { name: string; colour: string }[],
   const rowHeight = Math.min(30, (panel.height - panel.top - 10) / shown.length)
   return text(14, 22, title, 'class="ink" font-weight="600"') + legend(keys) + shown.map(({ name, value, colour, figure, more }, index) => {
     const y = panel.top + index * rowHeight
-    return text(left - 8, y + rowHeight / 2 + 4, name.length > 20 ? `${name.slice(0, 19)}…` : name, 'class="ink" text-anchor="end"')
+    return text(left - 8, y + rowHeight / 2 + 4, cut(name, 20), 'class="ink" text-anchor="end"')
       + `<rect x="${left}" y="${round(y + 4)}" width="${round(Math.max(1, room * value / top))}" height="${round(rowHeight - 8)}" fill="${colour}"><title>${escaped(more)}</title></rect>`
       + text(left + room * value / top + 6, y + rowHeight / 2 + 4, figure, 'class="soft"')
   }).join('')
@@ -140,7 +145,7 @@ function curve(all: UsageReport['escalations']['curve']): string | null {
   const steps = all.filter((one) => one.usdMicros > 0)
   const money = steps.reduce((sum, one) => sum + one.usdMicros, 0)
   if (money === 0) return null
-  const axis = scaleOf(steps.reduce((sum, one) => sum + one.cleared, 0), 1)
+  const axis = scaleOf(steps.reduce((sum, one) => sum + one.cleared, 0))
   const x = (value: number): number => round(panel.left + inner.width * value / money)
   let [spent, cleared] = [0, 0]
   const lines = steps.map((one, index) => {
@@ -149,22 +154,24 @@ function curve(all: UsageReport['escalations']['curve']): string | null {
     cleared += one.cleared
     const to = { x: x(spent), y: yOf(axis, cleared) }
     const colour = colours[index % colours.length] ?? blue
-    return `<line x1="${from.x}" y1="${from.y}" x2="${to.x}" y2="${to.y}" stroke="${colour}" stroke-width="3" stroke-linecap="round"><title>${escaped(`${one.mode}, ${one.model}: ${one.cleared} of ${one.count} cleared, ${dollars(one.usdMicros)}`)}</title></line>`
+    return `<line x1="${from.x}" y1="${from.y}" x2="${to.x}" y2="${to.y}" stroke="${colour}" stroke-width="3" stroke-linecap="round"><title>${escaped(`${one.mode}, ${oneLine(one.model)}: ${one.cleared} of ${one.count} cleared, ${dollars(one.usdMicros)}`)}</title></line>`
   })
   // The line rises to the left and goes flat, so its lower right is free.
   const named = steps.slice(0, mostBars)
   const names = named.map((one, index) => {
     const y = panel.top + inner.height - 10 - (named.length - 1 - index) * 16
     const price = one.usdMicrosPerCleared === null ? 'none cleared' : `${dollars(one.usdMicrosPerCleared)} for one`
-    return text(right - 16, y, `${one.mode}, ${one.model}: ${one.cleared} of ${one.count}, ${price}`, 'class="ink" text-anchor="end" font-size="11"') + `<rect x="${right - 11}" y="${round(y - 9)}" width="9" height="9" rx="2" fill="${colours[index % colours.length] ?? blue}"/>`
+    const figures = `: ${short(one.cleared)} of ${short(one.count)}, ${price}`
+    return text(right - 16, y, `${one.mode}, ${ending(oneLine(one.model), legendChars - one.mode.length - figures.length)}${figures}`, 'class="ink halo" text-anchor="end" font-size="11"') + `<rect x="${right - 11}" y="${round(y - 9)}" width="9" height="9" rx="2" fill="${colours[index % colours.length] ?? blue}"/>`
   })
   const ticks = [0, 0.5, 1].map((part) => text(panel.left + inner.width * part, panel.height - panel.bottom + 16, dollars(money * part), `class="soft" text-anchor="${part === 1 ? 'end' : part === 0 ? 'start' : 'middle'}"`))
-  return frame('What the next dollar bought: escalations that cleared something', [], axis, label) + ticks.join('') + text(panel.left + inner.width / 2, panel.height - 6, 'money, the cheapest kind of help first', 'class="soft" text-anchor="middle"') + lines.join('') + names.join('')
+  return frame('What the next dollar bought: escalations that cleared something', [], axis, short) + ticks.join('') + text(panel.left + inner.width / 2, panel.height - 6, 'money, the cheapest kind of help first', 'class="soft" text-anchor="middle"') + lines.join('') + names.join('')
 }
 
 type Axis = { step: number; top: number }
 
-function scaleOf(most: number, least = 0): Axis {
+/** Of whole pieces: tokens, micro-dollars, escalations. */
+function scaleOf(most: number, least = 1): Axis {
   const step = Math.max(least, niceStep(most * 1.05))
   return { step, top: step * Math.max(1, Math.ceil(most * 1.02 / step)) }
 }
@@ -176,7 +183,7 @@ function yOf({ top }: Axis, value: number): number {
 function frame(title: string, series: readonly { name: string; colour: string }[], axis: Axis, figure: (value: number) => string): string {
   const rows = Array.from({ length: Math.round(axis.top / axis.step) + 1 }, (_, index) => index * axis.step)
   return text(14, 22, title, 'class="ink" font-weight="600"') + (series.length > 1 ? legend(series) : '')
-    + rows.map((value) => `<line class="${value === 0 ? 'axis' : 'grid'}" x1="${panel.left}" x2="${right}" y1="${yOf(axis, value)}" y2="${yOf(axis, value)}"/>${text(panel.left - 6, yOf(axis, value) + 4, figure(value), 'text-anchor="end" class="soft"')}`).join('')
+    + rows.map((value) => `<line class="${value === 0 ? 'axis' : 'grid'}" x1="${panel.left}" x2="${right}" y1="${yOf(axis, value)}" y2="${yOf(axis, value)}"/>${text(panel.left - 6, yOf(axis, value) + 4, figure(value), 'text-anchor="end" class="soft" font-size="11"')}`).join('')
 }
 
 function legend(series: readonly { name: string; colour: string }[]): string {
@@ -190,20 +197,28 @@ function legend(series: readonly { name: string; colour: string }[]): string {
 
 function timeAxis(buckets: readonly Bucket[]): string {
   const step = inner.width / buckets.length
-  const every = Math.max(1, Math.ceil(56 / step))
   // The year stands above all panels; it is told where there is more than one.
   const oneYear = buckets[0]?.name.slice(0, 4) === buckets.at(-1)?.name.slice(0, 4)
   const shown = (name: string): string => (oneYear && name.length > 7 ? name.slice(5) : name)
+  const every = Math.max(1, Math.ceil((Math.max(...buckets.map(({ name }) => shown(name).length)) * 6.5 + 12) / step))
   return buckets.map((bucket, index) => (index % every === 0 && index + every / 2 <= buckets.length ? text(panel.left + (index + 0.5) * step, panel.height - panel.bottom + 16, shown(bucket.name), 'class="soft" text-anchor="middle" font-size="11"') : '')).join('')
+}
+
+/** The end of a name, which says more of a model than its beginning. */
+function ending(name: string, most: number): string {
+  return name.length <= most ? name : `…${name.slice(1 - most).toWellFormed()}`
 }
 
 /** 1234567 -> '1.23M'. */
 function short(value: number): string {
-  for (const [size, unit] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']] as const) if (value >= size) return `${Number((value / size).toPrecision(3))}${unit}`
+  for (const [size, unit] of [[1e15, 'P'], [1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']] as const) if (value >= size) return `${Number((value / size).toPrecision(3))}${unit}`
   return label(value)
 }
 
 function dollars(micros: number): string {
   const usd = micros / 1e6
-  return usd === 0 ? '$0' : usd >= 1000 ? `$${label(usd)}` : usd >= 1 ? `$${usd.toFixed(2)}` : `$${Number(usd.toPrecision(2))}`
+  if (usd === 0) return '$0'
+  if (usd >= 1000) return `$${short(usd)}`
+  // Two digits that say something, and never an exponent.
+  return `$${usd.toFixed(Math.max(2, 1 - Math.floor(Math.log10(usd)))).replace(/(\.\d\d\d*?)0+$/, '$1')}`
 }

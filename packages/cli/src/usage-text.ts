@@ -1,5 +1,6 @@
 // Owns how a report of usage and a statement read on a terminal and as CSV. Every derived figure says how it is made. Pure.
 import type { UsageFigures, UsageReport, UsageStatement } from '@hearth/protocol'
+import { csv } from './csv.ts'
 import { bytes, count, counted, duration, fields, table, usd, type Column, type Ink } from './print.ts'
 import { oneLine, wrap } from './text.ts'
 
@@ -157,7 +158,7 @@ export function statementLines({ month, closed, statements }: UsageStatement, wi
 
 const csvColumns = ['calls', 'promptTokens', 'reusedTokens', 'cacheWriteTokens', 'completionTokens', 'modelSeconds', 'joules', 'measuredCalls', 'localCalls', 'kwh', 'energyUsdMicros', 'usdMicros', 'prepaidUsdMicros', 'chargedCalls', 'bytesLeftBox'] as const satisfies readonly (keyof UsageFigures)[]
 
-/** RFC 4180 with a head; what is not known is an empty cell, never 0. */
+/** With a head; what is not known is an empty cell, never 0. */
 export function reportCsv({ by, rows }: UsageReport): string {
   return csv([[by, 'label', ...csvColumns], ...rows.map((row) => [row.name, row.label ?? '', ...figureCells(row)])])
 }
@@ -168,12 +169,6 @@ export function statementCsv({ month, statements }: UsageStatement): string {
 
 function figureCells(figures: UsageFigures): (string | number)[] {
   return csvColumns.map((column) => figures[column] ?? '')
-}
-
-function csv(rows: readonly (readonly (string | number)[])[]): string {
-  // A text that begins like a formula would be run by a spreadsheet.
-  const cell = (value: string | number): string => (typeof value === 'number' ? String(value) : `"${oneLine(value).replace(/^[=+\-@]/, "'$&").replaceAll('"', '""')}"`)
-  return rows.map((row) => `${row.map(cell).join(',')}\r\n`).join('')
 }
 
 function named({ name, label }: { name: string; label?: string | undefined }): string {

@@ -5,6 +5,7 @@ import { oneOf } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { csv } from '../csv.ts'
 import { bytes, count, counted, fields, table } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
 import { sinceMs } from './usage.ts'
@@ -47,16 +48,14 @@ export const egress: Command = {
     if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)
     const reply = await ask<EgressReply>(client, `/api/egress${query.size === 0 ? '' : `?${query.toString()}`}`)
     if (args.flag('json')) ctx.out.line(jsonLine(reply))
-    else if (args.flag('csv')) for (const line of csv(reply)) ctx.out.line(line)
+    else if (args.flag('csv')) ctx.out.write(egressCsv(reply))
     else print(ctx, reply, chosen)
     return 0
   },
 }
 
-function csv({ entries }: EgressReply): string[] {
-  // A cell that a table program would take for a formula is none.
-  const cell = (text: string): string => (/^[=+\-@]|[",\n\r]/.test(text) ? `"${text.replace(/^([=+\-@])/, "'$1").replaceAll('"', '""')}"` : text)
-  return ['id,at,job,purpose,host,bytes', ...entries.map((row) => [String(row.id), new Date(row.at).toISOString(), row.jobId ?? '', row.purpose, row.host, row.bytes === null ? '' : String(row.bytes)].map(cell).join(','))]
+function egressCsv({ entries }: EgressReply): string {
+  return csv([['id', 'at', 'job', 'purpose', 'host', 'bytes'], ...entries.map((row) => [row.id, new Date(row.at).toISOString(), row.jobId ?? '', row.purpose, row.host, row.bytes ?? ''])])
 }
 
 function print(ctx: Context, { since, totals, by, packets }: EgressReply, chosen: readonly Group[]): void {

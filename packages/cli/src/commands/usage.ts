@@ -104,6 +104,11 @@ function timeMs(name: string, text: string | null, ofDate: number): number | nul
   const whole = /^\d{4}-\d{2}-\d{2}$/.test(text)
   // A time without a zone would be read in that of the terminal.
   const date = whole ? Date.parse(text) : /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d\d:\d\d)?$/.test(text) ? Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) ? text : `${text}Z`) : NaN
-  if (Number.isNaN(date)) throw usageFault(`--${name} takes a time like 24h or 7d, or a date like 2026-01-31, not '${text}'.`)
+  if (Number.isNaN(date) || !isDay(text.slice(0, 10))) throw usageFault(`--${name} takes a time like 24h or 7d, or a date like 2026-01-31, not '${text}'.`)
   return whole ? date + ofDate : date
+}
+
+/** Whether the calendar has it: 31 February would be read as a day in March. */
+function isDay(text: string): boolean {
+  return new Date(text).toISOString().startsWith(text)
 }

@@ -1,0 +1,8 @@
+// Owns CSV (RFC 4180): every line ends in CRLF, texts are quoted, and no cell is a formula for a spreadsheet. Pure.
+import { oneLine } from './text.ts'
+
+/** A text that begins like a formula gets an apostrophe before it; what is not known is an empty cell. */
+export function csv(rows: readonly (readonly (string | number)[])[]): string {
+  const cell = (value: string | number): string => (typeof value === 'number' ? String(value) : `"${oneLine(value).replace(/^[=+\-@]/, "'$&").replaceAll('"', '""')}"`)
+  return rows.map((row) => `${row.map(cell).join(',')}\r\n`).join('')
+}
