@@ -16,6 +16,11 @@ const start = (id: string): QueueEffect => ({ type: 'start', id })
 const wait = (id: string, position: number, reason: string): QueueEffect => ({ type: 'wait', id, position, reason })
 
 const cases: readonly { name: string; limit?: number; maxQueued?: number; events: readonly QueueEvent[]; effects: readonly QueueEffect[] }[] = [
+  {
+    name: 'on a full disk all that runs stops and nothing starts; then those that were stopped go first', limit: 1,
+    events: [...ask('a'), ...ask('b'), { type: 'full', why: 'no room' }, { type: 'ended', id: 'a' }, { type: 'recovered', id: 'c', workspace: '/w/c', hold: 'alone' }, { type: 'room', back: [{ id: 'a', workspace: '/w/a', hold: 'alone' }] }, { type: 'ended', id: 'a' }],
+    effects: [admit('a'), start('a'), admit('b'), wait('b', 1, '1 job is running, the limit is 1'), { type: 'abort', id: 'a' }, wait('c', 2, 'no room'), start('a'), start('b')],
+  },
   { name: 'a job starts at once when there is room', events: ask('a'), effects: [admit('a'), start('a')] },
   { name: 'nothing starts before it is stored', events: [{ type: 'ask', id: 'a', workspace: '/w', hold: 'alone' }], effects: [admit('a')] },
   {

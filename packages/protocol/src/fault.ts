@@ -175,9 +175,8 @@ export const faultTable = {
   queue_full: row<{ queued: number; limit: number }>('daemon', 75, 503, (d) => [`${d.queued} jobs are waiting, the limit is ${d.limit}.`, 'Try again later, or raise jobs.maxQueued.']),
   disk_low: row<{ path: string; freeBytes: number; neededBytes: number }>('daemon', 75, 507, (d) => [
     `Only ${gib(d.freeBytes)} are free at ${d.path}; new jobs need ${gib(d.neededBytes)}.`, 'Free some space and try again.']),
-  disk_full: row<{ path: string; freeBytes: number; neededBytes: number }>('daemon', 75, 507, (d) => [
-    `The disk of the state folder ${d.path} is full: ${gib(d.freeBytes)} are free, and ${gib(d.neededBytes)} are needed.`,
-    `Free ${gib(Math.max(0, d.neededBytes - d.freeBytes))}; jobs that were at work then go on by themselves.`]),
+  disk_full: row<{ path: string; neededBytes: number }>('daemon', 75, 507, (d) => [
+    `The disk of the state folder ${d.path} is full.`, `Free ${gib(d.neededBytes)} there; suspended jobs go on by themselves.`]),
   overloaded: row<{ inFlight: number; limit: number }>('daemon', 75, 503, (d) => [
     `${d.inFlight} requests are being answered, the limit is ${d.limit}.`, 'Try again in a moment, or raise http.maxInFlight.']),
   cannot_listen: row<{ address: string; problem: string }>('daemon', 69, 503, (d) => [

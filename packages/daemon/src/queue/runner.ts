@@ -1,6 +1,6 @@
 // Performs what the scheduler decides: stores, starts, stops and ends jobs. Owns the running jobs and the journals of all jobs that are not over.
 import { setTimeout as delay } from 'node:timers/promises'
-import { fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type EventOf, type Job, type JobEvent, type JobEventBody, type JobState } from '@hearth/protocol'
+import { fault, faultEnd, FaultError, faultFrom, outcomeTable, type AbortCause, type AgentEnd, type EventOf, type Fault, type Job, type JobEvent, type JobEventBody, type JobState } from '@hearth/protocol'
 import type { NewJob } from '../store/rows.ts'
 import { resultOf } from '../workspace/workspaces.ts'
 import { attempt, type AttemptOptions, type AttemptPorts } from './attempt.ts'
@@ -8,7 +8,7 @@ import type { Feed } from './feed.ts'
 import { Journal } from './journal.ts'
 import { ranMs, receiptOf } from './receipt.ts'
 import { decide, emptyQueue, overlaps, type Folder, type QueueEffect, type QueueEvent } from './scheduler.ts'
-import { isWaiting, notAsked, turnEnd } from './turn.ts'
+import { isWaiting, notAsked, sentenceOf, turnEnd } from './turn.ts'
 
 export type RunnerOptions = AttemptOptions & { feed: Feed; now?: () => number }
 
@@ -18,6 +18,10 @@ type End = Extract<AgentEnd, { type: 'ended' }>
 
 function conflict(problem: string): FaultError {
   return new FaultError(fault('conflict', { problem }))
+}
+
+function firstEvents(job: NewJob, past: readonly JobEventBody[]): JobEvent[] {
+  return [{ type: 'accepted' as const, request: job.request, principal: job.principal, model: job.model }, ...past].map((body, index) => ({ ...body, seq: index + 1, jobId: job.id, at: job.createdAt }))
 }
 
 export class Runner {
@@ -31,6 +35,9 @@ export class Runner {
   readonly #ending = new Set<string>()
   /** Chats whose next run is only to shorten their history; a wish that a crash may take away. */
   readonly #compacting = new Set<string>()
+  /** Jobs that were suspended because the disk is full, in that order. */
+  readonly #aside = new Set<string>()
+  #full: Fault | null = null
   #queue
   #stopping = false
 
@@ -48,6 +55,29 @@ export class Runner {
     return this.#queue.waiting.length
   }
 
+  /** Jobs that go on by themselves when the disk has room again. */
+  get suspended(): number {
+    return this.#aside.size
+  }
+
+  /**
+   * The disk of the state folder is full (the fault says so), or has room again (null). While it is full no job starts and none is taken; those at work are suspended
+   * at their next step edge, with what they have done, and then go on before all others.
+   */
+  room(full: Fault | null): void {
+    this.#full = full
+    if (full === null) return this.#backIn()
+    const reason = sentenceOf(full)
+    this.#apply({ type: 'full', why: reason }, { kind: 'suspend', reason })
+  }
+
+  /** Whoever was suspended and has not come back another way takes its place in the line. */
+  #backIn(): void {
+    const back = [...this.#aside].filter((id) => this.#journals.has(id) && !this.inLine(id) && !this.#ending.has(id))
+    this.#aside.clear()
+    this.#apply({ type: 'room', back: back.flatMap((id) => { const job = this.#o.store.read.job(id); return job === null ? [] : [{ id, ...this.#folderOf(job) }] }) })
+  }
+
   /** The job that works now in this folder itself or copies it; also one inside it or around it. */
   runningIn(folder: string): string | null {
     return this.#queue.running.find(({ workspace, hold }) => hold !== 'nothing' && overlaps(workspace, folder))?.id ?? null
@@ -59,23 +89,25 @@ export class Runner {
       this.#journals.set(job.id, this.#journal(job.id, this.#o.store.read.lastSeq(job.id)))
       if (job.cancelledBy !== null) this.#inBackground(this.#end(job.id, [], 0, faultEnd(fault('cancelled', { by: job.cancelledBy }))))
       // Who waits for a person is not taken up by a start.
-      else if (!isWaiting(job.state)) this.#apply({ type: 'recovered', id: job.id, ...this.#folderOf(job) })
+      else if (isWaiting(job.state)) continue
+      else if (this.#full !== null) this.#aside.add(job.id)
+      else this.#apply({ type: 'recovered', id: job.id, ...this.#folderOf(job) })
     }
   }
 
-  /** Stores the job with its `accepted` event and puts it in the line. Resolves when both are on disk; rejects with FaultError. */
-  async accept(job: NewJob): Promise<void> {
-    if (this.#stopping) throw new FaultError(fault('shutting_down', {}))
+  /** Stores the job with its `accepted` event, and what came before it where it goes on from another one's past, and puts it in the line. Resolves when all is on disk; rejects with FaultError. */
+  async accept(job: NewJob, past: readonly JobEventBody[] = []): Promise<void> {
+    this.#mayBegin()
     const refused = this.#apply({ type: 'ask', id: job.id, ...this.#folderOf(job) }).find((effect) => effect.type === 'refuse')
     if (refused !== undefined) throw new FaultError(fault('queue_full', { queued: refused.queued, limit: refused.limit }))
-    const first: JobEvent = { type: 'accepted', request: job.request, principal: job.principal, model: job.model, seq: 1, jobId: job.id, at: job.createdAt }
+    const events = firstEvents(job, past)
     try {
-      await this.#o.store.accept(job, first)
+      await this.#o.store.accept(job, ...events)
     } catch (error) {
       this.#apply({ type: 'lost', id: job.id })
       throw error
     }
-    this.#journals.set(job.id, this.#journal(job.id, 1))
+    this.#journals.set(job.id, this.#journal(job.id, events.length))
     this.#apply({ type: 'stored', id: job.id })
   }
 
@@ -161,8 +193,8 @@ export class Runner {
 
   /** Stores a job that waits for a person, with what came before it. Resolves when it is on disk. */
   async open(job: NewJob, bodies: readonly JobEventBody[]): Promise<void> {
-    if (this.#stopping) throw new FaultError(fault('shutting_down', {}))
-    const events = [{ type: 'accepted' as const, request: job.request, principal: job.principal, model: job.model }, ...bodies].map((body, index): JobEvent => ({ ...body, seq: index + 1, jobId: job.id, at: job.createdAt }))
+    this.#mayBegin()
+    const events = firstEvents(job, bodies)
     await this.#o.store.accept(job, ...events)
     this.#journals.set(job.id, this.#journal(job.id, events.length))
   }
@@ -204,6 +236,8 @@ export class Runner {
       .finally(() => {
         this.#active.delete(id)
         this.#apply({ type: 'ended', id })
+        // There was room again before it had stopped.
+        if (this.#full === null && this.#aside.has(id)) this.#backIn()
       })
   }
 
@@ -227,8 +261,13 @@ export class Runner {
     // Said after the run had heard for the last time: it goes on at once.
     if (end.type === 'suspended' && end.state === 'paused' && active.inbox.length > 0 && !active.abort.signal.aborted) return this.#run(id, active)
     active.over = true
-    if (end.type === 'suspended') await this.#emit(id, end)
-    else {
+    if (end.type === 'suspended') {
+      if (end.state === undefined && !this.#stopping) this.#aside.add(id)
+      await this.#emit(id, end).catch((error: unknown) => {
+        if (!this.#aside.has(id)) throw error
+        this.#o.log('warn', 'that a job is suspended could not be stored; it goes on when there is room', { job: id, problem: faultFrom(error).message })
+      })
+    } else {
       await this.#end(id, past, before + this.#now() - startedAt, end)
       await this.#o.workspaces.over(id)
     }
@@ -278,6 +317,11 @@ export class Runner {
     const job = this.#o.store.read.job(id)
     if (job === null) throw new FaultError(fault('unknown_job', { id }))
     return job.state
+  }
+
+  #mayBegin(): void {
+    if (this.#stopping) throw new FaultError(fault('shutting_down', {}))
+    if (this.#full !== null) throw new FaultError(this.#full)
   }
 
   #mayGoOn(id: string): void {

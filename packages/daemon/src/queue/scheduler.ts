@@ -14,6 +14,8 @@ export type QueueState = {
   readonly limit: number
   readonly maxQueued: number
   readonly stopping: boolean
+  /** Why nothing may start for now; null = it may. */
+  readonly full: string | null
   readonly waiting: readonly Waiting[]
   readonly running: readonly (Folder & { id: string })[]
 }
@@ -32,6 +34,10 @@ export type QueueEvent =
   | { type: 'ended'; id: string }
   | { type: 'cancel'; id: string }
   | { type: 'stop' }
+  /** The disk is full: what runs has to stop, and nothing starts. */
+  | { type: 'full'; why: string }
+  /** There is room again: what had to stop takes its place before all others. */
+  | { type: 'room'; back: readonly (Folder & { id: string })[] }
 
 export type QueueEffect =
   | { type: 'admit'; id: string }
@@ -45,7 +51,7 @@ export type QueueEffect =
   | { type: 'abort'; id: string }
 
 export function emptyQueue(limit: number, maxQueued: number): QueueState {
-  return { limit, maxQueued, stopping: false, waiting: [], running: [] }
+  return { limit, maxQueued, stopping: false, full: null, waiting: [], running: [] }
 }
 
 export function decide(state: QueueState, event: QueueEvent): [QueueState, QueueEffect[]] {
@@ -67,9 +73,15 @@ export function decide(state: QueueState, event: QueueEvent): [QueueState, Queue
       const [next, effects] = settle({ ...state, waiting: state.waiting.filter((job) => job.id !== event.id) }, null)
       return [next, [{ type: 'drop', id: event.id }, ...effects]]
     }
-    case 'stop': return [{ ...state, stopping: true }, state.running.map((job) => ({ type: 'abort', id: job.id }))]
+    case 'stop': return [{ ...state, stopping: true }, abortAll(state)]
+    case 'full': return [{ ...state, full: event.why }, abortAll(state)]
+    case 'room': return settle({ ...state, full: null, waiting: [...event.back.map((job) => ({ ...job, stored: true })), ...state.waiting] }, null)
     default: return event satisfies never
   }
+}
+
+function abortAll({ running }: QueueState): QueueEffect[] {
+  return running.map(({ id }) => ({ type: 'abort', id }))
 }
 
 /** Starts all that may start; `asked` is told its place when it has to wait. */
@@ -78,7 +90,7 @@ function settle(state: QueueState, asked: string | null): [QueueState, QueueEffe
   const waiting: Waiting[] = []
   const effects: QueueEffect[] = []
   for (const job of state.waiting) {
-    const free = !state.stopping && job.stored && running.length < state.limit
+    const free = !state.stopping && state.full === null && job.stored && running.length < state.limit
     const blocked = inTheWay([...running, ...waiting], job) !== undefined
     if (free && !blocked) {
       running.push({ id: job.id, workspace: job.workspace, hold: job.hold })
@@ -96,6 +108,7 @@ function settle(state: QueueState, asked: string | null): [QueueState, QueueEffe
 
 function whyWaiting(state: QueueState, job: Waiting, position: number): string {
   if (state.stopping) return 'the daemon is shutting down'
+  if (state.full !== null) return state.full
   const other = inTheWay([...state.running, ...state.waiting.slice(0, position)], job)
   if (other !== undefined) return `job ${other.id} ${other.hold === 'alone' ? 'works in' : 'makes a copy of'} the same folder`
   const jobs = state.running.length === 1 ? '1 job is' : `${state.running.length} jobs are`

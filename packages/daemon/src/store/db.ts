@@ -1,6 +1,7 @@
 // Owns the SQLite driver: opening with the right pragmas, the version gate, integrity and the kernel lock. The only file that names node:sqlite.
 import { DatabaseSync } from 'node:sqlite'
 import { fault, FaultError, type Fault } from '@hearth/protocol/fault'
+import { diskFull } from './reserve-file.ts'
 
 export type Db = DatabaseSync
 
@@ -72,18 +73,34 @@ export function guard<T>(path: string, work: () => T): T {
 }
 
 export function databaseFault(path: string, error: unknown): Fault {
-  return fault('database', { path, problem: error instanceof Error ? error.message : String(error) })
+  return isFull(error) ? diskFull(path) : fault('database', { path, problem: error instanceof Error ? error.message : String(error) })
+}
+
+/** The index of the log could not grow. SQLite says it before it writes anything, and calls it an I/O error. */
+const noRoomForIndex = 10 | (19 << 8)
+
+/** True when the disk was full. The transaction is rolled back whole: it may be tried again. */
+export function isFull(error: unknown): boolean {
+  return primary(error) === 13 || codeOf(error) === noRoomForIndex
 }
 
 /** True when the file system failed under SQLite (extended codes of SQLITE_IOERR): what was written is unknown, so nothing may be retried. */
 export function isIoError(error: unknown): boolean {
-  const code = (error as { errcode?: unknown }).errcode
-  return typeof code === 'number' && (code & 0xff) === 10
+  return primary(error) === 10 && !isFull(error)
 }
 
 export function isBusy(error: unknown): boolean {
+  return primary(error) === 5
+}
+
+function codeOf(error: unknown): number | null {
   const code = (error as { errcode?: unknown }).errcode
-  return typeof code === 'number' && (code & 0xff) === 5
+  return typeof code === 'number' ? code : null
+}
+
+function primary(error: unknown): number | null {
+  const code = codeOf(error)
+  return code === null ? null : code & 0xff
 }
 
 /**

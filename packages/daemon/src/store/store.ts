@@ -11,6 +11,7 @@ import { packetWrites, type SealedBody } from './packet-rows.ts'
 import { projectWrite } from './project-rows.ts'
 import { settlementWrites, type Reserved, type Settled } from './money-rows.ts'
 import { Reads } from './reads.ts'
+import { diskFull } from './reserve-file.ts'
 import { egressWrite, eventWrites, jobWrite, ledgerWrite, type NewJob } from './rows.ts'
 import type { Write } from './statements.ts'
 import type { WriterIn, WriterOut } from './wire.ts'
@@ -22,6 +23,8 @@ export class Store {
   readonly read: Reads
   /** Called once when the file system failed under the database: nothing can be stored any more. */
   onBroken: ((problem: string) => void) | null = null
+  /** Called whenever the disk was found full: the reserve was given up, or something could not be written, which rejects with FaultError `disk_full`. */
+  onFull: (() => void) | null = null
 
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
@@ -177,9 +180,11 @@ export class Store {
         for (const [id, answer] of message.reserved) this.#take(id)?.resolve(answer)
         return
       case 'failed':
-        this.#take(message.id)?.reject(this.#fault(message.problem))
+        this.#take(message.id)?.reject(message.full ? new FaultError(diskFull(this.path)) : this.#fault(message.problem))
+        if (message.full) this.onFull?.()
         if (message.broken) this.#announce(message.problem)
         return
+      case 'full': return this.onFull?.()
       case 'stats':
         this.#stats.get(message.id)?.({ commits: message.commits, batches: message.batches })
         this.#stats.delete(message.id)

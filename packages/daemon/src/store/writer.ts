@@ -1,10 +1,12 @@
 // The thread with the one writing connection. Takes all batches that wait, writes them in one transaction, then answers each (group commit).
-// Reads only what decides a reservation, in the transaction that writes it; never retries, and acknowledges nothing that is not on disk.
+// Reads only what decides a reservation, in the transaction that writes it; acknowledges nothing that is not on disk. Writes again only what a full disk refused whole,
+// when there was a reserve to give up.
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads'
 import { FaultError } from '@hearth/protocol/fault'
-import { databaseFault, isIoError, openDb, queryOn, type Db } from './db.ts'
+import { databaseFault, isFull, isIoError, openDb, queryOn, type Db } from './db.ts'
 import { migrate } from './migrations.ts'
 import { chargeOpen, reserveIn, type Reserved } from './money-rows.ts'
+import { spendReserve } from './reserve-file.ts'
 import { statements, type StatementName, type Value } from './statements.ts'
 import type { WriterIn, WriterOut } from './wire.ts'
 
@@ -21,9 +23,7 @@ function run(port: MessagePort, path: string): void {
 
   let db: Db
   try {
-    db = openDb(path, 'write')
-    migrate(db, path)
-    chargeOpen(db, Date.now())
+    db = opened(path)
   } catch (error) {
     send({ type: 'refused', fault: error instanceof FaultError ? error.fault : databaseFault(path, error) })
     port.close()
@@ -43,44 +43,56 @@ function run(port: MessagePort, path: string): void {
     return answer
   }
 
-  const commitGroup = (group: readonly Batch[]): void => {
+  /** Null = the disk is full and nothing of the group is written; else what became of each. */
+  const attempt = (group: readonly Batch[], last: boolean): WriterOut[] | null => {
     const done: number[] = []
     const reserved: [number, Reserved][] = []
-    const fail = (id: number, error: unknown): void => {
+    const failures: WriterOut[] = []
+    const fail = (ids: readonly number[], error: unknown): void => {
       if (isIoError(error)) broken = messageOf(error)
-      send({ type: 'failed', id, problem: messageOf(error), broken: broken !== null })
+      for (const id of ids) failures.push({ type: 'failed', id, problem: messageOf(error), broken: broken !== null, full: isFull(error) })
+    }
+    /** A full disk or an I/O error takes the whole transaction back. */
+    const allFailed = (error: unknown): WriterOut[] | null => {
+      if (db.isTransaction) db.exec('ROLLBACK')
+      if (isFull(error) && !last) return null
+      const told = new Set(failures.map((one) => (one.type === 'failed' ? one.id : 0)))
+      fail(group.map(({ id }) => id).filter((id) => !told.has(id)), error)
+      return failures
     }
     try {
       db.exec('BEGIN IMMEDIATE')
     } catch (error) {
-      for (const batch of group) fail(batch.id, error)
-      return
+      return allFailed(error)
     }
-    for (const [index, batch] of group.entries()) {
+    for (const batch of group) {
       try {
         const answer = runBatch(batch)
         if (answer === null) done.push(batch.id)
         else reserved.push([batch.id, answer])
       } catch (error) {
-        fail(batch.id, error)
-        if (!db.isTransaction) {
-          // A full disk or an I/O error rolls the whole transaction back, with the batches before this one; the rest was not begun.
-          for (const id of [...done, ...reserved.map(([asked]) => asked)]) fail(id, error)
-          for (const later of group.slice(index + 1)) fail(later.id, error)
-          return
-        }
+        if (!db.isTransaction || isFull(error)) return allFailed(error)
+        fail([batch.id], error)
         db.exec('ROLLBACK TO batch; RELEASE batch')
       }
     }
     try {
       db.exec('COMMIT')
-      commits += 1
-      batches += done.length + reserved.length
-      send({ type: 'done', ids: done, reserved })
     } catch (error) {
-      if (db.isTransaction) db.exec('ROLLBACK')
-      for (const id of [...done, ...reserved.map(([asked]) => asked)]) fail(id, error)
+      return allFailed(error)
     }
+    commits += 1
+    batches += done.length + reserved.length
+    return [{ type: 'done', ids: done, reserved }, ...failures]
+  }
+
+  const commitGroup = (group: readonly Batch[]): void => {
+    let results = attempt(group, false)
+    if (results === null) {
+      if (spendReserve(path)) send({ type: 'full' })
+      results = attempt(group, true) ?? []
+    }
+    for (const result of results) send(result)
   }
 
   const handle = (first: WriterIn): void => {
@@ -89,7 +101,7 @@ function run(port: MessagePort, path: string): void {
     while (next !== null) {
       if (next.type === 'write' || next.type === 'reserve') {
         if (broken === null) group.push(next)
-        else send({ type: 'failed', id: next.id, problem: broken, broken: true })
+        else send({ type: 'failed', id: next.id, problem: broken, broken: true, full: false })
         if (group.length >= groupLimit) break
       } else {
         if (group.length > 0) commitGroup(group.splice(0))
@@ -114,6 +126,21 @@ function run(port: MessagePort, path: string): void {
 
   port.on('message', handle)
   send({ type: 'ready' })
+}
+
+/** The database, up to date. What a full disk refuses is begun again without the reserve. */
+function opened(path: string, again = true): Db {
+  let db: Db | null = null
+  try {
+    db = openDb(path, 'write')
+    migrate(db, path)
+    chargeOpen(db, Date.now())
+    return db
+  } catch (error) {
+    db?.close()
+    if (again && spendReserve(path)) return opened(path, false)
+    throw error
+  }
 }
 
 function messageOf(error: unknown): string {
