@@ -4,6 +4,7 @@ import { fault, scopes, type Config, type Paths, type Principal, type SandboxRep
 import { credentialOf } from './auth/credential.ts'
 import { Keys } from './auth/keys.ts'
 import { runDoctor } from './doctor/doctor.ts'
+import { ChatsOutside } from './egress/chats-outside.ts'
 import { heldSecrets, makeExperts } from './egress/expert-parts.ts'
 import { Packets } from './egress/packets.ts'
 import { keptKey } from './egress/packets-key.ts'
@@ -90,6 +91,10 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const principal: Principal = { id: `socket:${uid}`, kind: 'socket', origin: 'human', scopes: [...scopes], class: 'interactive' }
     const keys = new Keys({ store, log })
     const chats = new Chats(config.http.maxInFlight)
+    const outside = new ChatsOutside({
+      config, store, packets, held, energy, door, placeholderKey: async () => (await packetKey()).placeholders,
+      lan: async (endpoint, through) => new (await import('@hearth/engine')).CompatibleModel({ endpoint, door: through, log: (line) => log('info', line, { from: 'engine' }) }),
+    })
     const conversations = new Conversations()
     // On the socket a request without a key is its owner's; one with a key is the key's, there as on the loopback listener.
     const whoOn = (owner: Principal | null): Who => (request) => {
@@ -102,7 +107,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       }
     }
     const api: Api = {
-      keys, packets, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
+      keys, packets, outside, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, workspaces, projects, energy, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),

@@ -12,9 +12,9 @@ import type { Projects } from '../projects.ts'
 import { escalationSpent, helpRecords, medianSeconds } from '../store/help-rows.ts'
 import type { Store } from '../store/store.ts'
 import { gated, sha256 } from './gate.ts'
-import { recordedSend, type Packets } from './packets.ts'
+import { recordedDoor, recordedSend, type Packets } from './packets.ts'
 import { neverLeaves } from './paths.ts'
-import { Placeholders, type Redaction } from './placeholders.ts'
+import { Placeholders, putsBackFor, type Redaction } from './placeholders.ts'
 import { ordered, routeFor, type Choice } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
 import { deny, effectiveOf, JobTerms, staysIn, wholeJob, type Asked, type Seller, type Servers } from './terms.ts'
@@ -262,7 +262,7 @@ class JobExpert implements Expert {
           await this.#o.lan(one.endpoint, recordedDoor(this.#o.door, await about(redactions))), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
     return gated({
       info: { id: one.id, place: one.place, contextTokens: one.place === 'remote' ? one.model.contextTokens : one.endpoint.contextTokens, profile: one.place === 'remote' ? one.model.profile : one.endpoint.profile },
-      host: one.host, placeholders, approved: approved?.sha256 ?? null, jobHasNetwork: (this.#job.request.network ?? []).length > 0, held: () => this.#o.held.texts(), inner,
+      host: one.host, placeholders, approved: approved?.sha256 ?? null, putsBack: (tool) => putsBackFor(tool, (this.#job.request.network ?? []).length > 0), held: () => this.#o.held.texts(), inner,
       may,
     })
   }
@@ -270,16 +270,6 @@ class JobExpert implements Expert {
 
 /** What stands around a packet at most: the words of the mode, and the tools where it has some. */
 const frameBytes: Readonly<Record<Consultation['mode'], number>> = { plan: 2048, advise: 2048, review: 2048, step: 16_384, rest: 16_384 }
-
-/** A door whose posts are recorded first, as those of a provider's client are. */
-function recordedDoor(door: Door, recording: Parameters<typeof recordedSend>[1]): Door {
-  return {
-    fetch: (url, options) => door.fetch(url, options),
-    helper: (purpose, host, jobId) => door.helper(purpose, host, jobId),
-    post: (url, { purpose, jobId, headers = {}, body, signal = new AbortController().signal }) =>
-      recordedSend((post) => door.post(post.url, { purpose, jobId, headers: { ...post.headers }, body: post.body, signal: post.signal }), recording)({ url, headers, body, signal }),
-  }
-}
 
 function failing({ model, place }: Pick<Offer, 'model' | 'place'>, why: Fault): Model {
   return {

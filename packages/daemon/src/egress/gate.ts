@@ -2,7 +2,7 @@
 // secret, and holds back what a person did not approve; afterwards it puts back what it replaced. Decides no policy, holds no money, opens no connection.
 import { createHash } from 'node:crypto'
 import { fault, noUsage, type Denial, type Fault, type Message, type Model, type ModelEvent, type ModelInfo, type ModelRequest } from '@hearth/protocol'
-import { putsBackFor, type Placeholders, type Redaction } from './placeholders.ts'
+import type { Placed, Placeholders, Redaction } from './placeholders.ts'
 import type { KnownTexts } from './scan-known.ts'
 
 export type GateOptions = {
@@ -15,10 +15,14 @@ export type GateOptions = {
   held(): Promise<KnownTexts>
   /** sha256 of the first words of the conversation as a person approved them; null = nobody had to. */
   approved: string | null
-  jobHasNetwork: boolean
+  /** Whether what was replaced is put back in the arguments of this tool: they stay in the house. */
+  putsBack(tool: string): boolean
   /** The provider's model behind its account, for a request that was looked at. `redactions` is for the record of what leaves. */
   inner(redactions: readonly Redaction[]): Promise<Model>
 }
+
+/** Of one text, and in one refusal. */
+const shownPlaces = 5
 
 export function gated(options: GateOptions): Model {
   async function* generate(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, void> {
@@ -26,13 +30,13 @@ export function gated(options: GateOptions): Model {
     if (!allowed.ok) return yield refused(fault('not_bought', allowed.denial))
     const hidden = await hide(request, options.placeholders, await options.held())
     if (allowed.secrets === 'hold' && hidden.redactions.length > 0) {
-      return yield refused(fault('packet_held_back', { host: options.host, kinds: hidden.redactions.map(({ kind }) => kind) }))
+      return yield refused(fault('packet_held_back', { host: options.host, kinds: [...new Set(hidden.places.map(({ kind, at }) => `${kind} at ${at}`))].slice(0, shownPlaces) }))
     }
     const first = hidden.request.messages.find(({ role }) => role === 'user')?.text ?? ''
     if (options.approved !== null && sha256(first) !== options.approved) {
       return yield refused(fault('not_bought', { why: 'What would leave is not the text that was approved.', remedy: 'Look at it again, and approve what it is now.' }))
     }
-    yield* restored((await options.inner(hidden.redactions)).generate(hidden.request, signal), options)
+    yield* restored((await options.inner(hidden.redactions)).generate(hidden.request, signal), options, request.responseFormat.type !== 'text')
   }
   return { info: options.info, generate }
 }
@@ -42,60 +46,59 @@ export function sha256(text: string): string {
 }
 
 /** The request with a placeholder for each secret, wherever in it a text stands: words, arguments, results, and what describes tools and answers. */
-async function hide(request: ModelRequest, placeholders: Placeholders, held: KnownTexts): Promise<{ request: ModelRequest; redactions: Redaction[] }> {
+async function hide(request: ModelRequest, placeholders: Placeholders, held: KnownTexts): Promise<{ request: ModelRequest; redactions: Redaction[]; places: Placed[] }> {
   const counts = new Map<string, number>()
-  const text = async (plain: string): Promise<string> => {
-    const { text: made, redactions } = await placeholders.hide(plain, held)
-    for (const { kind, count } of redactions) counts.set(kind, (counts.get(kind) ?? 0) + count)
+  const places: Placed[] = []
+  const count = (redactions: readonly Redaction[]): void => redactions.forEach((one) => counts.set(one.kind, (counts.get(one.kind) ?? 0) + one.count))
+  const text = async (plain: string, at: string): Promise<string> => {
+    const { text: made, redactions, findings } = await placeholders.hide(plain, held)
+    count(redactions)
+    places.push(...findings.slice(0, shownPlaces).map(({ kind, start }) => ({ kind, at: `${at}, line ${plain.slice(0, start).split('\n').length}` })))
     return made
   }
-  const inside = async (value: unknown): Promise<unknown> => {
-    if (typeof value === 'string') return text(value)
-    if (Array.isArray(value)) {
-      const all: unknown[] = []
-      for (const one of value) all.push(await inside(one))
-      return all
-    }
-    if (typeof value !== 'object' || value === null) return value
-    const made: Record<string, unknown> = {}
-    for (const [name, one] of Object.entries(value)) made[await text(name)] = await inside(one)
-    return made
+  const inside = async (value: Record<string, unknown>, at: string): Promise<Record<string, unknown>> => {
+    const found = await placeholders.hideInside(value, held)
+    count(found.redactions)
+    places.push(...found.places.map((one) => ({ kind: one.kind, at: `${at}.${one.at}` })))
+    return found.value as Record<string, unknown>
   }
   // Looked at as one text: it has hundreds of small ones, and hardly ever a secret.
-  const schema = async (value: Record<string, unknown>): Promise<Record<string, unknown>> =>
-    ((await placeholders.hide(JSON.stringify(value), held)).redactions.length === 0 ? value : await inside(value) as Record<string, unknown>)
+  const schema = async (value: Record<string, unknown>, at: string): Promise<Record<string, unknown>> =>
+    ((await placeholders.hide(JSON.stringify(value), held)).redactions.length === 0 ? value : inside(value, at))
   const messages: Message[] = []
   // One after the other: what is a secret in one message is one in those that follow.
-  for (const message of request.messages) {
-    const words = await text(message.text)
+  for (const [index, message] of request.messages.entries()) {
+    const at = `messages[${index}]`
+    const words = await text(message.text, at)
     if (message.role !== 'assistant' || message.toolCalls === undefined) messages.push({ ...message, text: words })
     else {
       const toolCalls = []
-      for (const call of message.toolCalls) toolCalls.push({ ...call, arguments: await inside(call.arguments) as Record<string, unknown> })
+      for (const [number, call] of message.toolCalls.entries()) toolCalls.push({ ...call, arguments: await inside(call.arguments, `${at}.tool_calls[${number}]`) })
       messages.push({ ...message, text: words, toolCalls })
     }
   }
   const tools = []
-  for (const tool of request.tools) tools.push({ ...tool, description: await text(tool.description), parameters: await schema(tool.parameters) })
+  for (const [index, tool] of request.tools.entries()) tools.push({ ...tool, description: await text(tool.description, `tools[${index}]`), parameters: await schema(tool.parameters, `tools[${index}].parameters`) })
   const { responseFormat } = request
-  const format = responseFormat.type === 'text' ? responseFormat : { ...responseFormat, schema: await schema(responseFormat.schema) }
-  return { request: { ...request, messages, tools, responseFormat: format }, redactions: [...counts].map(([kind, count]) => ({ kind, count })) }
+  const format = responseFormat.type === 'text' ? responseFormat : { ...responseFormat, schema: await schema(responseFormat.schema, 'response_format') }
+  return { request: { ...request, messages, tools, responseFormat: format }, redactions: [...counts].map(([kind, total]) => ({ kind, count: total })), places }
 }
 
 /** The events with what was replaced put back where it stays in the house. */
-async function* restored(events: AsyncIterable<ModelEvent>, { placeholders, jobHasNetwork }: GateOptions): AsyncGenerator<ModelEvent> {
-  const words = placeholders.stream()
+async function* restored(events: AsyncIterable<ModelEvent>, { placeholders, putsBack }: GateOptions, json: boolean): AsyncGenerator<ModelEvent> {
+  const words = placeholders.stream({ json })
   for await (const event of events) {
     switch (event.type) {
       case 'text': {
         const { probabilities: _, ...rest } = event
         const text = words.push(event.text)
-        if (text !== '') yield { ...rest, text }
+        if (text === event.text) yield event
+        else if (text !== '') yield { ...rest, text }
         break
       }
       case 'tool_call': {
         const { call } = event
-        yield putsBackFor(call.name, jobHasNetwork) ? { ...event, call: { ...call, arguments: placeholders.putBackInside(call.arguments) as Record<string, unknown> } } : event
+        yield putsBack(call.name) ? { ...event, call: { ...call, arguments: placeholders.putBackInside(call.arguments) as Record<string, unknown> } } : event
         break
       }
       case 'done': case 'failed': {

@@ -4,7 +4,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:
 import { promisify } from 'node:util'
 import { brotliCompress, brotliDecompress, constants } from 'node:zlib'
 import type { Send } from '@hearth/engine'
-import { fault, faultFrom, FaultError, type Fault, type PacketEntry } from '@hearth/protocol'
+import { fault, faultFrom, FaultError, type Door, type Fault, type PacketEntry } from '@hearth/protocol'
 import type { Store } from '../store/store.ts'
 import type { PacketKey } from './packets-key.ts'
 import { scanKnown } from './scan.ts'
@@ -98,5 +98,15 @@ export function recordedSend(send: Send, { packets, held, ...about }: Recording)
     const recorded = await packets.record({ ...about, host }, post.body)
     if (!recorded.ok) throw new FaultError(recorded.fault)
     return send(post)
+  }
+}
+
+/** A door whose posts are recorded first, as those of a provider's client are. */
+export function recordedDoor(door: Door, recording: Recording): Door {
+  return {
+    fetch: (url, options) => door.fetch(url, options),
+    helper: (purpose, host, jobId) => door.helper(purpose, host, jobId),
+    post: (url, { purpose, jobId, headers = {}, body, signal = new AbortController().signal }) =>
+      recordedSend((post) => door.post(post.url, { purpose, jobId, headers: { ...post.headers }, body: post.body, signal: post.signal }), recording)({ url, headers, body, signal }),
   }
 }

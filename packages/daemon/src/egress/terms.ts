@@ -113,7 +113,7 @@ function hasSeen(path: string): { ok: false; denial: Denial } {
   return deny('data_class', `This job has seen ${path}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')
 }
 
-function secretsOf({ dataClass }: Effective): 'redact' | 'hold' {
+function secretsOf({ dataClass }: Pick<Effective, 'dataClass'>): 'redact' | 'hold' {
   return dataClass === 'redact' ? 'redact' : 'hold'
 }
 
@@ -127,6 +127,13 @@ const sources: Readonly<Record<Source, string>> = { box: 'the configuration of t
 /** What holds for a job now, of box, project, key and job the strictest. */
 export function effectiveOf({ config: { escalation }, projects, store }: TermsOptions, { project: { path }, principal, request }: Job, now: number): Effective {
   return strictest(escalation, [...projects.say(path), ['key', isOver(store, principal, now) ? { consent: 'never' } : saysPrincipal(principal)], ['job', request.escalation ?? {}]])
+}
+
+/** What holds for a client of the API that named a machine outside: the box decides, and the key. */
+export function ofBox({ escalation: { dataClass } }: Config, store: Store, principal: Principal, now: number): { ok: true; secrets: 'redact' | 'hold' } | { ok: false; denial: Denial } {
+  if (isOver(store, principal, now)) return deny('consent', 'The key of this request may not be used any more.', 'Use another key.')
+  if (dataClass === 'local-only') return deny('data_class', `Nothing may leave the house: ${sources.box} says local-only.`, 'Use a model of this box, or say in engine.endpoints that the machine counts as it.')
+  return { ok: true, secrets: secretsOf({ dataClass }) }
 }
 
 /** The key that gave the job was revoked, or its time is over: nothing is bought for it any more. */

@@ -3,6 +3,7 @@ import type { Config, DoctorReport, Paths, Principal, scopes, SandboxReport } fr
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import type { Keys } from '../auth/keys.ts'
+import type { ChatsOutside } from '../egress/chats-outside.ts'
 import type { Packets } from '../egress/packets.ts'
 import type { LoginDesk } from '../mcp/desk.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
@@ -37,6 +38,8 @@ export type Api = {
   keys: Keys
   /** What was sent to models outside of the house. */
   packets: Packets
+  /** Models of clients that are on another machine. */
+  outside: ChatsOutside
   chats: Chats
   conversations: Conversations
   /** The loopback listener; `settled` resolves when it is as it was last wanted. */

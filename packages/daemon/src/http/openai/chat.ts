@@ -29,9 +29,10 @@ export async function chatCompletions(c: Context<Env>, api: Api): Promise<Respon
     const principal = c.get('principal')
     const found = await modelFor(api, principal, chat.model)
     if (!found.ok) return answer(c.req.path, found.fault, 'model')
-    const model = metered(found.model, { principal, jobId: null, step: () => null, energy: api.energy }, (entry) => api.store.ledger(entry))
-    const { sessionKey, tentative } = chat.cacheKey === null ? api.conversations.find([principal.id, model.info.id, chat.user, chat.request.tools], chat.request.messages)
+    const { sessionKey, tentative } = chat.cacheKey === null ? api.conversations.find([principal.id, found.model.info.id, chat.user, chat.request.tools], chat.request.messages)
       : { sessionKey: chat.cacheKey, tentative: false }
+    const model = await api.outside.model(principal, found.model.info.id, sessionKey)
+      ?? metered(found.model, { principal, jobId: null, step: () => null, energy: api.energy }, (entry) => api.store.ledger(entry))
     const request = ModelRequest.safeParse({
       ...chat.request, class: classOf(principal, c.req.header('x-hearth-class')), sessionKey: `${principal.id}/${sessionKey}`, tentative,
       maxTokens: chat.maxTokens ?? Math.min(model.info.contextTokens, 1_000_000),
