@@ -1,10 +1,16 @@
 // Owns how an evaluation reads on a terminal: a line for each job, the table of the arms, what follows. Pure.
-import type { ArmSummary, EvalArm, EvalRow, EvalSummary, Interval } from '@hearth/protocol'
+import type { ArmSummary, EvalArm, EvalEvent, EvalRow, EvalSummary, Interval } from '@hearth/protocol'
 import { counted, duration, table, usd, type Ink } from './print.ts'
 import { oneLine, wrap } from './text.ts'
 
 /** Arms that never ask, so that there is no moment to judge. */
 const alone: ReadonlySet<EvalArm> = new Set<EvalArm>(['local', 'local_again', 'stronger', 'frontier'])
+
+/** The local course that the forks of a task begin from. */
+export function courseLine({ task, repeat, jobId, step, trigger, cannot }: Extract<EvalEvent, { type: 'course' }>): string {
+  const what = step === null ? 'needs no help: it is the row of each arm' : `would ask after step ${step} (${oneLine(trigger ?? '')})${cannot === null ? '' : `, and cannot be forked: ${oneLine(cannot)}`}`
+  return `course ${jobId} of ${oneLine(task)} ${repeat + 1} ${what}`
+}
 
 /** One job that was judged. */
 export function rowLine(row: EvalRow, done: number, jobs: number, ink: Ink): string {

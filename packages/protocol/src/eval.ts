@@ -19,10 +19,10 @@ export type EvalTask = z.infer<typeof EvalTask>
 
 /**
  * local: the local model alone. local_again: the same with the extra time that the advised arm took, spent on further local tries. stronger: a stronger local model. frontier:
- * the remote model does it all. plan, advise, step, review: what is bought. random: advice at random moments, as often as the advised arm asked. oracle: advice exactly where
+ * the remote model does it all. plan, advise, step, rest, review: what is bought. random: advice at random moments, as often as the advised arm asked. oracle: advice exactly where
  * the local arm fails.
  */
-export const evalArms = ['local', 'local_again', 'stronger', 'frontier', 'plan', 'advise', 'step', 'review', 'random', 'oracle'] as const
+export const evalArms = ['local', 'local_again', 'stronger', 'frontier', 'plan', 'advise', 'step', 'rest', 'review', 'random', 'oracle'] as const
 export type EvalArm = (typeof evalArms)[number]
 
 /** One job that was played and judged. */
@@ -40,6 +40,15 @@ export const EvalRow = z.strictObject({
   steps: z.int().min(0).optional().describe('turns of the local model; absent = not known'),
   askedAt: z.array(z.int()).optional().describe('after which steps help was bought; absent = not known'),
   denied: z.string().optional().describe('why help that was asked for was refused last; absent = none was'),
+  fork: z.strictObject({
+    jobId: z.string().describe('job that played the local course up to there'),
+    step: z.int().nullable().describe('after which help would be asked for first; null = it never would, and the row is that course itself'),
+    trigger: z.string().nullable().describe("names of the signals, or 'done' for a review"),
+    usdMicros: z.int().min(0).describe('from the fork on; that of the row is the whole'),
+    seconds: z.number().min(0).describe('from the fork on'),
+    joules: z.int().nullable().describe('from the fork on'),
+  }).optional().describe('the common course of all arms of a task and repeat that this one goes on from; absent = played from the start'),
+  unforked: z.string().optional().describe('why it was played from the start although forks were asked for'),
 })
 export type EvalRow = z.infer<typeof EvalRow>
 
@@ -63,11 +72,31 @@ export const ArmSummary = z.strictObject({
 })
 export type ArmSummary = z.infer<typeof ArmSummary>
 
+/** What the forks say: of moments at which help would be asked for, and of what each arm makes of the very same ones. */
+export const ForkSummary = z.strictObject({
+  courses: z.int().describe('local courses, one for each task and repeat'),
+  triggers: z.int().describe('courses in which help would be asked for'),
+  needed: z.int().nullable().describe('triggers from which the local model alone fails; null = no local arm'),
+  missed: z.int().describe('courses that fail without a trigger'),
+  unforked: z.int().describe('courses that could not be forked, and were played from the start'),
+  arms: z.array(z.strictObject({
+    arm: z.enum(evalArms),
+    triggers: z.int(),
+    passRate: Interval.describe('from the trigger on'),
+    gain: Interval.nullable().describe('difference to the local arm from the same triggers; null = no local arm'),
+    useful: z.number().nullable().describe('of the needed triggers, the share that this arm solves; null = none was needed'),
+    usdMicros: Interval.describe('a trigger, from the fork on'),
+    seconds: Interval.describe('a trigger, from the fork on'),
+  })),
+})
+export type ForkSummary = z.infer<typeof ForkSummary>
+
 export const EvalSummary = z.strictObject({
   tasks: z.int(),
   jobs: z.int(),
   arms: z.array(ArmSummary),
   differences: z.array(z.strictObject({ arm: z.enum(evalArms), against: z.enum(evalArms), passRate: Interval })).describe('in the share of solved jobs, over the tasks that both did'),
+  forks: ForkSummary.optional().describe('absent = nothing was forked'),
   verdict: z.array(z.string()).describe('what may be concluded, in sentences'),
 })
 export type EvalSummary = z.infer<typeof EvalSummary>
@@ -88,6 +117,7 @@ export const EvalRequest = z.strictObject({
   model: model.describe('of every arm but stronger and frontier; null = the configured default'),
   frontier: model.describe('null = the first model of the first provider'),
   stronger: model.describe('a local model; needed for that arm'),
+  fork: z.boolean().default(false).describe('play the local course of a task once, and go on from where help would be asked for first in each arm that can'),
   repeats: z.int().min(1).max(100).default(1).describe('how often each task is played in each arm, each time with another seed'),
   seed: z.int().min(0).max(2 ** 32 - 1).default(1),
   maxUsdMicros: z.int().min(0).nullable().default(null).describe('money that all jobs together may spend; null = what the budgets of this box allow'),
@@ -106,6 +136,8 @@ export type EvalEvent =
   | { type: 'playing'; task: string; repeat: number; arm: EvalArm; jobId: string }
   /** The job waits for a person. */
   | { type: 'waiting'; jobId: string; reason: string }
+  /** The local course was played: `step`, after which help would be asked for first (null = never), `trigger`, and why no fork can begin there. */
+  | { type: 'course'; task: string; repeat: number; jobId: string; step: number | null; trigger: string | null; cannot: string | null }
   | { type: 'row'; row: EvalRow; done: number; jobs: number }
   /** `stopped`: why not everything was played; null = it was. */
   | { type: 'done'; id: string; stopped: string | null; rows: EvalRow[]; summary: EvalSummary }

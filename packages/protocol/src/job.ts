@@ -39,6 +39,7 @@ export const JobRequest = z.strictObject({
     dataClass: z.enum(dataClasses).optional(),
     planFirst: z.boolean().optional().describe('buy a plan before the first step, where that is allowed'),
     askAt: z.array(z.int().min(1)).max(100).optional().describe('steps after which help is asked for, in place of the signals; to compare moments, needs the scope admin'),
+    untilTrigger: z.boolean().optional().describe('it waits where help would be asked for first, and nothing is ever bought: what forks begin from; needs the scope admin'),
   }).optional().describe('rules of its own for help from outside; they only make those of box, project and key stricter'),
   tags: z.record(z.string(), z.string()).default({}),
   idempotencyKey: z.string().min(1).max(200).nullable().default(null).describe('a second request with the same key gets the same job'),

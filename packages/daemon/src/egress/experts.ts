@@ -4,6 +4,7 @@ import type { KeptThoughts, Send } from '@hearth/engine'
 import {
   AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
+import { heldExpert, heldModes } from '../eval/held.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
 import type { Purse } from '../meter/purse.ts'
@@ -49,7 +50,7 @@ export class Experts {
     const askAt = job.request.escalation?.askAt
     return {
       ...(askAt === undefined ? {} : { askAt }),
-      modes: effectiveOf(this.#o, job, this.#now()).modes, planFirst: job.request.escalation?.planFirst ?? false, packet, packetTokens, stepTurns,
+      modes: heldModes(job) ?? effectiveOf(this.#o, job, this.#now()).modes, planFirst: job.request.escalation?.planFirst ?? false, packet, packetTokens, stepTurns,
       medianSeconds: medianSeconds(store.read.query, job.request.class),
     }
   }
@@ -77,6 +78,7 @@ export class Experts {
   /** The port for one run of a job; null when this box names nobody who could ever be asked. `step`: of the job now. */
   forJob(job: Job, step: () => number | null, servers: Servers): Expert | null {
     const { providers, routes } = this.#o.config.escalation
+    if (heldModes(job) !== null) return heldExpert
     return providers.every(({ models }) => models.length === 0) && routes.length === 0 ? null : new JobExpert(job, step, servers, this.#o, this.#now)
   }
 }

@@ -1,10 +1,12 @@
-// Owns what distinguishes the arms of an evaluation: how a job of each is asked for, which arms another one needs, and when help is asked for at random or with hindsight. Pure.
+// Owns what distinguishes the arms of an evaluation: how a job of each is asked for, which arms another one needs, which can go on from a fork and how, and when help is asked
+// for at random or with hindsight. Pure.
 import { createHash } from 'node:crypto'
-import { escalationModes, type EscalationMode, type EvalArm, type EvalRow, type JobRequestInput } from '@hearth/protocol'
+import { escalationModes, type EscalationMode, type EvalArm, type EvalRow, type JobEventBody, type JobRequestInput } from '@hearth/protocol'
 import { strictest, type Says } from '../egress/policy.ts'
+import type { Trigger } from '../queue/fork.ts'
 import { chance } from './statistics.ts'
 
-type Rules = NonNullable<JobRequestInput['escalation']>
+export type Rules = NonNullable<JobRequestInput['escalation']>
 
 /** What an arm is measured by or timed by, which must have been played before it. */
 export const needs: Readonly<Partial<Record<EvalArm, readonly EvalArm[]>>> = { local_again: ['local', 'advise'], random: ['local', 'advise'], oracle: ['local'] }
@@ -27,12 +29,45 @@ export function rulesOf(arm: EvalArm, says: readonly Says[], askAt: readonly num
     // Who does all of it takes over the rest, and asks nobody.
     case 'frontier': return { ...only('rest'), askAt: [] }
     case 'plan': return { ...only('plan'), planFirst: true }
-    case 'advise': case 'step': case 'review': return only(arm)
+    case 'advise': case 'step': case 'rest': case 'review': return only(arm)
     case 'random': case 'oracle': return { ...only('advise'), askAt: [...askAt] }
     default: return arm satisfies never
   }
 }
 
+/** Arms that can go on from the moment at which help would be asked for. The others have another beginning (a plan, all of it) or moments of their own. */
+export const forkable: ReadonlySet<EvalArm> = new Set<EvalArm>(['local', 'stronger', 'advise', 'step', 'rest', 'review'])
+
+/** Why nothing could be forked, as a sentence's end; null = something can. */
+export function forkProblem(arms: readonly EvalArm[]): string | null {
+  return arms.some((arm) => forkable.has(arm)) ? null : `none of these arms goes on from the moment at which help would be asked for; those that do are ${[...forkable].join(', ')}`
+}
+
+/** Rules of the local course that is played up to where one of these arms would ask. */
+export function courseRules(arms: readonly EvalArm[], says: readonly Says[]): Rules {
+  const asking = (['advise', 'step', 'rest', 'review'] as const).filter((mode) => arms.includes(mode))
+  const { dataClass } = rulesOf('local', says, [])
+  return { consent: 'auto', ...(dataClass === undefined ? {} : { dataClass }), modes: asking.some((mode) => mode !== 'review') ? asking : ['advise', ...asking], untilTrigger: true }
+}
+
+/** As the loop tells a model whose question nobody answers. */
+const unanswered = 'Nobody can be asked now. Go on by yourself: try another way, or call finish and say what is missing.'
+
+/**
+ * What an arm goes on from: the course up to the trigger, the same bytes for the model in all arms, and at its end what the arm makes of that moment. One that asks there
+ * asks. `local` and `review` go on, or are over where guards had nothing left but help. `stronger` goes on, and no rung of the ladder is used up for it.
+ */
+export function pastOf(arm: EvalArm, past: readonly JobEventBody[], { mode, signals, step }: Trigger): JobEventBody[] {
+  const asks = arm === 'step' || arm === 'rest' || (arm === 'advise' && !signals.some(({ name }) => name === 'overflow'))
+  // A "done" is looked at again: who reviews asks then.
+  if (asks || mode === 'review') return [...past]
+  const own = past.flatMap((event): JobEventBody[] => {
+    if (event.type === 'signals') return [{ ...event, acts: false }]
+    if (arm === 'stronger') return event.type === 'guard' || event.type === 'sampled' ? [] : [event]
+    return [event.type === 'guard' && event.action === 'escalate' ? { ...event, action: 'stop' } : event]
+  })
+  return signals.some(({ kind }) => kind === 'declared') ? [...own, { type: 'nudge', step, text: unanswered }] : own
+}
 
 export type Moments = ReadonlyMap<string, readonly number[]>
 

@@ -1,18 +1,21 @@
 // Owns the course of an evaluation: which jobs are played in which order, what an arm learns from another one, where it stops, and that it goes on where it was.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fault, FaultError, faultFrom, type Config, type EvalArm, type EvalEvent, type EvalRequest, type EvalRow, type EvalResume, type Principal } from '@hearth/protocol'
-import { armsProblem, needs, oracleMoments, pairOf, randomMoments, rulesOf, seedOf, type Moments } from './arms.ts'
+import { armsProblem, courseRules, forkable, forkProblem, needs, oracleMoments, pairOf, randomMoments, rulesOf, seedOf, type Moments, type Rules } from './arms.ts'
 import { chosenJobs, tasksOfJobs, type JobsFrom } from './from-jobs.ts'
-import { Kept } from './kept.ts'
-import { play, type Played, type Queue } from './play.ts'
+import { cannotFork } from './forks.ts'
+import { Kept, type Course } from './kept.ts'
+import { play, playCourse, type Of, type Played, type Queue, type Turn } from './play.ts'
 import { summarize } from './summary.ts'
 import { tasksIn, type Playable, type Skipped } from './tasks.ts'
 import type { Parts } from '../parts.ts'
 import type { z } from 'zod'
 
 export type EvalParts = Queue & JobsFrom & { parts: Pick<Parts, 'model' | 'defaultModel'>; config: Config; stateDir: string }
+
+const rootName = 'hearth-eval-'
 
 type Models = { model: string; frontier: string | null; stronger: string | null }
 
@@ -21,10 +24,10 @@ type Models = { model: string; frontier: string | null; stronger: string | null 
  * played are kept. First the arms that need no other one, task by task, so that a load of the box falls on all of them; then those that need them.
  */
 export async function* evaluate(of: EvalParts, start: EvalRequest | z.infer<typeof EvalResume>, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
-  const root = await mkdtemp(join(tmpdir(), 'hearth-eval-'))
+  const root = await mkdtemp(join(tmpdir(), rootName))
   try {
     const [kept, found] = 'resume' in start ? await goOn(of, start.resume) : await begin(of, start)
-    yield* playAll(of, kept, found, root, principal, signal)
+    yield* playAll({ of, kept, principal, root, signal, id: kept.id }, found)
   } catch (error) {
     yield { type: 'failed', fault: faultFrom(error) }
   } finally {
@@ -37,7 +40,7 @@ type Found = { tasks: Playable[]; skipped: Skipped[] }
 /** Checked, with its models and jobs named, so that it can go on later with the same ones. */
 async function begin(of: EvalParts, asked: EvalRequest): Promise<[Kept, Found]> {
   if ((asked.folder === null) === (asked.jobs === null)) refuse('the tasks', 'name a folder or jobs, one of them')
-  const problem = armsProblem(asked.arms)
+  const problem = armsProblem(asked.arms) ?? (asked.fork ? forkProblem(asked.arms) : null)
   if (problem !== null) refuse('arms', problem)
   const jobs = asked.jobs === null ? null : chosenJobs(of, asked.jobs)
   const found = await tasksOf(of, asked, jobs)
@@ -47,7 +50,18 @@ async function begin(of: EvalParts, asked: EvalRequest): Promise<[Kept, Found]> 
 
 async function goOn(of: EvalParts, id: string): Promise<[Kept, Found]> {
   const kept = await Kept.open(of.stateDir, id)
+  await endLeftOver(of, id)
   return [kept, await tasksOf(of, kept.asked.request, kept.asked.jobs)]
+}
+
+/** A daemon that was killed leaves the job at work, which begins again here, and its folder. */
+async function endLeftOver({ store, runner }: EvalParts, id: string): Promise<void> {
+  for (const { id: jobId, request } of store.read.unfinished()) {
+    if (request.tags['eval'] !== id) continue
+    await runner.cancel(jobId, 'the evaluation, which begins this job again')
+    const around = dirname(request.cwd)
+    if (basename(around).startsWith(rootName)) await rm(around, { recursive: true, force: true })
+  }
 }
 
 async function tasksOf(of: EvalParts, { folder }: EvalRequest, jobs: readonly string[] | null): Promise<Found> {
@@ -78,7 +92,8 @@ async function modelsOf({ parts, config }: EvalParts, asked: EvalRequest): Promi
   return { model, frontier, stronger: asked.stronger }
 }
 
-async function* playAll(of: EvalParts, kept: Kept, { tasks, skipped }: Found, root: string, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent> {
+async function* playAll(at: At, { tasks, skipped }: Found): AsyncGenerator<EvalEvent> {
+  const { kept, signal } = at
   const { request } = kept.asked
   const total = tasks.length * request.repeats * request.arms.length
   yield { type: 'begun', id: kept.id, tasks: tasks.length, jobs: total, done: kept.rows.length, request, skipped }
@@ -88,8 +103,8 @@ async function* playAll(of: EvalParts, kept: Kept, { tasks, skipped }: Found, ro
     for (let repeat = 0; repeat < request.repeats; repeat += 1) {
       for (const task of tasks) {
         for (const arm of phase) {
-          if (kept.rows.some((row) => row.task === task.name && row.repeat === repeat && row.arm === arm)) continue
-          const played: Played = yield* playOne({ of, kept, root, principal, signal, learned }, task, arm, repeat)
+          if (kept.has({ task: task.name, repeat, arm })) continue
+          const played: Played = yield* playOne({ ...at, learned }, task, arm, repeat)
           if (signal.aborted) return
           if ('stopped' in played) {
             yield { type: 'done', id: kept.id, stopped: played.stopped, rows: kept.rows, summary: summarize(kept.rows, request.seed) }
@@ -98,9 +113,12 @@ async function* playAll(of: EvalParts, kept: Kept, { tasks, skipped }: Found, ro
           await kept.add(played.row)
           yield { type: 'row', row: played.row, done: kept.rows.length, jobs: total }
         }
+        const course = kept.course(task.name, repeat)
+        if (course !== null) await kept.release(course.jobId)
       }
     }
   }
+  await kept.release(null)
   yield { type: 'done', id: kept.id, stopped: null, rows: kept.rows, summary: summarize(kept.rows, request.seed) }
 }
 
@@ -116,39 +134,66 @@ function learn(rows: readonly EvalRow[], seed: number): Learned {
   }
 }
 
-type Course = { of: EvalParts; kept: Kept; root: string; principal: Principal; signal: AbortSignal; learned: Learned }
+type At = Of & { of: EvalParts; kept: Kept }
+type Phase = At & { learned: Learned }
 
-async function* playOne(course: Course, task: Playable, arm: EvalArm, repeat: number): AsyncGenerator<EvalEvent, Played> {
-  if (arm === 'local_again') return yield* tryAgain(course, task, repeat)
-  const moments = arm === 'random' ? course.learned.random : arm === 'oracle' ? course.learned.oracle : null
-  return yield* playOnce(course, task, arm, repeat, moments?.get(pairOf({ task: task.name, repeat })) ?? [])
+async function* playOne(at: Phase, task: Playable, arm: EvalArm, repeat: number): AsyncGenerator<EvalEvent, Played> {
+  if (arm === 'local_again') return yield* tryAgain(at, task, repeat)
+  if (at.kept.asked.request.fork && forkable.has(arm)) return yield* playForked(at, task, arm, repeat)
+  const moments = arm === 'random' ? at.learned.random : arm === 'oracle' ? at.learned.oracle : null
+  return yield* playOnce(at, task, arm, repeat, { askAt: moments?.get(pairOf({ task: task.name, repeat })) ?? [] })
 }
 
-async function* playOnce({ of, kept, root, principal, signal }: Course, task: Playable, arm: EvalArm, repeat: number, askAt: readonly number[], attempt = 0, seconds: number | null = null): AsyncGenerator<EvalEvent, Played> {
+/** On from the local course of this task and repeat, which is played for the first arm. Where that needed no help, all arms go the same way, and it is the row of each. */
+async function* playForked(at: At, task: Playable, arm: EvalArm, repeat: number): AsyncGenerator<EvalEvent, Played> {
+  const { of, kept } = at
+  let course = kept.course(task.name, repeat)
+  if (course === null) {
+    const played: { course: Course } | { stopped: string } = yield* playCourse(of, { task, repeat, arm: 'local', from: null, request: askedFor(at, task, 'local', repeat, { rules: courseRules(kept.asked.request.arms, task.says) }) }, at, (jobId) => kept.folderOf(jobId))
+    if ('stopped' in played) return played
+    course = played.course
+    await kept.addCourse(course)
+    const { jobId, step, trigger, cannot } = course
+    yield { type: 'course', task: task.name, repeat, jobId, step, trigger, cannot }
+  }
+  const { row, jobId, seconds } = course
+  if (row !== null) return { row: { ...row, arm, fork: { jobId, step: null, trigger: null, usdMicros: 0, seconds: 0, joules: 0 } }, verified: null }
+  const folder = kept.folderOf(jobId)
+  const cannot = cannotFork(of, course, folder)
+  const played: Played = yield* playOnce(at, task, arm, repeat, cannot === null ? { from: { course, folder }, seconds: Math.max(0.001, of.config.jobs.timeoutSeconds - seconds) } : {})
+  return 'row' in played && cannot !== null ? { ...played, row: { ...played.row, unforked: cannot } } : played
+}
+
+type How = { askAt?: readonly number[]; attempt?: number; seconds?: number; from?: Turn['from']; rules?: Rules }
+
+async function* playOnce(at: At, task: Playable, arm: EvalArm, repeat: number, how: How): AsyncGenerator<EvalEvent, Played> {
+  const { of, kept } = at
+  const { maxUsdMicros } = kept.asked.request
+  const left = maxUsdMicros === null ? null : maxUsdMicros - spentOn(of, kept.id)
+  if (left !== null && left <= 0) return { stopped: `the money of this evaluation is used up ($${((maxUsdMicros ?? 0) / 1e6).toFixed(2)})` }
+  return yield* play(of, { task, arm, repeat, from: how.from ?? null, request: { ...askedFor(at, task, arm, repeat, how), ...(left === null ? {} : { budgetUsdMicros: left }) } }, at)
+}
+
+function askedFor({ kept }: At, task: Playable, arm: EvalArm, repeat: number, { askAt = [], attempt = 0, seconds, rules }: How): Turn['request'] {
   const { request } = kept.asked
-  const left = request.maxUsdMicros === null ? null : request.maxUsdMicros - spentOn(of, kept.id)
-  if (left !== null && left <= 0) return { stopped: `the money of this evaluation is used up ($${((request.maxUsdMicros ?? 0) / 1e6).toFixed(2)})` }
-  return yield* play(of, {
-    task, arm, repeat,
-    request: {
-      model: arm === 'frontier' ? request.frontier : arm === 'stronger' ? request.stronger : request.model, seed: seedOf(request.seed, task.name, repeat, attempt),
-      escalation: rulesOf(arm, task.says, askAt), ...(left === null ? {} : { budgetUsdMicros: left }), ...(seconds === null ? {} : { timeoutSeconds: seconds }),
-    },
-  }, kept.id, root, principal, signal)
+  return {
+    model: arm === 'frontier' ? request.frontier : arm === 'stronger' ? request.stronger : request.model, seed: seedOf(request.seed, task.name, repeat, attempt),
+    escalation: rules ?? rulesOf(arm, task.says, askAt), ...(seconds === undefined ? {} : { timeoutSeconds: seconds }),
+  }
 }
 
 /**
  * The local arm's own try, and while its own check does not pass further ones with other seeds, for as many seconds as the advised arm took longer on this task.
  * The first one whose own check passes is taken; the hidden check chooses nothing. Without a check there is nothing to choose by, and the first try stays.
  */
-async function* tryAgain(course: Course, task: Playable, repeat: number): AsyncGenerator<EvalEvent, Played> {
-  const [first, advised] = [course.learned.row('local', task.name, repeat), course.learned.row('advise', task.name, repeat)]
+async function* tryAgain(at: Phase, task: Playable, repeat: number): AsyncGenerator<EvalEvent, Played> {
+  const [first, advised] = [at.learned.row('local', task.name, repeat), at.learned.row('advise', task.name, repeat)]
   if (first === null || advised === null) throw new FaultError(fault('internal', { problem: `'local_again' came before the arms that it needs on ${task.name}` }))
   const allowed = Math.max(0, advised.seconds - first.seconds)
   const sum = { seconds: first.seconds, joules: first.joules }
   let chosen = first
   for (let attempt = 1; task.checks.length > 0 && chosen.outcome !== 'resolved' && sum.seconds - first.seconds < allowed; attempt += 1) {
-    const played: Played = yield* playOnce(course, task, 'local_again', repeat, [], attempt, Math.max(0.001, allowed - (sum.seconds - first.seconds)))
+    const played: Played = yield* playOnce(at, task, 'local_again', repeat, { attempt, seconds: Math.max(0.001, allowed - (sum.seconds - first.seconds)) })
     if ('stopped' in played) return played
     sum.seconds += played.row.seconds
     sum.joules = sum.joules === null || played.row.joules === null ? null : sum.joules + played.row.joules

@@ -1,10 +1,26 @@
-// Owns what a new conversation takes over from the stream of another job: all that its history is made of, up to the end of a step. Pure.
-import type { JobEvent, JobEventBody, ToolCall } from '@hearth/protocol'
+// Owns what a new job takes over from the stream of another one: a conversation all that its history is made of, up to the end of a step; a task that goes on in a copy of the
+// folder also all that it decides by, up to where help would be asked for. Pure.
+import type { EventOf, JobEvent, JobEventBody, ToolCall } from '@hearth/protocol'
 
 // What is not here belongs to the other job's runs, folder or people.
 const taken: ReadonlySet<JobEvent['type']> = new Set([
   'opened', 'step', 'turn', 'call_rejected', 'call_repaired', 'tool_planned', 'tool_started', 'tool_result', 'tool_unknown', 'check', 'nudge', 'rewritten', 'said', 'sub_step',
 ])
+
+// Besides: what was kept of the folder, what guards and signals saw, what was tried.
+const takenByTask: ReadonlySet<JobEvent['type']> = new Set([...taken, 'workspace', 'committed', 'reverted', 'guard', 'signals', 'sampled', 'turn_failed'])
+
+/** The moment at which help was first asked for, before anything was sent. */
+export type Trigger = Pick<EventOf<'escalation_offered'>, 'step' | 'mode' | 'signals'>
+
+/** A task's events up to its first trigger, for a job that works in `folder`; null = it has none. */
+export function pastToTrigger(events: readonly JobEvent[], folder: string): { past: JobEventBody[]; trigger: Trigger } | null {
+  const at = events.findIndex(({ type }) => type === 'escalation_offered')
+  const offered = events[at]
+  if (offered?.type !== 'escalation_offered') return null
+  const past = events.slice(0, at).filter(({ type }) => takenByTask.has(type)).map(bodyOf).map((body) => (body.type === 'workspace' ? { ...body, path: folder } : body))
+  return { past, trigger: { step: offered.step, mode: offered.mode, signals: offered.signals } }
+}
 
 /** The events for a fork after `step` (null = all of it; 0 = only what stood before the first). The last turn is whole: calls that were never done get an answer. */
 export function forkedPast(events: readonly JobEvent[], step: number | null): JobEventBody[] {

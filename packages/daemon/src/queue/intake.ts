@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { access, constants, cp, realpath, stat, statfs } from 'node:fs/promises'
 import { isAbsolute, join, sep } from 'node:path'
-import { fault, FaultError, JobRequest, networkProblem, Project, type Config, type Job, type Principal, type SubmitReply } from '@hearth/protocol'
+import { fault, FaultError, JobRequest, networkProblem, Project, type Config, type Job, type JobEventBody, type Principal, type SubmitReply } from '@hearth/protocol'
 import { lowerClass, mayUse } from '../auth/limits.ts'
 import type { Parts } from '../parts.ts'
 import type { Store } from '../store/store.ts'
@@ -20,6 +20,9 @@ export type IntakeOptions = {
   sells(id: string): boolean
   now?: () => number
 }
+
+/** What a job goes on from. `id`: its own, free until now; `job`: the other one. */
+export type From = { id: string; job: string; past: readonly JobEventBody[] }
 
 export class Intake {
   readonly #o: IntakeOptions
@@ -43,18 +46,24 @@ export class Intake {
     return { job: await making, duplicate: false }
   }
 
+  /**
+   * Makes a job that goes on from the past of another one: its folder and what is kept under its id are as that past left them. Resolves when it is on disk; rejects
+   * with FaultError.
+   */
+  goOn(body: unknown, from: From, principal: Principal): Promise<Job> {
+    return this.#make(parse(JobRequest, body, 'the job'), principal, from)
+  }
+
   /** Makes a chat of what another job has done and heard up to a step. Resolves when it is on disk; rejects with FaultError. */
   async fork(source: Job, options: { step: number | null; model: string | null; approve: 'none' | 'writes' | null }, principal: Principal): Promise<Job> {
-    const { store, runner, stateDir } = this.#o
+    const { store, runner } = this.#o
     if (runner.inLine(source.id)) throw new FaultError(fault('conflict', { problem: `Job ${source.id} is at work; it can be forked when it waits or is over.` }))
     this.#checkNetwork(source.request)
     await this.#checkDisk()
     const cwd = await usableFolder(source.request.cwd, this.#o.guarded)
     const model = await this.#chooseModel(options.model ?? source.model, principal)
     const id = newId()
-    const outputs = (job: string): string => join(stateDir, 'outputs', job)
-    // The handles that the model was given name files of outputs.
-    await cp(outputs(source.id), outputs(id), { recursive: true, mode: constants.COPYFILE_FICLONE }).catch((error: unknown) => { if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error })
+    await this.#copyOutputs(source.id, id)
     const approve = options.approve ?? source.request.approve
     const { approve: _approve, ...request } = source.request
     await runner.open({
@@ -64,24 +73,32 @@ export class Intake {
     return this.#stored(id)
   }
 
+  /** The handles that the model was given name files of outputs. */
+  async #copyOutputs(from: string, to: string): Promise<void> {
+    const outputs = (job: string): string => join(this.#o.stateDir, 'outputs', job)
+    await cp(outputs(from), outputs(to), { recursive: true, mode: constants.COPYFILE_FICLONE }).catch((error: unknown) => { if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error })
+  }
+
   #stored(id: string): Job {
     const job = this.#o.store.read.job(id)
     if (job === null) throw new FaultError(fault('internal', { problem: `job ${id} was stored and cannot be read` }))
     return job
   }
 
-  async #make(asked: JobRequest, principal: Principal): Promise<Job> {
+  async #make(asked: JobRequest, principal: Principal, from: From | null = null): Promise<Job> {
     if (asked.kind === 'chat') checkChat(asked)
     // What it buys without need is the owner's to say.
-    if (asked.escalation?.askAt !== undefined && !principal.scopes.includes('admin')) throw new FaultError(fault('not_allowed', { what: 'say when a job asks for help (escalation.askAt)' }))
+    const appointed = (['askAt', 'untilTrigger'] as const).find((name) => asked.escalation?.[name] !== undefined)
+    if (appointed !== undefined && !principal.scopes.includes('admin')) throw new FaultError(fault('not_allowed', { what: `say when a job asks for help (escalation.${appointed})` }))
     this.#checkNetwork(asked)
     await this.#checkDisk()
     const cwd = await usableFolder(asked.cwd, this.#o.guarded)
     const model = await this.#chooseModel(asked.model, principal)
-    const id = newId()
+    const id = from?.id ?? newId()
+    if (from !== null) await this.#copyOutputs(from.job, id)
     await this.#o.runner.accept({
       id, request: { ...asked, cwd, class: lowerClass(asked.class, principal.class), result: asked.result ?? (asked.kind === 'chat' ? 'in_place' : this.#o.config.jobs.result) }, principal, project: Project.parse({ id: cwd, path: cwd }), model, createdAt: (this.#o.now ?? Date.now)(),
-    })
+    }, from?.past)
     return this.#stored(id)
   }
 

@@ -29,7 +29,7 @@ export function helpRecords(query: Query, mode: EscalationMode, kind: string): M
 
 /** What jobs of this class that were resolved usually took, of the last hundred; null for fewer than ten. */
 export function medianSeconds(query: Query, jobClass: string): number | null {
-  const seconds = query(`SELECT json_extract(receipt, '$.seconds') AS seconds FROM jobs WHERE state = 'resolved' AND json_extract(request, '$.class') = ? ORDER BY ended_at DESC LIMIT 100`, jobClass)
+  const seconds = query(`SELECT json_extract(receipt, '$.seconds') AS seconds FROM jobs WHERE state = 'resolved' AND json_extract(request, '$.class') = ? AND json_extract(request, '$.tags.fork') IS NULL ORDER BY ended_at DESC LIMIT 100`, jobClass)
     .map((row) => number(row, 'seconds')).toSorted((a, b) => a - b)
   return seconds.length < 10 ? null : seconds[Math.floor(seconds.length / 2)] ?? null
 }
