@@ -61,10 +61,33 @@ test('what providers sell is listed with the price of today', async (t) => {
   }] } }))
   const said = (await home.hearth('models', 'ls', '--installed')).stdout
   assert.ok(said.includes([
-    'SOLD     PLACE   CONTEXT  A MILLION TOKENS      PROVIDER, MODEL',
-    'far/big  remote  200,000  $3.00 in, $15.00 out  far, big',
-    'far/new  remote  200,000  no price              far, new', '',
+    'SOLD     PLACE   CONTEXT  A MILLION TOKENS                   ASKED FOR  LAST    COST  PROVIDER, MODEL',
+    'far/big  remote  200,000  $3.00 in, $15.00 out (2026-02-01)  not yet    never  $0.00  far, big',
+    'far/new  remote  200,000  no price                           not yet    never  $0.00  far, new',
+    'What is missing: hearth models show far/big', '',
   ].join('\n')), said)
+  assert.equal((await home.hearth('models', 'show', 'far/new')).stdout, `sold        far/new
+provider    far (compatible), https://far.example/v1
+model       new
+place       outside of this house
+key         from its key file
+context     200,000 tokens, answers of at most 8,192
+tool calls  by its own template
+price       no price: refused until one is set
+asked for   advise
+bought      nothing yet
+
+Before anything is bought
+  - The key of 'far' cannot be used: its key file /nowhere/key cannot be read (ENOENT).
+    Put the key into /nowhere/key, one line, and: chmod 600 /nowhere/key
+  - The model 'far/new' has no price, so nothing is bought from it.
+    hearth provider price far/new --input USD --output USD (for a million tokens, as the provider's page says today)
+  - This box has no limit in money, and without one nothing is bought.
+    hearth provider allow --budget 2/day
+  - The consent of this box is 'never', so jobs buy nothing.
+    hearth provider allow --consent ask (a person approves each packet; auto: within the budget)
+`)
+  assert.match((await home.hearth('models', 'show', 'far/big')).stdout, /^price +a million tokens: \$3\.00 read, \$0\.000001 out of its cache, \$0\.000001 into it, \$15\.00 written; set for 2026-02-01 and later$/m)
 })
 
 test('a check sends the key of its file, passes the door and does not wait for ever', async (t) => {

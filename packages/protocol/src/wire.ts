@@ -6,7 +6,9 @@ import { Job } from './job.ts'
 import { EgressEntry, LedgerEntry, PacketEntry } from './ledger.ts'
 import { McpServerRow } from './mcp.ts'
 import { PredictedSpeed } from './profile.ts'
+import { Usage } from './model.ts'
 import { Price, providerKinds } from './provider.ts'
+import { ProviderGap } from './provider-gaps.ts'
 
 /** Body of every reply whose status is not 2xx. */
 export type ErrorReply = { error: Fault }
@@ -139,7 +141,7 @@ export const EndpointRow = z.strictObject({
 })
 export type EndpointRow = z.infer<typeof EndpointRow>
 
-/** Everything that is known about one model. Exactly one of `row` and `endpoint` is there. */
+/** Everything that is known about one model. Exactly one of `row`, `endpoint` and `remote` is there. */
 export const ModelDetail = z.strictObject({
   row: ModelRow.nullable(),
   entry: CatalogModel.nullable().describe('of the catalogue with the owner\'s changes; null for an imported model'),
@@ -153,6 +155,7 @@ export const ModelDetail = z.strictObject({
     from: z.string().nullable().describe('where an imported file came from'),
   }).nullable().describe('what lies on this disk'),
   endpoint: EndpointRow.nullable(),
+  remote: z.lazy(() => RemoteRow).optional().describe('a model that a provider sells; the others are null then'),
 })
 export type ModelDetail = z.infer<typeof ModelDetail>
 
@@ -168,6 +171,13 @@ export const RemoteRow = z.strictObject({
   contextTokens: z.int(),
   toolMode: z.string(),
   price: Price.nullable().describe('that holds today (UTC); null = none is known, and nothing is bought'),
+  maxOutputTokens: z.int().describe('what it may write at most in one answer'),
+  usedFor: z.array(z.string()).describe('modes in which a job may ask it, with the kinds of jobs where a route names some; empty = no route leads to it'),
+  calls: z.int().describe('bought from it on this box, until now'),
+  lastUsedAt: z.int().nullable(),
+  usdMicros: z.int().describe('what they cost, those under way at their worst price'),
+  prepaidUsdMicros: z.int().describe('what packages and paid throughput covered beside that, at list price'),
+  gaps: z.array(ProviderGap).describe('what is missing before anything is bought from it'),
 })
 export type RemoteRow = z.infer<typeof RemoteRow>
 
@@ -258,3 +268,21 @@ export type DoctorReport = z.infer<typeof DoctorReport>
 
 export const SubmitReply = z.strictObject({ job: Job, duplicate: z.boolean().describe('true when the idempotency key named an older job') })
 export type SubmitReply = z.infer<typeof SubmitReply>
+
+/** The smallest call that shows whether a provider answers: what it would be, or what came of it. */
+export const ProviderTrial = z.strictObject({
+  model: z.string(),
+  provider: z.string(),
+  host: z.string(),
+  text: z.string().describe('all that is sent'),
+  maxTokens: z.int().describe('what it may write at most'),
+  worstUsdMicros: z.int().describe('what it costs at most'),
+  answer: z.strictObject({
+    text: z.string(), usage: Usage, ttftMs: z.number().nullable(), usdMicros: z.int().describe('what it cost'),
+  }).optional().describe('absent = nothing was sent'),
+})
+export type ProviderTrial = z.infer<typeof ProviderTrial>
+
+/** Body of a trial. */
+export const TrialRequest = z.strictObject({ worstUsdMicros: z.int().min(0).describe('what a person agreed to; a call that may cost more is refused') })
+export type TrialRequest = z.infer<typeof TrialRequest>

@@ -1,9 +1,10 @@
 // Owns the routes of models: list, show, pull, verify, import, prune, remove, reset.
-import { fault, FaultError, FolderImportRequest, ImportRequest, priceAt, providerUrl, type ModelDetail, type ModelList, type ModelRow, type ProviderConfig, type RemoteRow } from '@hearth/protocol'
+import { fault, FaultError, FolderImportRequest, ImportRequest, type ModelDetail, type ModelList, type ModelRow } from '@hearth/protocol'
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf } from './body.ts'
 import { parse } from './parse.ts'
+import { remoteRows } from './remotes.ts'
 import { ndjson } from './stream.ts'
 
 export const modelRoutes: readonly Route[] = [
@@ -14,16 +15,17 @@ export const modelRoutes: readonly Route[] = [
       const { models, recommended } = await shelf.overview(api.config.models.default)
       const reply: ModelList = { models: await api.parts.tuning.withSpeeds(models), recommended, default: await api.parts.defaultModel() }
       const endpoints = await api.parts.endpoints(c.req.query('check') === '1')
-      const remotes = remoteRows(api.config.escalation.providers)
+      const remotes = await remoteRows(api)
       return c.json({ ...reply, ...(endpoints.length === 0 ? {} : { endpoints }), ...(remotes.length === 0 ? {} : { remotes }) })
     },
   },
   {
-    method: 'GET', path: '/api/models/:id', scope: 'infer', about: 'ModelDetail: all that is known of one model, by id, alias or the id of an endpoint',
+    method: 'GET', path: '/api/models/:id', scope: 'infer', about: 'ModelDetail: all that is known of one model, by id, alias, the id of an endpoint or of what a provider sells',
     async handle(c, api) {
       const id = c.req.param('id') ?? ''
       const endpoint = (await api.parts.endpoints(false)).find((one) => one.id === id)
-      const detail: ModelDetail = endpoint === undefined ? await (await api.parts.shelf()).detail(id) : { row: null, entry: null, record: null, endpoint }
+      const [remote] = await remoteRows(api, id)
+      const detail: ModelDetail = remote !== undefined ? { row: null, entry: null, record: null, endpoint: null, remote } : endpoint === undefined ? await (await api.parts.shelf()).detail(id) : { row: null, entry: null, record: null, endpoint }
       return c.json(detail)
     },
   },
@@ -105,10 +107,4 @@ async function modelOf(c: Context<Env>, api: Api): Promise<ModelRow> {
   const row = rows.find((candidate) => candidate.id === id) ?? rows.find((candidate) => candidate.aliases?.includes(id))
   if (row === undefined) throw new FaultError(fault('unknown_model', { id, known: rows.map((known) => known.id) }))
   return row
-}
-
-function remoteRows(providers: readonly ProviderConfig[]): RemoteRow[] {
-  return providers.flatMap(({ id: provider, kind, url, keyFile, models }) => models.map(({ id, model, contextTokens, profile, prices }) => ({
-    id, place: 'remote' as const, provider, kind, url: providerUrl({ kind, url }), model, key: keyFile !== null, contextTokens, toolMode: profile.toolMode, price: priceAt(prices, Date.now()),
-  })))
 }

@@ -135,3 +135,9 @@ export function boughtJobs(query: Query, kind: string, now: number): { like: Tal
   }
   return { like: tally(1), others: tally(0) }
 }
+
+/** What was bought from each model of a provider: calls, when the last one was, new money (what is under way at its worst price), and what packages covered at list price. */
+export function boughtByModel(query: Query): Map<string, { calls: number; lastUsedAt: number | null; usdMicros: number; prepaidUsdMicros: number }> {
+  const rows = query(`SELECT r.model, count(*) AS calls, max(r.at) AS last, sum(${usd}) AS usd, sum(coalesce(s.list_usd_micros, r.list_usd_micros) - ${usd}) AS prepaid FROM ${moneyFrom} GROUP BY r.model`)
+  return new Map(rows.map((row) => [text(row, 'model'), { calls: number(row, 'calls'), lastUsedAt: numberOrNull(row, 'last'), usdMicros: number(row, 'usd'), prepaidUsdMicros: number(row, 'prepaid') }]))
+}
