@@ -1,6 +1,7 @@
 // Owns one turn of the model: asks, streams, and answers with the turn as an event. Retries a turn whose engine failed; never runs a tool.
-import type { EventOf, Fault, JobEventBody, ToolCall } from '@hearth/protocol'
+import type { EventOf, Fault, JobEventBody, TokenProbability, ToolCall } from '@hearth/protocol'
 import { fault, ModelRequest, noUsage } from '@hearth/protocol'
+import { asksLikelihood, likelihoodOf } from './escalate/likelihood.ts'
 import type { Understood } from './modes/mode.ts'
 import { mend, type Malformed } from './repair/mend.ts'
 import { samplesOf } from './ladder.ts'
@@ -49,7 +50,7 @@ async function askOnce(run: Run): Promise<Asked> {
   const request = ModelRequest.safeParse({
     messages: [...history.messages], ...mode.asked(), sampling: { ...profile.sampling, ...variety(run), seed: (seed + step) % 2 ** 32 },
     ...(profile.stop === undefined ? {} : { stop: profile.stop }), ...(profile.reasoning?.ask === undefined ? {} : { reasoning: profile.reasoning.ask }),
-    maxTokens: profile.maxCallTokens, sessionKey: jobId, class: 'job', purpose: 'agent',
+    ...(asksLikelihood(seed, step) ? { likelihoods: true } : {}), maxTokens: profile.maxCallTokens, sessionKey: jobId, class: 'job', purpose: 'agent',
   })
   if (!request.success) return failed(fault('internal', { problem: `the request of step ${step} is not valid: ${request.error.issues[0]?.message ?? ''}` }))
 
@@ -59,11 +60,13 @@ async function askOnce(run: Run): Promise<Asked> {
     ({ type: 'aborted', turn: { type: 'turn', step, model: model.info.id, text, toolCalls: [], stop: 'cancelled', usage, timings, ...thought() } })
   const calls: ToolCall[] = []
   const malformed: Malformed[] = []
+  const tokens: TokenProbability[] = []
   for await (const event of model.generate(request.data, signal)) {
     switch (event.type) {
       case 'text':
         text += event.text
-        await run.ports.emit({ type: 'text', step, text: event.text })
+        tokens.push(...event.probabilities ?? [])
+        if (event.text !== '') await run.ports.emit({ type: 'text', step, text: event.text })
         break
       case 'tool_call':
         calls.push({ ...event.call, id: freeId(event.call.id, step, (id) => history.callIds.has(id) || calls.some((call) => call.id === id)) })
@@ -88,10 +91,14 @@ async function askOnce(run: Run): Promise<Asked> {
           answer, malformed, understood: mode.understand(answer, step), tools: run.tools, mode: profile.toolMode, read: () => textsRead(history.events),
           id: (taken) => freeId('', step, (id) => history.callIds.has(id) || taken.includes(id)),
         })
+        const likelihood = likelihoodOf(tokens, thoughts)
         const whole = words ?? text + malformed.map((one) => one.text).join('')
         return {
           type: 'turn', understood, repairs: repairs.map((repair) => ({ type: 'call_repaired', step, ...repair })),
-          turn: { type: 'turn', step, model: model.info.id, text: whole, toolCalls: understood.type === 'calls' ? understood.calls : [], stop: event.stop, usage: event.usage, timings: event.timings, ...thought() },
+          turn: {
+            type: 'turn', step, model: model.info.id, text: whole, toolCalls: understood.type === 'calls' ? understood.calls : [], stop: event.stop, usage: event.usage, timings: event.timings, ...thought(),
+            ...(likelihood === null ? {} : { likelihood }),
+          },
         }
       }
       case 'failed':

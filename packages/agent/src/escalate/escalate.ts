@@ -49,7 +49,7 @@ export async function atEdge(run: Run): Promise<Edge> {
   const modes = modesToTry(events, settingsOf(run).modes, signals)
   const acts = stored?.type === 'signals' ? stored.acts : areActing(signals) && modes.length > 0 && notNow(events) === null
   if (stored === undefined) await put(run, { type: 'signals', step, signals, acts })
-  return acts ? moved(await askFor(run, expert, modes, signals)) : nothing
+  return acts ? moved(await askFor(run, expert, modes, signals.filter(({ kind }) => kind !== 'logged'))) : nothing
 }
 
 /** In a chat a person is there to say how to go on: only what the model asks itself counts. Where the request says when, nothing else counts. */

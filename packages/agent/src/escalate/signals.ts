@@ -1,4 +1,4 @@
-// Owns the signals that a job needs help, scored each turn from its events: hard, soft, declared. They decide nothing but whether they act. Pure.
+// Owns the signals that a job needs help, scored each turn from its events: hard, soft, declared, logged. They decide nothing but whether they act. Pure.
 import type { EventOf, JobEventBody, Signal } from '@hearth/protocol'
 import { notDone } from '../checks.ts'
 import { reviewRefusal } from './words.ts'
@@ -18,7 +18,7 @@ export type SignalFacts = { /** What jobs of this class usually take; null = not
 export function signalsNow(all: readonly JobEventBody[], { medianSeconds }: SignalFacts): Signal[] {
   const question = askedNow(all)
   // Nobody can be bought to mend what lies outside of the job.
-  const found = blockerOf(all) === null ? [...falseDone(all), ...soft(all, medianSeconds)] : []
+  const found = [...(blockerOf(all) === null ? [...falseDone(all), ...soft(all, medianSeconds)] : []), ...logged(all)]
   return question === null ? found : [...found, { kind: 'declared', name: 'ask_expert', evidence: oneLine(question.question) }]
 }
 
@@ -86,6 +86,16 @@ function flatTests(events: readonly JobEventBody[]): { before: number; now: numb
   const before = tallies[at]
   if (now === undefined || before === undefined || now.failing === 0) return null
   return tallies.slice(at + 1).every(({ failing }) => failing >= before.failing) ? { before: before.failing, now: now.failing, edits: now.edits - before.edits } : null
+}
+
+/** Written down until what the box has seen says whether it tells anything: there whenever it was asked for, under no threshold that nobody measured. */
+function logged(all: readonly JobEventBody[]): Signal[] {
+  const turn = all.findLast((event) => event.type === 'turn')
+  if (turn?.type !== 'turn' || turn.likelihood === undefined) return []
+  const { names, values } = turn.likelihood
+  const percent = (thousandths: number): string => `${thousandths / 10} %`
+  const said = values === null ? '' : `; values of arguments: ${percent(values.lowest)}, and a tenth of ${values.tokens} at most ${percent(values.tenth)}`
+  return [{ kind: 'logged', name: 'call_likelihood', evidence: `name of the tool: ${percent(names.lowest)} at its least likely token${said}` }]
 }
 
 /** Time that the job worked: its model, tools and checks. What it waited for people or for its turn does not count, and no clock is asked. */
