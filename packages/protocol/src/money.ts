@@ -62,6 +62,7 @@ export const BudgetReply = z.strictObject({
   day: z.string().describe('UTC day on which money is booked now'),
   clockBack: z.boolean().describe('the clock is behind the last booking, so money is still booked on that day'),
   rows: z.array(BudgetRow),
+  worth: z.string().optional().describe('what the job may spend by its worth, and the chance that this is made of; absent = nobody said what it is worth'),
   reserved: z.array(z.strictObject({
     principals: z.array(z.string()), period: z.enum(['day', 'month']), usdMicros: z.int(), left: z.int().describe('what only they may still spend'),
   })).describe('what of the limits of this box is kept for whom'),

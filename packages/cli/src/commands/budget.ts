@@ -5,7 +5,7 @@ import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { findJob } from '../jobs.ts'
 import { count, counted, table, usd, type Cell, type Ink } from '../print.ts'
-import { jsonLine, oneLine } from '../text.ts'
+import { jsonLine, oneLine, wrap } from '../text.ts'
 
 const barColumns = 20
 const right = { side: 'right' as const }
@@ -29,6 +29,7 @@ export const budget: Command = {
     }
     if (reply.rows.length === 0) ctx.out.line('There is no limit, and without one of this box in money nothing is bought: set escalation.budget in the configuration.')
     else for (const line of table(head('LIMIT OF', 'FOR', 'LEFT', 'SPENT', 'LIMIT'), reply.rows.map((row) => limitCells(row, reply.day, ink)), width, ink)) ctx.out.line(line)
+    if (reply.worth !== undefined) for (const line of wrap(oneLine(reply.worth), width)) ctx.out.line(line)
     for (const { principals, period, usdMicros, left } of reply.reserved) ctx.out.line(`${usd(left)} of ${usd(usdMicros)} a ${period} kept for ${oneLine(principals.join(', '))}`)
     if (reply.packages.length > 0) {
       ctx.out.line()

@@ -7,7 +7,8 @@ import type { Store } from '../store/store.ts'
 import { dayOf } from './amounts.ts'
 import type { Limit } from './ask.ts'
 import { packageRow, paceSince } from './packages.ts'
-import { limitsOf } from './purse.ts'
+import { limitsOf, worthOf } from './purse.ts'
+import { worthWords } from './worth.ts'
 
 /** `job`: whose own limits are told too; null = only the box, its projects and its keys. */
 export function whatIsLeft(store: Store, config: Config['escalation'], job: Job | null, projectOf: (path: string) => ProjectEntry | null, now: number): BudgetReply {
@@ -20,12 +21,14 @@ export function whatIsLeft(store: Store, config: Config['escalation'], job: Job 
       ...store.read.keys().flatMap((key): Limit[] => (key.budget == null || key.revokedAt !== null ? [] : [{ scope: 'principal', id: `key:${key.id}`, budget: key.budget }])),
     ]
     : limitsOf(store, config, job.principal, project === null ? null : { id: project.id, budget: project.rules.budget }, job.id)
+  const worth = job === null ? null : worthOf(store, config, job.id, now)
   const sums = (sql: string, ...values: (string | number)[]): { count: number; usdMicros: number } => {
     const [row] = query(`SELECT count(*) AS n, sum(${usd}) AS usd FROM ${moneyFrom} WHERE ${sql}`, ...values)
     return { count: number(row ?? {}, 'n'), usdMicros: number(row ?? {}, 'usd') }
   }
   return {
     day: dayOf(at), clockBack: dayOf(now) < dayOf(at), rows: all.flatMap((limit) => rowsOf(query, limit, at, job?.id ?? null)),
+    ...(worth === null ? {} : { worth: worthWords(worth) }),
     reserved: config.reserved.flatMap(({ principals, dayUsdMicros, monthUsdMicros }) => {
       const spent = periods(query, anyOf, JSON.stringify(principals), at)
       const kept = (period: 'day' | 'month', usdMicros: number, used: number): BudgetReply['reserved'] => (usdMicros === 0 ? [] : [{ principals, period, usdMicros, left: Math.max(0, usdMicros - used) }])

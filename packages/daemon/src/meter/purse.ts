@@ -57,22 +57,22 @@ export class Purse {
       now, principal: principal.id, origin: principal.origin, jobId, step: account.step(), project: project?.id ?? null, escalation, purpose: request.purpose, model: model.id, place: 'remote',
       provider: { id: provider.id, tokensPerMinute: provider.tokensPerMinute, reservedTokensPerMinute: provider.reservedTokensPerMinute },
       worst: { promptTokens: promptTokensAtMost(request) + (alongTokens?.(request) ?? 0), completionTokens: Math.min(request.maxTokens, model.maxOutputTokens) },
-      price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: this.#worth(jobId, now),
+      price: priceAt(model.prices, now), limits: limitsOf(store, config, principal, project, jobId), worth: jobId === null ? null : worthOf(store, config, jobId, now),
       earmarks: config.reserved, packages: config.packages, ...(approvedUsdMicros === undefined ? {} : { approvedUsdMicros }),
     })
   }
 
   /** What bounds the money of a job that said what it is worth, as a sentence; null = it did not. */
   worthWords(jobId: string): string | null {
-    const worth = this.#worth(jobId, this.#now())
+    const worth = worthOf(this.#o.store, this.#o.config, jobId, this.#now())
     return worth === null ? null : worthWords(worth)
   }
+}
 
-  #worth(jobId: string | null, now: number): Worth | null {
-    const { store, config } = this.#o
-    const { worthUsdMicros: usdMicros = null, kind = '' } = jobId === null ? {} : jobMoney(store.read.query, jobId)
-    return usdMicros === null ? null : { usdMicros, kind, ...boughtJobs(store.read.query, kind, now), assumed: config.assumedChance }
-  }
+/** What a job is worth and what is known of jobs like it; null = nobody said what it is worth. */
+export function worthOf(store: Store, { assumedChance }: Config['escalation'], jobId: string, now: number): Worth | null {
+  const { worthUsdMicros: usdMicros, kind } = jobMoney(store.read.query, jobId)
+  return usdMicros === null ? null : { usdMicros, kind, ...boughtJobs(store.read.query, kind, now), assumed: assumedChance }
 }
 
 /** Every limit there is for this principal, project and job; all of them hold. */
