@@ -1,7 +1,9 @@
 // Owns which models are in memory: who may load, who must leave, who waits, in which order. Performs what admission.ts decides; starts no worker itself.
 // A model is unloaded only when nobody holds it. What a load was promised counts from the moment of the decision, so two at once never share one place.
-import { fault, type Fault, type JobClass, type MemoryPlan, type WorkerState } from '@hearth/protocol'
-import { decide, freeBytes, heatHalfMs, inTurn, type Member, type Need, type Room } from './admission.ts'
+import { fault, type Fault, type MemoryPlan, type WorkerState } from '@hearth/protocol'
+import { decide, freeBytes, heatHalfMs, type Member, type Need, type Room } from './admission.ts'
+import { Line, type Waiting, type Wish } from './line.ts'
+import { listed, notFitting, tooMany, untilDone, withEvicted, withPinned, withWaits } from './residency-words.ts'
 
 /** A model as the residency sees it. `key`: its file. */
 export interface Resident {
@@ -21,9 +23,6 @@ export interface Resident {
 export type Weighed = { need: Need; reloadBytes: number; sharedBytes: number; plan(freeBytes: number): MemoryPlan }
 export type Scales<R extends Resident> = (wished: readonly R[]) => Promise<{ room: Room; weighed: ReadonlyMap<string, Weighed | null> }>
 
-/** `position` among all who wait for a model, 1 = next. */
-export type Waits = (position: number, reason: string) => void
-export type Wish = { class: JobClass; signal: AbortSignal; waits?: Waits | undefined }
 /** Keeps a model's worker loaded until it is released. */
 export type Hold = { release(): void }
 export type Held = Hold | 'aborted' | { fault: Fault }
@@ -37,26 +36,13 @@ export type ResidencyOptions<R extends Resident> = {
 }
 
 type Entry<R> = { resident: R; promisedBytes: number; reloadBytes: number; users: number; heat: number; heatAt: number; usedAt: number; leaving: boolean; loadedAt: number; idleAt: number }
-type Waiter<R> = {
-  kind: 'use' | 'unload'
-  resident: R
-  class: JobClass
-  arrivedMs: number
-  number: number
-  /** What it waits for, and what it was told last. */
-  reason: string
-  told: string
-  waits: Waits | undefined
-  /** Ends the waiting; the second time it does nothing. */
-  answer(held: Held): void
-}
+type Waiter<R> = Waiting<{ kind: 'use' | 'unload'; resident: R }, Held>
 
 export class Residency<R extends Resident = Resident> {
   readonly #options: ResidencyOptions<R>
   readonly #now: () => number
   readonly #entries = new Map<string, Entry<R>>()
-  #waiting: Waiter<R>[] = []
-  #arrivals = 0
+  readonly #line: Line<{ kind: 'use' | 'unload'; resident: R }, Held>
   #passing = false
   #again = false
   #closed = false
@@ -64,18 +50,19 @@ export class Residency<R extends Resident = Resident> {
   constructor(options: ResidencyOptions<R>) {
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.#line = new Line(this.#now)
   }
 
   /** Resolves when `resident` may be loaded and used, until `release`. Waits when memory is taken by models that answer. */
   hold(resident: R, wish: Wish): Promise<Held> {
     // Its circuit is open: the answer comes from its supervisor, and nobody must leave for it.
     if (resident.phase === 'broken' && !this.#entries.has(resident.key)) return Promise.resolve({ release: () => undefined })
-    return this.#ask('use', resident, wish)
+    return this.#ask({ kind: 'use', resident }, wish)
   }
 
   /** Unloads it when nobody uses it any more; whoever asks for it meanwhile waits and loads it again. The answer's hold is empty. */
   unload(resident: R, wish: Wish): Promise<Held> {
-    return this.#ask('unload', resident, wish)
+    return this.#ask({ kind: 'unload', resident }, wish)
   }
 
   /** Requests that hold it now. */
@@ -109,8 +96,7 @@ export class Residency<R extends Resident = Resident> {
         case 'refuse': return this.#refusal(its.plan(step.freeBytes), step.full, resident)
         case 'wait': {
           const planned = its.plan(space === null ? Infinity : freeBytes(members, space, new Set(step.claims)))
-          const names = step.keys.map((key) => this.#nameOf(key))
-          return { ...planned, waitsFor: names, said: `${planned.said} It waits until ${listed(names.map((name) => `'${name}'`))} ${names.length === 1 ? 'has' : 'have'} answered.` }
+          return withWaits(planned, step.keys.map((key) => this.#nameOf(key)))
         }
         case 'evict': {
           const leave = new Set(step.keys)
@@ -126,36 +112,18 @@ export class Residency<R extends Resident = Resident> {
 
   /** Looks again: a worker changed its phase. */
   changed(): void {
-    if (this.#waiting.length > 0) this.#serve()
+    if (this.#line.all.length > 0) this.#serve()
   }
 
   /** Whoever waits hears that the daemon shuts down. */
   close(): void {
     this.#closed = true
-    for (const waiter of [...this.#waiting]) waiter.answer({ fault: fault('shutting_down', {}) })
+    for (const waiter of this.#line.all) waiter.answer({ fault: fault('shutting_down', {}) })
   }
 
-  #ask(kind: Waiter<R>['kind'], resident: R, { class: jobClass, signal, waits }: Wish): Promise<Held> {
-    if (signal.aborted) return Promise.resolve('aborted')
-    if (this.#closed) return Promise.resolve({ fault: fault('shutting_down', {}) })
-    return new Promise((resolve) => {
-      const leave = (): void => {
-        waiter.answer('aborted')
-        this.#serve()
-      }
-      const waiter: Waiter<R> = {
-        kind, resident, class: jobClass, arrivedMs: this.#now(), number: ++this.#arrivals, reason: '', told: '', waits,
-        answer: (held) => {
-          const at = this.#waiting.indexOf(waiter)
-          if (at >= 0) this.#waiting.splice(at, 1)
-          signal.removeEventListener('abort', leave)
-          resolve(held)
-        },
-      }
-      signal.addEventListener('abort', leave, { once: true })
-      this.#waiting.push(waiter)
-      this.#serve()
-    })
+  #ask(what: { kind: 'use' | 'unload'; resident: R }, wish: Wish): Promise<Held> {
+    if (this.#closed && !wish.signal.aborted) return Promise.resolve({ fault: fault('shutting_down', {}) })
+    return this.#line.join(what, wish, () => this.#serve())
   }
 
   /** One pass at a time; a pass that is asked for meanwhile follows. Without a load to decide on, it is over before this returns. */
@@ -167,7 +135,7 @@ export class Residency<R extends Resident = Resident> {
     this.#passing = true
     this.#again = false
     this.#tidy()
-    const loads = this.#waiting.filter((waiter) => waiter.kind === 'use' && !this.#usable(waiter.resident)).map((waiter) => waiter.resident)
+    const loads = this.#line.all.filter((waiter) => waiter.kind === 'use' && !this.#usable(waiter.resident)).map((waiter) => waiter.resident)
     if (loads.length === 0) {
       this.#pass(null)
       this.#passed()
@@ -178,7 +146,7 @@ export class Residency<R extends Resident = Resident> {
     const distinct = [...new Map(loads.map((resident) => [resident.key, resident])).values()]
     this.#options.weigh(distinct).then(({ room, weighed }) => this.#pass({ room, weighed, taken }), (error: unknown) => {
       const why = fault('internal', { problem: `the memory of the box was not read (${error instanceof Error ? error.message : String(error)})` })
-      for (const waiter of this.#waiting.filter((one) => one.kind === 'use' && loads.includes(one.resident))) waiter.answer({ fault: why })
+      for (const waiter of this.#line.all.filter((one) => one.kind === 'use' && loads.includes(one.resident))) waiter.answer({ fault: why })
       // Who waits for something else was not looked at in this pass.
       this.#again = true
     }).finally(() => this.#passed()).catch((error: unknown) => this.#options.log(`the models in memory: ${error instanceof Error ? error.message : String(error)}`))
@@ -193,7 +161,7 @@ export class Residency<R extends Resident = Resident> {
     this.#tidy()
     const claimed = new Map<string, string>()
     let behind: string | null = null
-    for (const waiter of inTurn(this.#waiting, this.#now())) {
+    for (const waiter of this.#line.inTurn()) {
       const { resident } = waiter
       const { key } = resident
       const entry = this.#entries.get(key)
@@ -213,12 +181,7 @@ export class Residency<R extends Resident = Resident> {
       else if (scale?.weighed.has(key) !== true) this.#again = true
       else behind = this.#decide(waiter, scale.weighed.get(key) ?? null, scale.room, scale.taken, claimed)
     }
-    for (const [index, waiter] of inTurn(this.#waiting, this.#now()).entries()) {
-      const told = `${index + 1} ${waiter.reason}`
-      if (waiter.reason === '' || waiter.told === told) continue
-      waiter.told = told
-      waiter.waits?.(index + 1, waiter.reason)
-    }
+    this.#line.tell()
   }
 
   /** Null when the next load may be looked at too; else why it stands behind this one. */
@@ -292,7 +255,7 @@ export class Residency<R extends Resident = Resident> {
       .finally(() => {
         entry.leaving = false
         // They wanted it gone, and it was: whoever asks for it next is not their concern.
-        for (const waiter of this.#waiting.filter((one) => one.kind === 'unload' && one.resident.key === entry.resident.key)) waiter.answer({ release: () => undefined })
+        for (const waiter of this.#line.all.filter((one) => one.kind === 'unload' && one.resident.key === entry.resident.key)) waiter.answer({ release: () => undefined })
         this.#serve()
       }).catch(() => undefined)
   }
@@ -327,15 +290,11 @@ export class Residency<R extends Resident = Resident> {
   }
 
   #untilDone(keys: readonly string[]): string {
-    const each = keys.map((key) => {
+    return untilDone(keys.map((key) => {
       const entry = this.#entries.get(key)
-      const count = entry?.users ?? 0
-      return { name: `'${this.#nameOf(key)}'`, moving: entry?.leaving === true || entry?.resident.phase === 'draining' ? 'unloaded' : entry?.resident.phase === 'ready' ? null : 'loaded', count: `${count} request${count === 1 ? '' : 's'}` }
-    })
-    const first = each.find((one) => one.moving !== null)
-    if (first !== undefined) return `waiting until ${first.name} is ${first.moving ?? ''}`
-    const [only] = each
-    return each.length === 1 && only !== undefined ? `waiting for ${only.name} to finish: ${only.count}` : `waiting for ${listed(each.map((one) => `${one.name} (${one.count})`))} to finish`
+      const phase = entry?.leaving === true || entry?.resident.phase === 'draining' ? 'unloading' : entry?.resident.phase === 'ready' ? 'answering' : 'loading'
+      return { name: this.#nameOf(key), phase, users: entry?.users ?? 0 }
+    }))
   }
 
   /** A refusal that also names who holds the memory and may not leave. */
@@ -344,35 +303,11 @@ export class Residency<R extends Resident = Resident> {
       const { message, remedy } = this.#tooMany(resident)
       return { ...plan, verdict: 'refused', said: message, remedy }
     }
-    const pinned = [...this.#entries.values()].filter((entry) => entry.resident.pinned && entry.resident.key !== resident.key).toSorted((a, b) => b.promisedBytes - a.promisedBytes)
-    if (pinned.length === 0) return plan
-    const names = pinned.map((entry) => `'${entry.resident.name}' (${gib(entry.promisedBytes)})`)
-    return {
-      ...plan, said: `${plan.said} Pinned and in memory: ${listed(names)}.`,
-      remedy: `Run 'hearth models unpin ${pinned[0]?.resident.name ?? ''}'${plan.remedy === null ? '.' : `. ${plan.remedy}`}`,
-    }
+    const others = [...this.#entries.values()].filter((entry) => entry.resident.pinned && entry.resident.key !== resident.key).toSorted((a, b) => b.promisedBytes - a.promisedBytes)
+    return withPinned(plan, others.map((entry) => ({ name: entry.resident.name, bytes: entry.promisedBytes })))
   }
 
   #tooMany(resident: R): Fault {
-    const pinned = [...this.#entries.values()].filter((entry) => entry.resident.pinned).map((entry) => entry.resident.name)
-    return fault('does_not_fit', {
-      said: `'${resident.name}' cannot be loaded: engine.maxModels is ${this.#options.maxModels ?? 0}, and ${listed(pinned.map((name) => `'${name}'`))} ${pinned.length === 1 ? 'is' : 'are'} pinned.`,
-      remedy: `Run 'hearth models unpin ${pinned[0] ?? ''}', or raise engine.maxModels.`,
-    })
+    return tooMany(resident.name, this.#options.maxModels ?? 0, [...this.#entries.values()].filter((entry) => entry.resident.pinned).map((entry) => entry.resident.name))
   }
-}
-
-const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-
-function listed(words: readonly string[]): string {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`
-}
-
-function notFitting({ said, remedy }: MemoryPlan): Fault {
-  return fault('does_not_fit', { said, remedy: remedy ?? "Run 'hearth doctor'." })
-}
-
-function withEvicted(plan: MemoryPlan, evicts: readonly { model: string; bytes: number }[]): MemoryPlan {
-  if (evicts.length === 0) return plan
-  return { ...plan, evicts: [...evicts], said: `${plan.said} ${listed(evicts.map(({ model }) => `'${model}'`))} ${evicts.length === 1 ? 'is' : 'are'} unloaded for it.` }
 }

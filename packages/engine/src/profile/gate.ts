@@ -1,5 +1,6 @@
 // Owns the way to the models: everybody may pass, or one who measures alone. Knows no model and no process.
-import type { Hold, Waits } from '../local/residency.ts'
+import type { Waits } from '../local/line.ts'
+import type { Hold } from '../local/residency.ts'
 
 export class Gate {
   #inside = 0
