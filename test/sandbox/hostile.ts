@@ -129,9 +129,13 @@ export const table: readonly { name: string; try(place: Place): Promise<void> }[
     for (const script of ['echo 1 > /proc/sys/vm/drop_caches', 'echo core > /proc/sys/kernel/core_pattern', 'echo h > /proc/sysrq-trigger', 'cat /proc/keys | grep .', 'mount -t tmpfs x /tmp', 'mknod /tmp/sda b 8 0']) {
       assert.notEqual((await run(sh(script))).exitCode, 0, script)
     }
-    await run(sh('chmod 640 /dev/full'))
-    assert.equal(statSync('/dev/full').mode & 0o777, 0o666)
-    if (process.getuid?.() === 0) assert.deepEqual(lines, ['sandbox: a sandboxed program changed the rights of /dev/full; they were put back'])
+    // The nodes are the machine's, so a sandbox of another process may put them back first; then nobody here has to.
+    for (let turn = 0; turn < 50 && lines.length === 0; turn++) {
+      await run(sh('chmod 640 /dev/full'))
+      assert.equal(statSync('/dev/full').mode & 0o777, 0o666)
+      if (process.getuid?.() !== 0) break
+    }
+    assert.deepEqual(lines, process.getuid?.() === 0 ? ['sandbox: a sandboxed program changed the rights of /dev/full; they were put back'] : [])
     assert.equal((await run(sh('echo x > /dev/null && head -c 4 /dev/urandom | wc -c && head -c 3 /dev/zero | wc -c'))).stdout.text, '4\n3\n')
   } },
   { name: 'follows no link out of the workspace', async try({ run, root, workspace }) {
