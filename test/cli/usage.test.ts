@@ -92,6 +92,13 @@ test('a box that does not pay for itself says so', () => {
   assert.ok(reportLines(never, 200, ink).includes('it saves -$0.50 a day (95 %: -$0.90 a day to $0.10 a day): it does not pay for itself at this rate, at best after 24,000 days'))
 })
 
+test('a box that has paid for itself says since when', () => {
+  assert.ok(usageReport.box !== null)
+  const even = { ...usageReport, box: { ...usageReport.box, breakEvenDays: { value: 8.5, low: null, high: null }, breakEvenOn: '2026-03-08' } }
+  assert.match(reportLines(even, 200, ink, '2026-03-08').join('\n'), /: paid for after 9 days, since 2026-03-08/)
+  assert.match(reportLines(even, 200, ink, '2026-03-07').join('\n'), /: paid for after 9 days, on 2026-03-08/)
+})
+
 test('CSV: what is not known is empty, quotes are doubled, and no cell is a formula', () => {
   assert.equal(reportCsv(usageReport), [
     '"model","label","calls","promptTokens","reusedTokens","cacheWriteTokens","completionTokens","modelSeconds","joules","measuredCalls","localCalls","kwh","energyUsdMicros","usdMicros","prepaidUsdMicros","chargedCalls","bytesLeftBox"',

@@ -8,11 +8,12 @@ type Field = [name: string, value: string]
 
 const right = { side: 'right' as const }
 
-export function reportLines(report: UsageReport, width: number, ink: Ink): string[] {
+/** `today`: a day that was reached until then is told as past; absent = all are told as to come. */
+export function reportLines(report: UsageReport, width: number, ink: Ink, today = ''): string[] {
   const room = Math.min(width, 110)
   return [
     ...fields(totalFields(report), ink), ...rowLines(report, width, ink), ...jobLines(report, width, ink), ...helpLines(report, width, ink),
-    ...estimateLines(report, room, ink), ...monthLines(report, width, ink),
+    ...estimateLines(report, room, ink, today), ...monthLines(report, width, ink),
   ]
 }
 
@@ -98,7 +99,7 @@ function helpLines({ escalations: all }: UsageReport, width: number, ink: Ink): 
   ]
 }
 
-function estimateLines({ avoided, box, idle }: UsageReport, room: number, ink: Ink): string[] {
+function estimateLines({ avoided, box, idle }: UsageReport, room: number, ink: Ink, today: string): string[] {
   const assume = (texts: readonly string[]): string[] => texts.flatMap((one) => wrap(oneLine(one), room - 4).map((line, index) => ink.dim(index === 0 ? `  - ${line}` : `    ${line}`)))
   const perDay = (micros: number): string => `${micros < 0 ? '-' : ''}${usd(Math.abs(micros))} a day`
   return [
@@ -110,7 +111,7 @@ function estimateLines({ avoided, box, idle }: UsageReport, room: number, ink: I
       '', ink.bold('The price of this box (an estimate)'),
       `${usd(box.writeOffUsdMicros)} written off in ${counted(box.days, 'day')}${box.energyUsdMicros === null ? '' : ` + ${usd(box.energyUsdMicros)} energy above idle`}${box.idleUsdMicros === null ? '' : ` + ${usd(box.idleUsdMicros)} idle`}; `
         + `${count(box.localTokens)} local tokens${box.usdMicrosPerMillion === null ? '' : `, ${fine(box.usdMicrosPerMillion)} a million`}${box.frontierUsdMicrosPerMillion === null ? '' : ` (${fine(box.frontierUsdMicrosPerMillion)} at the frontier)`}`,
-      ...(box.netUsdMicrosPerDay.value === null ? [] : [`it saves ${perDay(box.netUsdMicrosPerDay.value)}${box.netUsdMicrosPerDay.low === null || box.netUsdMicrosPerDay.high === null ? '' : ` (95 %: ${perDay(box.netUsdMicrosPerDay.low)} to ${perDay(box.netUsdMicrosPerDay.high)})`}: ${breakEven(box)}`]),
+      ...(box.netUsdMicrosPerDay.value === null ? [] : [`it saves ${perDay(box.netUsdMicrosPerDay.value)}${box.netUsdMicrosPerDay.low === null || box.netUsdMicrosPerDay.high === null ? '' : ` (95 %: ${perDay(box.netUsdMicrosPerDay.low)} to ${perDay(box.netUsdMicrosPerDay.high)})`}: ${breakEven(box, today)}`]),
       ...assume(box.assumptions),
     ]),
     ...(idle.length === 0 ? [] : [
@@ -120,10 +121,10 @@ function estimateLines({ avoided, box, idle }: UsageReport, room: number, ink: I
   ]
 }
 
-function breakEven({ breakEvenDays: { value, low, high }, breakEvenOn }: NonNullable<UsageReport['box']>): string {
+function breakEven({ breakEvenDays: { value, low, high }, breakEvenOn }: NonNullable<UsageReport['box']>, today: string): string {
   if (value === null) return `it does not pay for itself at this rate${low === null ? '' : `, at best after ${count(Math.ceil(low))} days`}`
   const interval = low === null ? '' : ` (95 %: ${count(Math.ceil(low))} to ${high === null ? 'never' : count(Math.ceil(high))})`
-  return `paid for after ${counted(Math.ceil(value), 'day')}${interval}, on ${breakEvenOn ?? ''}`
+  return `paid for after ${counted(Math.ceil(value), 'day')}${interval}, ${breakEvenOn !== null && breakEvenOn <= today ? 'since' : 'on'} ${breakEvenOn ?? ''}`
 }
 
 function monthLines({ burn, packages, throughput }: UsageReport, width: number, ink: Ink): string[] {

@@ -5,6 +5,7 @@ import {
   AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import { heldExpert, heldModes } from '../eval/held.ts'
+import { wholeJob } from '../meter/ask.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
 import type { Purse } from '../meter/purse.ts'
@@ -18,7 +19,7 @@ import { neverLeaves } from './paths.ts'
 import { Placeholders, putsBackFor, type Redaction } from './placeholders.ts'
 import { ordered, routeFor, type Choice } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
-import { deny, effectiveOf, JobTerms, staysIn, wholeJob, type Asked, type Seller, type Servers } from './terms.ts'
+import { deny, effectiveOf, JobTerms, staysIn, type Asked, type Seller, type Servers } from './terms.ts'
 
 export type ExpertsOptions = {
   store: Store; config: Config; parts: Parts; projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door

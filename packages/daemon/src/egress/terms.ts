@@ -1,6 +1,7 @@
 // Owns what policy, path rules and taint say now of each way out of a job: a question to a model, a call to an MCP server, a connection of its tools. Knows no secret, no
 // money and no network.
 import type { Config, Consent, Consultation, Denial, EndpointConfig, Job, McpServer, Principal, ProviderConfig, RemoteModelConfig } from '@hearth/protocol'
+import { wholeJob } from '../meter/ask.ts'
 import type { Projects } from '../projects.ts'
 import type { Store } from '../store/store.ts'
 import { neverLeaves, type PathLists } from './paths.ts'
@@ -105,9 +106,6 @@ export class JobTerms {
     return this.#read.reader.read(events)
   }
 }
-
-/** Id of the question that is the whole job: it runs on a model outside. */
-export const wholeJob = 'main'
 
 function hasSeen(path: string): { ok: false; denial: Denial } {
   return deny('data_class', `This job has seen ${path}, which never leaves the house, so nothing of the job does.`, 'Do that part in a job of its own.')

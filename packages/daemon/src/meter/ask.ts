@@ -2,6 +2,9 @@
 import type { Budget, BudgetScope, Earmark, Package, Price, ProviderConfig } from '@hearth/protocol'
 import type { Worth } from './worth.ts'
 
+/** Id of the question that is the whole job, whose own model is outside: all of its turns are bought under it. */
+export const wholeJob = 'main'
+
 /** A limit and whose it is. `id`: of the project, principal or job. */
 export type Limit = { scope: BudgetScope; id: string; budget: Budget }
 

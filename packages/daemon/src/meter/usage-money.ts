@@ -61,7 +61,9 @@ export function boxEconomy(rows: UsageRows, ask: UsageAsk, energy: Config['energ
   const idlePerDay = usdPerKwh === null || idleWatts === null ? null : micros(idleWatts * 86_400)
   const writeOff = boxUsd * 1e6 * days / (boxMonths * daysPerMonth)
   const energyMicros = usdPerKwh === null || measured === 0 ? null : micros(sum(local, (one) => one.joules))
-  const avoided = model === null ? null : counted.map((one) => (one === undefined ? 0 : priceOfDay(one, model) ?? 0))
+  const prices = model === null ? null : counted.map((one) => (one === undefined ? 0 : priceOfDay(one, model)))
+  const unpriced = prices?.filter((one) => one === null).length ?? 0
+  const avoided = prices?.map((one) => one ?? 0) ?? null
   const net = avoided === null ? null : meanWithInterval(avoided.map((usd, index) => usd - micros(counted[index]?.local.joules ?? 0) - (idlePerDay ?? 0)))
   const value = net === null ? null : daysUntil(boxUsd, net.value)
   return {
@@ -73,6 +75,7 @@ export function boxEconomy(rows: UsageRows, ask: UsageAsk, energy: Config['energ
     assumptions: [
       `${boxUsd} USD are written off evenly over ${boxMonths} months; it broke nothing and is worth nothing after that`,
       'every day goes on as the days that were counted, whole UTC days from the first call on, idle ones too',
+      ...(unpriced === 0 ? [] : [`on ${unpriced} of these days nothing is said to be saved, because no price of '${model?.id}' is known for ${unpriced === 1 ? 'it' : 'them'}`]),
       ...(measured < calls ? [`the energy of ${calls - measured} of ${calls} local calls was not measured and is not in it`] : []),
       ...(usdPerKwh === null ? ['no price of electricity is set (energy.usdPerKwh), so no energy is in it'] : idlePerDay === null ? ['what the idle box takes is not known (energy.idleWatts) and not in it'] : []),
       ...(net === null ? ["no model with a price is configured (escalation.providers), so there is nothing to break even against"] : net.low === null ? [`fewer than ${daysForAnInterval} whole days give no interval`] : ['the interval is 95 % by the bootstrap over days, as if they did not hang together']),

@@ -1,6 +1,7 @@
 // Owns the queries of the meter about jobs: which are asked for, those that are over and what they cost, what was bought for them and what came of it.
 // Runs on a thread of its own (meter/usage-thread.ts) and so imports no schema. Derives nothing and keeps nothing.
 import { dayMs, dayOf } from '../meter/amounts.ts'
+import { wholeJob } from '../meter/ask.ts'
 import type { Query } from './db.ts'
 import { unusualCalls } from './migrations.ts'
 import { checkedJob, number, numberOrNull, text } from './rows.ts'
@@ -88,7 +89,7 @@ function entry<V>(map: Map<string, V>, key: string, make: () => V): V {
 
 const newestEscalations = 100
 
-/** Escalations of jobs that came back in this time, or that only cost something. */
+/** Escalations of jobs that came back in this time, or that only cost something. What a job buys whose own model is sold is none. */
 export function escalations(query: Query, ask: UsageAsk, picked: boolean, from: number, to: number): { sums: EscalationSums[]; newest: Escalation[] } {
   const where = (words: string): string => `JOIN jobs ON jobs.id = one.job_id WHERE ${words}${jobsWhere(ask, picked, 'jobs.id', '?1')}`
   const who = ask.principal === null ? [] : [ask.principal]
@@ -101,7 +102,7 @@ export function escalations(query: Query, ask: UsageAsk, picked: boolean, from: 
     found.set(key, { job: text(row, 'job'), id: text(row, 'id'), at: number(row, 'at'), mode: text(row, 'mode'), model: text(row, 'model'), effect: effects.get(key) ?? null, outcome: text(row, 'state'), usdMicros: 0, prepaidUsdMicros: 0 })
   }
   for (const row of query(`SELECT one.job_id AS job, escalation AS id, max(at) AS at, one.model AS model, sum(usd_micros) AS usd, sum(prepaid_usd_micros) AS prepaid, state
-    FROM ledger AS one ${where(bought)} GROUP BY 1, 2`, ...who)) {
+    FROM ledger AS one ${where(`${bought} AND escalation <> '${wholeJob}'`)} GROUP BY 1, 2`, ...who)) {
     const key = `${text(row, 'job')} ${text(row, 'id')}`
     const known = found.get(key) ?? { job: text(row, 'job'), id: text(row, 'id'), at: number(row, 'at'), mode: null, model: text(row, 'model'), effect: null, outcome: text(row, 'state') }
     found.set(key, { ...known, usdMicros: number(row, 'usd'), prepaidUsdMicros: number(row, 'prepaid') })
