@@ -63,7 +63,7 @@ async function showReport(ctx: Context, args: Args, client: Client): Promise<num
   const { reportCsv, reportLines } = await import('../usage-text.ts')
   if (args.flag('json')) ctx.out.line(jsonLine(report))
   else if (args.flag('csv')) ctx.out.write(reportCsv(report))
-  else for (const line of reportLines(report, ctx.out.width, ctx.out.ink)) ctx.out.line(line)
+  else for (const line of reportLines(report, ctx.out.width, ctx.out.ink, new Date().toISOString().slice(0, 10))) ctx.out.line(line)
   return 0
 }
 
