@@ -1,43 +1,16 @@
-// Owns the files that hold saved sequence memories: two places (memory, disk), their bounds, their index, and the check before anyone reads one.
+// Owns which saved sequence memories are kept, and where: what each is worth, what moves from memory to disk, what goes, and the check before anyone reads one.
 // Never speaks to a worker and never looks inside a state: a file is its length, its checksum and the key it was saved under.
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, constants, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
-import { copyFile, open } from 'node:fs/promises'
-import { freemem } from 'node:os'
-import { basename, dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
-import { z } from 'zod'
+import { chmodSync, constants, mkdirSync, rmSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { checksum, claimMemory, hasRoom, preparePlace, readPlace, writeIndex, type Kind, type Place, type StateEntry } from './state-place.ts'
 
-const MiB = 2 ** 20
-// What a place keeps free for everyone else: memory and disk that fill up hurt more than a prompt that is evaluated again.
-const freeBytes = { memory: 1024 * MiB, disk: 2048 * MiB } as const
-const ownerFile = 'owner'
-const maxAgeMs = 14 * 86_400_000
-const pieceBytes = 4 * MiB
 // F16 memory of a 70B model has 320 KiB a token; the real figure is known after the first save.
 const firstGuessBytesPerToken = 64 * 1024
 
-const Entry = z.strictObject({
-  /** Hash of the session's key; the key itself may be a client's own text. */
-  session: z.string(),
-  /** Hash of everything a state depends on besides the model file. */
-  settings: z.string(),
-  file: z.string().regex(/^[0-9a-f]{24}\.state$/),
-  bytes: z.int().min(1),
-  crc: z.int().min(0),
-  tokens: z.int().min(1),
-  /** What evaluating them again would cost. */
-  prefillMs: z.number().min(0),
-  /** Milliseconds since 1970. */
-  usedAt: z.number(),
-})
-const Index = z.strictObject({ version: z.literal(1), entries: z.array(Entry) })
-
-export type SavedState = z.infer<typeof Entry> & { model: string; place: Place }
+export type SavedState = StateEntry & { model: string; place: Place }
 export type Draft = { place: Place; path: string; file: string }
-
-type Kind = 'memory' | 'disk'
-type Place = { kind: Kind; root: string; limitBytes: number }
 
 export type StatesOptions = {
   /** Made if absent, 0700. Null = no such place. */
@@ -71,9 +44,9 @@ export class SavedStates {
     const wanted: Place[] = []
     if (memoryDir !== null && memoryBytes > 0) wanted.push({ kind: 'memory', root: memoryDir, limitBytes: memoryBytes })
     if (diskDir !== null && diskBytes > 0) wanted.push({ kind: 'disk', root: diskDir, limitBytes: diskBytes })
-    this.#places = wanted.filter((place) => this.#prepare(place))
-    if (memoryDir !== null && owner !== undefined && this.#places.some((place) => place.root === memoryDir)) claim(memoryDir, owner)
-    for (const place of this.#places) this.#read(place)
+    this.#places = wanted.filter((place) => preparePlace(place, log))
+    if (memoryDir !== null && owner !== undefined && this.#places.some((place) => place.root === memoryDir)) claimMemory(memoryDir, owner)
+    for (const place of this.#places) for (const entry of readPlace(place, now())) this.#entries.add({ ...entry, place })
     for (const place of this.#places) this.#bound(place, 0)
   }
 
@@ -247,65 +220,8 @@ export class SavedStates {
     rmSync(pathOf(entry), { force: true })
   }
 
-  /** A folder of ours that nobody else can enter, or nothing at all: /dev/shm is everybody's. */
-  #prepare(place: Place): boolean {
-    try {
-      mkdirSync(place.root, { recursive: true, mode: 0o700 })
-      const found = lstatSync(place.root)
-      if (!found.isDirectory() || found.uid !== process.getuid?.()) throw new Error('it belongs to somebody else')
-      chmodSync(place.root, 0o700)
-      return true
-    } catch (error) {
-      this.#log(`saved states: ${place.root} cannot be used: ${error instanceof Error ? error.message : String(error)}`)
-      return false
-    }
-  }
-
-  /** Reads the indexes and deletes every file that none names, or that is not as long as its index says. */
-  #read(place: Place): void {
-    for (const found of readdirSync(place.root, { withFileTypes: true })) {
-      const model = found.name
-      if (!found.isDirectory()) {
-        if (model !== ownerFile && (!/^[0-9a-f]+\.json$/.test(model) || !existsSync(join(place.root, basename(model, '.json'))))) rmSync(join(place.root, model), { force: true })
-        continue
-      }
-      const known = entriesOf(join(place.root, `${model}.json`))
-      const folder = join(place.root, model)
-      for (const file of readdirSync(folder)) {
-        const entry = known.find((one) => one.file === file)
-        const stat = lstatSync(join(folder, file), { throwIfNoEntry: false })
-        if (entry !== undefined && stat?.isFile() === true && stat.size === entry.bytes && this.#now() - entry.usedAt < maxAgeMs) {
-          this.#entries.add({ ...entry, model, place })
-        } else rmSync(join(folder, file), { force: true, recursive: true })
-      }
-    }
-  }
-
-  /** Written beside the folder and renamed: a worker cannot reach it, and a crash leaves the old one. */
   #write(place: Place, model: string): void {
-    const entries = this.#of(model).filter((entry) => entry.place === place).map(({ model: _model, place: _place, ...entry }) => entry)
-    const path = join(place.root, `${model}.json`)
-    try {
-      writeFileSync(`${path}.new`, JSON.stringify({ version: 1, entries }), { mode: 0o600 })
-      renameSync(`${path}.new`, path)
-    } catch (error) {
-      this.#log(`saved states: ${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`)
-    }
-  }
-}
-
-/** Says whose folder this is, and removes those beside it whose owner is gone: a killed daemon whose home was deleted would hold memory until the next boot. */
-function claim(memoryDir: string, owner: string): void {
-  mkdirSync(owner, { recursive: true })
-  writeFileSync(join(memoryDir, ownerFile), owner, { mode: 0o600 })
-  for (const name of readdirSync(dirname(memoryDir))) {
-    const folder = join(dirname(memoryDir), name)
-    if (!/^hearth-\d+-[0-9a-f]{16}$/.test(name) || lstatSync(folder, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue
-    try {
-      if (!existsSync(readFileSync(join(folder, ownerFile), 'utf8'))) rmSync(folder, { recursive: true, force: true })
-    } catch {
-      // It is being made or removed by another daemon.
-    }
+    writeIndex(place, model, this.#of(model).filter((entry) => entry.place === place).map(({ model: _model, place: _place, ...entry }) => entry), this.#log)
   }
 }
 
@@ -315,45 +231,4 @@ function pathOf(entry: SavedState): string {
 
 function sessionName(key: string): string {
   return createHash('sha256').update(key).digest('hex').slice(0, 32)
-}
-
-function entriesOf(path: string): z.infer<typeof Entry>[] {
-  try {
-    const parsed = Index.safeParse(JSON.parse(readFileSync(path, 'utf8')))
-    return parsed.success ? parsed.data.entries : []
-  } catch {
-    return []
-  }
-}
-
-function hasRoom(place: Place, bytes: number): boolean {
-  try {
-    const { bavail, bsize } = statfsSync(place.root)
-    return bavail * bsize >= bytes + freeBytes[place.kind] && (place.kind === 'disk' || freemem() >= bytes + freeBytes.memory)
-  } catch {
-    return false
-  }
-}
-
-/** Length and CRC-32 of a file of ours; a link, or anything but a plain file, is none. */
-async function checksum(path: string): Promise<{ bytes: number; crc: number } | null> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    try {
-      if (!(await file.stat()).isFile()) return null
-      const piece = Buffer.allocUnsafe(pieceBytes)
-      let bytes = 0
-      let crc = 0
-      for (;;) {
-        const { bytesRead } = await file.read(piece, 0, pieceBytes, bytes)
-        if (bytesRead === 0) return { bytes, crc }
-        crc = crc32(piece.subarray(0, bytesRead), crc)
-        bytes += bytesRead
-      }
-    } finally {
-      await file.close()
-    }
-  } catch {
-    return null
-  }
 }
