@@ -6,8 +6,8 @@ const caps = { keyBytes: 256, nameBytes: 64 * 1024, stringBytes: 16 * 2 ** 20, a
 
 // Value types of the format, in the order of their numbers; strings and arrays have no fixed size.
 const scalarBytes = [1, 1, 2, 2, 4, 4, 4, 1, null, null, 8, 8, 8] as const
-const stringType = 8
-const arrayType = 9
+export const stringType = 8
+export const arrayType = 9
 
 export type MetadataValue = string | number | boolean | number[]
 
@@ -82,13 +82,14 @@ async function readValue(reader: BoundedReader, key: string, wanted: boolean, st
   return items
 }
 
-function scalarSize(type: number, what: string): number {
+/** Bytes of a number or boolean of this type. Throws Malformed when there is no such type. */
+export function scalarSize(type: number, what: string): number {
   const size = scalarBytes[type]
   if (size === undefined || size === null) throw new Malformed(`${what} has the unknown type ${type}`)
   return size
 }
 
-async function readScalar(reader: BoundedReader, type: number, what: string): Promise<number | boolean> {
+export async function readScalar(reader: BoundedReader, type: number, what: string): Promise<number | boolean> {
   const size = scalarSize(type, what)
   if (!reader.has(size)) await reader.load(size, what)
   switch (type) {

@@ -2,6 +2,7 @@
 // The native worker asks the library for this; a llama-server does not list its vocabulary.
 import { open } from 'node:fs/promises'
 import { BoundedReader, Malformed } from '../catalog/bounded-reader.ts'
+import { arrayType, readScalar, scalarSize, stringType } from '../catalog/gguf-metadata.ts'
 import type { Inspection } from '../local/wire.ts'
 
 export type Vocabulary = {
@@ -14,9 +15,6 @@ export type Vocabulary = {
 
 const headerBytesAtMost = 512 * 2 ** 20
 const arrayAtMost = 4e6
-const stringType = 8
-const arrayType = 9
-const fixedBytes: readonly (number | null)[] = [1, 1, 2, 2, 4, 4, 4, 1, null, null, 8, 8, 8]
 const wanted = /^(general\.architecture|tokenizer\.(chat_template|ggml\.(model|tokens|token_type|bos_token_id|eos_token_id))|[^.]+\.(context_length|nextn_predict_layers))$/
 
 // Values of tokenizer.ggml.token_type in llama.cpp's include/llama.h.
@@ -65,7 +63,7 @@ async function readValue(reader: BoundedReader, keep: boolean, key: string): Pro
   if (!reader.has(4)) await reader.load(4, key)
   const type = reader.u32()
   if (type === stringType) return keep ? await text(reader, 16 * 2 ** 20, key) : skipText(reader, key)
-  if (type !== arrayType) return await number(reader, type, key)
+  if (type !== arrayType) return Number(await readScalar(reader, type, `'${key}'`))
   if (!reader.has(12)) await reader.load(12, key)
   const itemType = reader.u32()
   const length = Number(reader.u64())
@@ -84,33 +82,15 @@ async function readValue(reader: BoundedReader, keep: boolean, key: string): Pro
     }
     return keep ? items : null
   }
-  const size = fixedBytes[itemType]
-  if (size === undefined || size === null) throw new Malformed(`'${key}' has items of the unknown type ${itemType}`)
+  const what = `an item of '${key}'`
+  const size = scalarSize(itemType, what)
   if (!keep) {
     reader.skip(size * length, key)
     return null
   }
   const items: number[] = []
-  for (let i = 0; i < length; i++) items.push(await number(reader, itemType, key))
+  for (let i = 0; i < length; i++) items.push(Number(await readScalar(reader, itemType, what)))
   return items
-}
-
-async function number(reader: BoundedReader, type: number, key: string): Promise<number> {
-  const size = fixedBytes[type]
-  if (size === undefined || size === null) throw new Malformed(`'${key}' has the unknown type ${type}`)
-  if (!reader.has(size)) await reader.load(size, key)
-  switch (type) {
-    case 0: case 7: return reader.u8()
-    case 1: return reader.i8()
-    case 2: return reader.u16()
-    case 3: return reader.i16()
-    case 4: return reader.u32()
-    case 5: return reader.i32()
-    case 6: return reader.f32()
-    case 10: return Number(reader.u64())
-    case 11: return Number(reader.i64())
-    default: return reader.f64()
-  }
 }
 
 async function text(reader: BoundedReader, most: number, key: string): Promise<string> {
