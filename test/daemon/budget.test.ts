@@ -157,6 +157,20 @@ test('a package tells when it is empty, what lapses, and whether it pays', () =>
   assert.deepEqual(row({ tokens: 500 }, 500, 500), [500 / 7, null, 0, null, ['It is empty.']])
 })
 
+test('a package that is thought of: what it would have covered says whether it would pay', () => {
+  const now = Date.parse('2026-03-31T00:00:00Z')
+  const row = (of: Partial<Package>, tokens: number, usdMicros: number): [number, string | null, number, number | null | undefined, boolean | null, string[]] => {
+    const { perDay, emptyAt, lapses, forecastUsdMicros, pays, warnings } = packageRow(pack({ boughtAt: '2026-04-10', ...of }), { used: 0, lately: 0, listUsdMicros: 0, wouldHave: { tokens, usdMicros } }, now)
+    return [perDay, emptyAt, lapses, forecastUsdMicros, pays, warnings]
+  }
+  // 1,000 tokens a day at 3 micro-dollars each: 21 days until it lapses.
+  assert.deepEqual(row({ tokens: 50_000, expiresAt: '2026-04-30', paidUsdMicros: 60_000 }, 7000, 21_000), [1000, null, 29_000, 63_000, true, []])
+  assert.deepEqual(row({ tokens: 50_000, expiresAt: '2026-04-30', paidUsdMicros: 63_000 }, 7000, 21_000), [1000, null, 29_000, 63_000, false, []])
+  assert.deepEqual(row({ tokens: 5000, paidUsdMicros: 10_000 }, 7000, 21_000), [1000, '2026-04-15', 0, 15_000, true, []])
+  assert.deepEqual(row({ usdMicros: 30_000, paidUsdMicros: 25_000 }, 7000, 21_000), [3000, '2026-04-20', 0, 30_000, true, []])
+  assert.deepEqual(row({ tokens: 5000, paidUsdMicros: 10_000 }, 0, 0), [0, null, 0, null, null, []])
+})
+
 test('the configuration refuses what cannot be meant', () => {
   const problem = (escalation: unknown): string => {
     const read = Config.safeParse({ escalation })

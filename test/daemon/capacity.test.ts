@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { Config, ModelRequest, type Model, type ModelEvent, type Principal } from '@hearth/protocol'
+import { whatIsLeft } from '../../packages/daemon/src/meter/left.ts'
 import { Purse } from '../../packages/daemon/src/meter/purse.ts'
 import { Store } from '../../packages/daemon/src/store/store.ts'
 import { throughputOf } from '../../packages/daemon/src/store/money-rows.ts'
@@ -85,3 +86,18 @@ test('a pipeline that has something of each day finds it on the last day of a mo
     assert.deepEqual(kept.map(wordOf), ['done', 'done', 'done'], `day ${day}`)
   }
 }))
+
+test('a package that is not good yet is forecast from what was bought, and a renewed one begins anew', async () => {
+  const pack = (id: string, boughtAt: string, more: object = {}): object => ({ id, provider: 'lane', usdMicros: 1000, paidUsdMicros: 900, boughtAt, ...more })
+  const left = (store: Store, packages: object[]): ReturnType<typeof whatIsLeft>['packages'] =>
+    whatIsLeft(store, Config.parse({ escalation: { providers: [{ id: 'lane', kind: 'openai', models: [{ id: 'rented', model: 'r', contextTokens: 100_000, maxOutputTokens: 1000 }] }], packages } }).escalation, null, () => null, begin).packages
+  await shop({ budget: { dayUsdMicros: 1_000_000 }, packages: [pack('month', '2026-04-01')] }, {}, async ({ store, ask }) => {
+    // Ten hundredths of the first are covered by the package, 18 are bought.
+    for (let n = 0; n < 28; n += 1) await Array.fromAsync(ask(n % 2 === 0 ? 'key:a' : 'key:b', `e${n}`))
+    const rows = left(store, [pack('month', '2026-04-01'), pack('next', '2026-05-03', { expiresAt: '2026-05-09' }), pack('ours', '2026-05-03', { principals: ['key:a'] }), pack('other', '2026-05-03', { models: ['none'] })])
+    assert.deepEqual(rows.map(({ id, used, perDay, lapses, forecastUsdMicros, pays }) => [id, used, Math.round(perDay), lapses, forecastUsdMicros, pays]), [
+      ['month', 1000, 143, 0, 1000, true], ['next', 0, 257, 0, 1000, true], ['ours', 0, 129, 0, 1000, true], ['other', 0, 0, 0, null, null],
+    ])
+    assert.deepEqual(left(store, [pack('month', '2026-05-02')]).map(({ used, left: rest }) => [used, rest]), [[0, 1000]])
+  })
+})

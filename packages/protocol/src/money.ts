@@ -9,7 +9,7 @@ export const Package = z.strictObject({
   tokens: z.int().min(1).nullable().default(null).describe('prompt and completion tokens it holds'),
   usdMicros: z.int().min(1).nullable().default(null).describe('or the money it holds, micro-dollars'),
   paidUsdMicros: z.int().min(0).nullable().default(null).describe('what was paid for it; null = not said, and whether it pays is not forecast'),
-  boughtAt: z.iso.date().describe('first day it is good for (UTC)'),
+  boughtAt: z.iso.date().describe('first day it is good for (UTC); what was drawn before is of an earlier one of that id. A day to come forecasts whether it would pay'),
   expiresAt: z.iso.date().nullable().default(null).describe('last day it is good for (UTC); null = it does not lapse'),
   principals: z.array(z.string()).min(1).nullable().default(null).describe('the only ones who may draw on it; null = all'),
 }).refine(({ tokens, usdMicros }) => (tokens === null) !== (usdMicros === null), { path: ['tokens'], error: 'a package holds either tokens or usdMicros' })
@@ -49,10 +49,11 @@ export const PackageRow = z.strictObject({
   left: z.int(),
   boughtAt: z.string(),
   expiresAt: z.string().nullable(),
-  perDay: z.number().describe('drawn a day, over the last 7 days or since it was bought'),
+  perDay: z.number().describe('drawn a day, over the last 7 days or since it was bought; before its first day what it would have covered of the last 7 days'),
   emptyAt: z.string().nullable().describe('day on which it is empty at that pace, if that is before it lapses'),
   lapses: z.int().describe('what is forecast to be left when it lapses; 0 = nothing, or it does not lapse'),
   worthUsdMicros: z.int().describe('what it paid for so far, at the dated prices'),
+  forecastUsdMicros: z.int().nullable().optional().describe('what it is forecast to pay for in all; null = cannot be said yet'),
   pays: z.boolean().nullable().describe('whether it is forecast to save more than it cost; null = cannot be said yet'),
   warnings: z.array(z.string()),
 })

@@ -37,7 +37,8 @@ export const budget: Command = {
     }
     for (const row of reply.packages) {
       for (const text of row.warnings) ctx.out.line(`${ink.yellow('!')} ${oneLine(row.id)}: ${oneLine(text)}`)
-      if (row.pays !== null) ctx.out.line(ink.dim(`${oneLine(row.id)} paid for ${usd(row.worthUsdMicros)} at list price so far; it is forecast ${row.pays ? 'to save more than it cost' : 'to cost more than it saves'}`))
+      const words = forecastWords(row, reply.day)
+      if (words !== null) ctx.out.line(ink.dim(`${oneLine(row.id)} ${words}`))
     }
     for (const { provider, used, tokensPerMinute } of reply.throughput) ctx.out.line(`${oneLine(provider)}: ${count(used)} of ${count(tokensPerMinute)} paid tokens a minute used`)
     if (reply.open.count > 0) ctx.out.line(ink.dim(`${usd(reply.open.usdMicros)} reserved for ${counted(reply.open.count, 'call')} under way`))
@@ -60,6 +61,14 @@ function limitCells(row: BudgetRow, day: string, ink: Ink): Cell[] {
 function packageCells(row: PackageRow, ink: Ink): Cell[] {
   const amount = (value: number): string => (row.unit === 'usdMicros' ? usd(value) : `${count(value)} tokens`)
   return [oneLine(row.id), row.expiresAt ?? 'no end', amount(row.left), amount(row.perDay), amount(row.amount), bar(row.left, row.amount, ink)]
+}
+
+/** Whether it pays, or would pay, as the end of a sentence; null = that cannot be said. */
+function forecastWords({ pays, boughtAt, worthUsdMicros, forecastUsdMicros = null }: PackageRow, day: string): string | null {
+  if (pays === null || forecastUsdMicros === null) return null
+  return day < boughtAt
+    ? `would pay for ${usd(forecastUsdMicros)} at the pace of the last 7 days; it is forecast ${pays ? 'to save more than it costs' : 'to cost more than it saves'}`
+    : `paid for ${usd(worthUsdMicros)} at list price so far, of ${usd(forecastUsdMicros)} in the end; it is forecast ${pays ? 'to save more than it cost' : 'to cost more than it saves'}`
 }
 
 /** What is left, as a bar and a share; red below a tenth. */

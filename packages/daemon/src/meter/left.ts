@@ -1,5 +1,5 @@
 // Owns what is left: of every limit of the box, its projects, keys and one job, of packages and of paid throughput. Only reads.
-import type { BudgetReply, BudgetRow, Config, Job, ProjectEntry } from '@hearth/protocol'
+import type { BudgetReply, BudgetRow, Config, Job, Package, ProjectEntry } from '@hearth/protocol'
 import type { Query } from '../store/db.ts'
 import { anyOf, bookedAt, drawn, escalationsSince, monthStart, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
 import { number } from '../store/rows.ts'
@@ -36,13 +36,22 @@ export function whatIsLeft(store: Store, config: Config['escalation'], job: Job 
     }),
     packages: config.packages.map((one) => {
       const [row] = query(`SELECT sum(${drawn}) AS used, sum(${drawn}) FILTER (WHERE r.at >= ?2) AS lately, sum(coalesce(s.list_usd_micros, r.list_usd_micros) - ${usd}) AS list
-        FROM ${moneyFrom} WHERE r.cover = ?1`, `package:${one.id}`, paceSince(at))
-      return packageRow(one, { used: number(row ?? {}, 'used'), lately: number(row ?? {}, 'lately'), listUsdMicros: number(row ?? {}, 'list') }, at)
+        FROM ${moneyFrom} WHERE r.cover = ?1 AND r.day >= ?3`, `package:${one.id}`, paceSince(at), one.boughtAt)
+      const drawnSoFar = { used: number(row ?? {}, 'used'), lately: number(row ?? {}, 'lately'), listUsdMicros: number(row ?? {}, 'list') }
+      return packageRow(one, dayOf(at) < one.boughtAt ? { ...drawnSoFar, wouldHave: coverable(query, config, one, at) } : drawnSoFar, at)
     }),
     throughput: config.providers.flatMap(({ id, tokensPerMinute }) => (tokensPerMinute === null ? [] : [{ provider: id, tokensPerMinute, used: [...throughputOf(query, id, at).values()].reduce((sum, tokens) => sum + tokens, 0) }])),
     open: sums('s.reservation IS NULL'),
     charged: sums("s.how = 'charged' AND r.day >= substr(?, 1, 7)", dayOf(at)),
   }
+}
+
+/** Of what was bought for new money in the days of the pace: tokens and money that a package would have covered. */
+function coverable(query: Query, { providers }: Config['escalation'], { provider, models, principals }: Package, at: number): { tokens: number; usdMicros: number } {
+  const sold = models ?? providers.flatMap((one) => (one.id === provider ? one.models.map(({ id }) => id) : []))
+  const [row] = query(`SELECT sum(prompt_tokens + completion_tokens) AS tokens, sum(usd_micros) AS usd FROM ledger WHERE escalation IS NOT NULL AND usd_micros > 0 AND at >= ?1
+    AND model IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR principal IN (SELECT value FROM json_each(?3)))`, paceSince(at), JSON.stringify(sold), principals === null ? null : JSON.stringify(principals))
+  return { tokens: number(row ?? {}, 'tokens'), usdMicros: number(row ?? {}, 'usd') }
 }
 
 function rowsOf(query: Query, { scope, id, budget }: Limit, at: number, jobId: string | null): BudgetRow[] {

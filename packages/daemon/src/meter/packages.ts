@@ -53,8 +53,9 @@ function order(one: Package): string {
   return `${one.expiresAt ?? '9999'} ${one.boughtAt} ${one.id}`
 }
 
-/** Drawn from a package ever and in the days of its pace, and what all of it would have cost at the dated prices. */
-export type Drawn = { used: number; lately: number; listUsdMicros: number }
+/** Drawn from a package ever and in the days of its pace, and what all of it would have cost at the dated prices. `wouldHave`: of one that is not good yet, what it
+ * would have covered in those days. */
+export type Drawn = { used: number; lately: number; listUsdMicros: number; wouldHave?: { tokens: number; usdMicros: number } }
 
 /** First moment of the days that the pace is measured over. */
 export function paceSince(at: number): number {
@@ -62,27 +63,28 @@ export function paceSince(at: number): number {
 }
 
 /** A package as it is now, with what the pace of the last days makes of it. */
-export function packageRow(one: Package, { used, lately, listUsdMicros }: Drawn, at: number): PackageRow {
+export function packageRow(one: Package, { used, lately, listUsdMicros, wouldHave }: Drawn, at: number): PackageRow {
   const unit = unitOf(one)
   const amount = amountOf(one)
   const left = Math.max(0, amount - used)
-  const day = dayOf(at)
-  const bought = Date.parse(one.boughtAt)
-  const perDay = lately / Math.min(paceDays, Math.max(1, (at - bought) / dayMs))
-  const lapseMs = one.expiresAt === null ? null : Date.parse(one.expiresAt) + dayMs - at
+  const begins = Date.parse(one.boughtAt)
+  const goodFrom = Math.max(at, begins)
+  const perDay = wouldHave === undefined ? lately / Math.min(paceDays, Math.max(1, (at - begins) / dayMs)) : wouldHave[unit] / paceDays
+  const lapseMs = one.expiresAt === null ? null : Date.parse(one.expiresAt) + dayMs - goodFrom
   const lapsed = lapseMs !== null && lapseMs <= 0
   const emptyMs = perDay > 0 ? left / perDay * dayMs : null
-  const emptyAt = left > 0 && emptyMs !== null && !lapsed && (lapseMs === null || emptyMs < lapseMs) ? dayOf(Math.min(at + emptyMs, 8.64e15)) : null
+  const emptyAt = left > 0 && emptyMs !== null && !lapsed && (lapseMs === null || emptyMs < lapseMs) ? dayOf(Math.min(goodFrom + emptyMs, 8.64e15)) : null
   const lapses = lapseMs === null ? 0 : lapsed ? left : Math.max(0, Math.round(left - perDay * lapseMs / dayMs))
   const amounts = (value: number): string => (unit === 'tokens' ? `${value.toLocaleString('en-US')} tokens` : dollars(value))
   const warnings = [
     ...(left === 0 ? ['It is empty.'] : left < amount * warnBelow && !lapsed ? [`${amounts(left)} of ${amounts(amount)} are left.`] : []),
-    ...(emptyAt !== null && emptyMs !== null && emptyMs < warnDays * dayMs ? [`At the pace of the last days it is empty on ${emptyAt}.`] : []),
+    ...(emptyAt !== null && emptyMs !== null && goodFrom + emptyMs - at < warnDays * dayMs ? [`At the pace of the last days it is empty on ${emptyAt}.`] : []),
     ...(lapsed && left > 0 ? [`It lapsed on ${one.expiresAt ?? ''} with ${amounts(left)} unused.`] : []),
-    ...(!lapsed && lapseMs !== null && lapseMs < warnDays * dayMs && lapses > 0 ? [`It lapses after ${one.expiresAt ?? ''}, at the pace of the last days with ${amounts(lapses)} unused.`] : []),
+    ...(!lapsed && lapseMs !== null && goodFrom + lapseMs - at < warnDays * dayMs && lapses > 0 ? [`It lapses after ${one.expiresAt ?? ''}, at the pace of the last days with ${amounts(lapses)} unused.`] : []),
   ]
-  // What the whole of it will have paid for, at the price that its tokens had until now.
-  const worthInEnd = used === 0 ? null : listUsdMicros / used * (amount - lapses)
-  const pays = one.paidUsdMicros === null || worthInEnd === null || day < one.boughtAt ? null : worthInEnd > one.paidUsdMicros
-  return { id: one.id, provider: one.provider, unit, amount, used, left, boughtAt: one.boughtAt, expiresAt: one.expiresAt, perDay, emptyAt, lapses, worthUsdMicros: listUsdMicros, pays, warnings }
+  // What the whole of it will have paid for, at the price that its tokens had until now; of one that nothing was drawn from, at that of what it would have covered.
+  const [counted, list] = used > 0 ? [used, listUsdMicros] : [wouldHave?.[unit] ?? 0, wouldHave?.usdMicros ?? 0]
+  const forecastUsdMicros = counted === 0 ? null : Math.round(list / counted * (amount - lapses))
+  const pays = one.paidUsdMicros === null || forecastUsdMicros === null ? null : forecastUsdMicros > one.paidUsdMicros
+  return { id: one.id, provider: one.provider, unit, amount, used, left, boughtAt: one.boughtAt, expiresAt: one.expiresAt, perDay, emptyAt, lapses, worthUsdMicros: listUsdMicros, forecastUsdMicros, pays, warnings }
 }

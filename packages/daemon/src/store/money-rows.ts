@@ -72,7 +72,7 @@ export function spentOf(query: Query, ask: Ask): Spent {
     jobUsdMicros: number(job, 'usd'), jobOthers: number(job, 'others'),
     limits: ask.limits.map((limit) => spentIn(query, limit, at, jobId, escalation)),
     earmarks: ask.earmarks.map(({ principals, monthUsdMicros }) => periods(query, anyOf, JSON.stringify(principals), at, monthUsdMicros > 0)),
-    packages: ask.packages.map(({ id }) => number(one(`SELECT sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.cover = ?`, `package:${id}`), 'n')),
+    packages: ask.packages.map(({ id, boughtAt }) => number(one(`SELECT sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.cover = ? AND r.day >= ?`, `package:${id}`, boughtAt), 'n')),
     throughput: throughputOf(query, ask.provider.id, at),
   }
 }
@@ -140,4 +140,9 @@ export function boughtJobs(query: Query, kind: string, now: number): { like: Tal
 export function boughtByModel(query: Query): Map<string, { calls: number; lastUsedAt: number | null; usdMicros: number; prepaidUsdMicros: number }> {
   const rows = query(`SELECT r.model, count(*) AS calls, max(r.at) AS last, sum(${usd}) AS usd, sum(coalesce(s.list_usd_micros, r.list_usd_micros) - ${usd}) AS prepaid FROM ${moneyFrom} GROUP BY r.model`)
   return new Map(rows.map((row) => [text(row, 'model'), { calls: number(row, 'calls'), lastUsedAt: numberOrNull(row, 'last'), usdMicros: number(row, 'usd'), prepaidUsdMicros: number(row, 'prepaid') }]))
+}
+
+/** What the calls of one escalation outside of a job cost; those under way at their worst price. */
+export function boughtFor(query: Query, escalation: string): number {
+  return number(query(`SELECT sum(${usd}) AS usd FROM ${moneyFrom} WHERE r.job_id IS NULL AND r.escalation = ?`, escalation)[0] ?? {}, 'usd')
 }
