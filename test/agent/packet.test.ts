@@ -1,6 +1,6 @@
 // The packet: its golden text, its bounds, its stable beginning, its files; what is read of the folder for it; what an effect is told from.
 import assert from 'node:assert/strict'
-import { symlinkSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { blockerOf } from '@hearth/agent/escalate/blockers'
@@ -139,12 +139,17 @@ describe('a packet', () => {
   it('shows the lines around what the failure names, and nothing binary, huge, or from outside of the folder', async () => {
     const bench = await Workbench.open({ 'a.js': Array.from({ length: 60 }, (_, n) => `line ${n + 1}`).join('\n'), 'b.bin': 'a\0b', 'big.txt': 'y\n'.repeat(600_000), "o'dd $(touch x).js": 'odd\n' })
     symlinkSync('/etc/passwd', join(bench.workspace, 'link'))
+    // What its own name does not say: the file that was really read is asked for.
+    writeFileSync(join(bench.workspace, 'held'), 'not to be shown\n')
+    symlinkSync('held', join(bench.workspace, 'to-held'))
+    symlinkSync('/work/to-held', join(bench.workspace, 'to-link'))
+    symlinkSync('a.js', join(bench.workspace, 'to-a'))
     const sandbox = createSandbox({ config: Config.parse({ sandbox: { limits: 'weak' } }).sandbox, stateDir: bench.outputs, log: () => undefined })
-    const places = [{ path: 'a.js', line: 30 }, { path: 'b.bin', line: 1 }, { path: 'big.txt', line: 3 }, { path: 'link', line: 1 }, { path: 'none', line: 1 }, { path: "o'dd $(touch x).js", line: null }]
-    const slices = await readSlices(places, { sandbox, workspace: bench.workspace, limits, signal: new AbortController().signal })
+    const places = [{ path: 'a.js', line: 30 }, { path: 'b.bin', line: 1 }, { path: 'big.txt', line: 3 }, { path: 'link', line: 1 }, { path: 'none', line: 1 }, { path: "o'dd $(touch x).js", line: null }, { path: 'to-link', line: null }, { path: 'to-a', line: 1 }]
+    const slices = await readSlices(places, { sandbox, workspace: bench.workspace, limits, signal: new AbortController().signal }, (path) => path !== 'held')
     await sandbox.close()
     await bench.close()
-    assert.deepEqual(slices.map(({ path, fromLine, text }) => [path, fromLine, text.split('\n').length]), [['a.js', 16, 29], ["o'dd $(touch x).js", 1, 1]])
+    assert.deepEqual(slices.map(({ path, fromLine, text }) => [path, fromLine, text.split('\n').length]), [['a.js', 16, 29], ["o'dd $(touch x).js", 1, 1], ['to-a', 1, 15]])
   })
 })
 

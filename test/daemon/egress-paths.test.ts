@@ -1,6 +1,10 @@
 // Which files may never be in a packet, by name.
 import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { namesOfFile } from '../../packages/daemon/src/egress/links.ts'
 import { neverLeaves } from '../../packages/daemon/src/egress/paths.ts'
 
 const nobody = { owner: [], localOnly: [] }
@@ -31,4 +35,29 @@ test("globs of the owner: a name at any depth, a path from the folder, a folder 
   const covers = (glob: string, path: string): boolean => neverLeaves([path], { owner: [glob], localOnly: [] }) !== null
   assert.ok(covers('*.sql', 'a/b/dump.sql') && covers('customers', 'x/customers/list.md') && covers('src/private/**', 'src/private/a/b.ts') && covers('src/private', 'src/private/b.ts') && covers('./Data/*.CSV', 'data/x.csv') && covers('data/**/raw-??.bin', 'data/a/raw-01.bin'))
   assert.ok(!covers('src/private/**', 'lib/src/private/a.ts') && !covers('*.sql', 'a/sql.ts') && !covers('data/*.csv', 'data/a/x.csv'))
+})
+
+test('every name that links give a file is asked for, as the sandbox follows them', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-links-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  mkdirSync(join(folder, 'private/deep'), { recursive: true })
+  mkdirSync(join(folder, 'docs'))
+  const link = (name: string, target: string): void => symlinkSync(target, join(folder, name))
+  link('notes.txt', 'private/a.csv')
+  link('twice.txt', './docs/../notes.txt')
+  link('docs/up.txt', '../Private/A.csv')
+  link('inside.txt', '/work/private/a.csv')
+  link('folder', 'private/deep')
+  link('outside.txt', '/home/me/.ssh/id_rsa')
+  link('above.txt', '../../etc/shadow')
+  link('round.txt', 'round.txt')
+  link('plain.txt', 'docs/readme.md')
+  const kept = (path: string): string => neverLeaves(namesOfFile(folder, path), { owner: ['private/'], localOnly: [] })?.why ?? ''
+  const owner = 'the owner keeps it here (escalation.neverPaths)'
+  assert.deepEqual(
+    ['notes.txt', 'twice.txt', 'docs/up.txt', 'inside.txt', 'folder/x', 'folder/../a.csv', 'docs/../notes.txt', 'private/a.csv'].map(kept), Array.from({ length: 8 }, () => owner))
+  assert.deepEqual(['outside.txt', 'above.txt'].map(kept), ['folder of credentials', 'accounts of this system'])
+  // One in a circle is read by nobody; the others have nothing against them.
+  assert.deepEqual(['round.txt', 'plain.txt', 'docs/readme.md', 'none/at/all', '../elsewhere'].map(kept), ['', '', '', '', ''])
+  assert.deepEqual(namesOfFile(folder, 'twice.txt'), ['twice.txt', 'docs/../notes.txt', 'private/a.csv'].map((name) => name.replace('docs/../', '')))
 })

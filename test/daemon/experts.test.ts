@@ -2,7 +2,7 @@
 // Over the real store, scanner, packets and purse; the seller is a function.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { KeptThoughts, type Send } from '@hearth/engine'
@@ -133,6 +133,22 @@ describe('projects', () => {
       assert.equal(await seen(cwd, path), `data_class: This job has seen ${path}, which never leaves the house, so nothing of the job does.`, cwd)
     }
     assert.equal(await seen(root, 'other/a'), 'ask', 'the stricter consent of a project inside')
+  }))
+
+  it('keep a file also under the name of a link to it, in the folder and in a copy of it', () => world({}, async ({ root, projects, job, emit, experts }) => {
+    for (const folder of ['shop', 'copy']) {
+      mkdirSync(join(root, folder, 'data'), { recursive: true })
+      if (folder === 'copy') symlinkSync('data/a.csv', join(root, folder, 'late.txt'))
+      symlinkSync('data/a.csv', join(root, folder, 'notes.txt'))
+    }
+    await projects.add({ id: 'shop', path: join(root, 'shop'), rules: ProjectRules.parse({ localOnly: ['data/**'], consent: 'auto' }) }, owner)
+    const one = await job(join(root, 'shop'))
+    const help = asked('help', { packet: { prefix: '', body: 'help', files: ['notes.txt'] } })
+    const denied = 'data_class: Something of notes.txt would leave, and it may not: its project keeps it here (local-only).'
+    assert.equal(why(await expertOf(experts(), one).offer(help)), denied)
+    assert.deepEqual(['notes.txt', 'late.txt', 'readme.md'].map((path) => expertOf(experts(), one).withholds?.(path) ?? null), ['its project keeps it here (local-only)', null, null])
+    await emit(one, { type: 'workspace', kind: 'copy', path: join(root, 'copy'), base: null, detail: '' })
+    assert.deepEqual(['notes.txt', 'late.txt', 'readme.md'].map((path) => expertOf(experts(), one).withholds?.(path) ?? null), ['its project keeps it here (local-only)', 'its project keeps it here (local-only)', null])
   }))
 
   it('that let nothing leave keep their files in a job around them, and the rest may leave', () => world({}, async ({ root, projects, job, emit, experts }) => {

@@ -23,6 +23,7 @@ import { Feed } from './queue/feed.ts'
 import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
 import { Projects } from './projects.ts'
 import { endLongPauses } from './queue/pauses.ts'
+import { Room } from './queue/room.ts'
 import { Runner } from './queue/runner.ts'
 import { claim, databasePath, makeFolders } from './state-dir.ts'
 import { Store } from './store/store.ts'
@@ -118,6 +119,8 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const socket = await listen(paths.socket, (request, on) => ours.fetch(request, on))
     keys.onChange = () => void loopback.want(keys.usable())
     await loopback.want(keys.usable())
+    const room = new Room({ store, log, tell: (full) => runner.room(full) })
+    undo.push(() => room.close())
     runner.recover()
     const prune = (): void => void workspaces.keeper.prune((id) => store.read.job(id)?.endedAt, Date.now())
       .catch((error: unknown) => log('warn', 'old kept states could not be removed', { problem: String(error) }))
@@ -135,7 +138,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const loading = new AbortController()
     if (idleExitSeconds === null) setImmediate(() => void parts.loaded.preload(loading.signal))
 
-    const busy = (): boolean => runner.running + runner.waiting + transfers.count + socket.connections() + loopback.connections > 0
+    const busy = (): boolean => runner.running + runner.waiting + runner.suspended + transfers.count + socket.connections() + loopback.connections > 0
     const idle = idleExitSeconds === null ? null : watchIdle(busy, idleExitSeconds * 1000, () => wish.resolve({ reason: `idle for ${idleExitSeconds} s`, broken: false }))
     return {
       wish: wish.promise,
@@ -144,6 +147,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
         clearInterval(pruning)
         clearInterval(dropping)
         clearInterval(pausing)
+        room.close()
         loading.abort()
         await runner.stop(graceMs)
         feed.close()

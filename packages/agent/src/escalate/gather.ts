@@ -27,7 +27,7 @@ export async function gather(run: Run, mode: EscalationMode, signals: readonly S
   const tree = mode === 'plan' && form !== 'full' ? await readTree(reading) : []
   const places = form === 'packet' ? placesFor(run, mode, tree, asked?.files ?? []) : []
   const mayShow = (path: string): boolean => (ports.expert?.withholds?.(path) ?? null) === null
-  const slices: PacketSlice[] = await readSlices(places.filter(({ path }) => mayShow(path)), reading)
+  const slices: PacketSlice[] = await readSlices(places.filter(({ path }) => mayShow(path)), reading, mayShow)
   const changed = mode === 'plan' || form === 'full' ? null : await ports.workspace?.diff?.(packetTokens * bytesPerPacketToken) ?? null
   const diff = changed?.filter(({ path }) => mayShow(path)) ?? null
   const added = checksOf(input.request, history.events).slice(input.request.checks.length)

@@ -1,7 +1,7 @@
 // Owns reading pieces of the folder's files for a packet, through the sandbox: no link shows a file from outside, nothing binary or huge is read.
 import type { Limits, PacketSlice, Sandbox } from '@hearth/protocol'
 import { harmless } from '../observe.ts'
-import type { Place } from './places.ts'
+import { inFolder, type Place } from './places.ts'
 
 export type Reading = { sandbox: Sandbox; workspace: string; limits: Limits; signal: AbortSignal }
 
@@ -11,19 +11,26 @@ const sliceBytes = 4000
 const fileBytes = 512 * 1024
 const treeLines = 200
 
-// One line for each place: its number, and its lines in base64, which no content can break out of. A link that leads outside is no file; one with a NUL in it is binary.
+// One line for each place: its number, and the file's real path and its lines in base64, which no content can break out of. Looked at and read by one descriptor: what is exchanged
+// meanwhile is not read. A link that leads outside is no file; one with a NUL in it is binary.
 const script = `
 n=0
 while [ $# -ge 3 ]; do
-  case $(readlink -f -- "$1") in "$PWD"/*) in=1;; *) in=0;; esac
-  if [ $in = 1 ] && [ -f "$1" ] && [ -r "$1" ] && [ "$(stat -Lc %s -- "$1")" -le ${fileBytes} ] && { [ ! -s "$1" ] || grep -qI -m1 . -- "$1"; }; then
-    printf '%s ' "$n"; sed -n "$2,$3p" -- "$1" | head -c ${sliceBytes} | base64 -w0; echo
-  fi
+  if [ -f "$1" ] && [ -r "$1" ]; then {
+    f=/proc/self/fd/3
+    case $(readlink $f) in *' (deleted)') in=0;; "$PWD"/*) in=1;; *) in=0;; esac
+    if [ $in = 1 ] && [ -f $f ] && [ "$(stat -Lc %s $f)" -le ${fileBytes} ] && { [ ! -s $f ] || grep -qI -m1 . $f; }; then
+      printf '%s ' "$n"; readlink -n $f | base64 -w0; printf ' '; sed -n "$2,$3p" $f | head -c ${sliceBytes} | base64 -w0; echo
+    fi
+  } 3< "$1"; fi
   n=$((n+1)); shift 3
 done`
 
-/** Lines around each place, or the head of the file where no line is known. What cannot be read is left out; a sandbox that fails means no slices. */
-export async function readSlices(places: readonly Place[], { sandbox, workspace, limits, signal }: Reading): Promise<PacketSlice[]> {
+/**
+ * Lines around each place, or the head of the file where no line is known. What cannot be read, or of which `mayShow` (asked for the file that was really read, relative to
+ * the folder) says no, is left out; a sandbox that fails means no slices.
+ */
+export async function readSlices(places: readonly Place[], { sandbox, workspace, limits, signal }: Reading, mayShow: (path: string) => boolean): Promise<PacketSlice[]> {
   if (places.length === 0) return []
   const spans = places.map(({ path, line }) => (line === null ? { path, from: 1, to: headLines } : { path, from: Math.max(1, line - linesAround), to: line + linesAround }))
   const result = await sandbox.run({
@@ -32,9 +39,11 @@ export async function readSlices(places: readonly Place[], { sandbox, workspace,
   }, signal)
   if (!result.ok) return []
   return result.stdout.text.split('\n').flatMap((line): PacketSlice[] => {
-    const [number, content] = line.split(' ')
+    const [number, real, content] = line.split(' ')
     const span = spans[Number(number)]
-    if (number === undefined || number === '' || content === undefined || span === undefined) return []
+    if (number === undefined || number === '' || real === undefined || content === undefined || span === undefined) return []
+    const read = inFolder(Buffer.from(real, 'base64').toString('utf8'))
+    if (read === null || !mayShow(read)) return []
     const text = harmless(Buffer.from(content, 'base64').toString('utf8')).trimEnd()
     return text === '' ? [] : [{ path: span.path, fromLine: span.from, text }]
   })

@@ -15,7 +15,6 @@ import { escalationSpent, helpRecords, medianSeconds } from '../store/help-rows.
 import type { Store } from '../store/store.ts'
 import { gated, sha256 } from './gate.ts'
 import { recordedDoor, recordedSend, type Packets } from './packets.ts'
-import { neverLeaves } from './paths.ts'
 import { Placeholders, putsBackFor, type Redaction } from './placeholders.ts'
 import { ordered, routeFor, type Choice } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
@@ -139,8 +138,7 @@ class JobExpert implements Expert {
   }
 
   withholds(path: string): string | null {
-    const found = neverLeaves([path], this.#terms.lists())
-    return found === null ? null : found.why
+    return this.#terms.keeps(path)?.why ?? null
   }
 
   /** Of this escalation, by whom a route names; the first one is asked. */

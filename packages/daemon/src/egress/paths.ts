@@ -1,4 +1,4 @@
-// Owns which files may never be in a packet, by their names alone. Pure: it opens nothing and follows no link; ask for each name that a file has.
+// Owns which files may never be in a packet, by their names alone. Pure: it opens nothing and follows no link; ask for each name that a file has (links.ts).
 import { posix } from 'node:path'
 
 /** Names that hold keys by custom; the reason is what a person is told. Matched in lower case, against the file's whole path. */

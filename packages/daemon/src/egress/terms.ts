@@ -3,8 +3,11 @@
 import type { Config, Consent, Consultation, Denial, EndpointConfig, Job, McpServer, Principal, ProviderConfig, RemoteModelConfig } from '@hearth/protocol'
 import { wholeJob } from '../meter/ask.ts'
 import type { Projects } from '../projects.ts'
+import type { Query } from '../store/db.ts'
+import { text } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
-import { neverLeaves, type PathLists } from './paths.ts'
+import { namesOfFile } from './links.ts'
+import { neverLeaves, type PathLists, type PathRule } from './paths.ts'
 import { saysPrincipal, strictest, type Effective, type Source } from './policy.ts'
 import { strangerIn, TaintReader, type Taint } from './taint.ts'
 
@@ -24,6 +27,8 @@ export class JobTerms {
   readonly #servers: Servers
   readonly #o: TermsOptions
   readonly #now: () => number
+  /** Where the job works, when that is known. */
+  #folder: string | null = null
   #read: { sign: string; seq: number; reader: TaintReader } | null = null
 
   /** `servers`: MCP servers of the job's folder, by name. */
@@ -44,7 +49,7 @@ export class JobTerms {
     if (!named && held.consent === 'never') return deny('consent', `Nothing may be bought: ${sources[held.because.consent]} says so.`, "Set the consent to 'ask' or 'auto' there.")
     if (held.dataClass === 'local-only') return deny('data_class', `Nothing of this job may leave the house: ${sources[held.because.dataClass]} says local-only.`, 'Go on without, or let it leave there.')
     const lists = this.lists()
-    const kept = packet.files.flatMap((path) => { const found = neverLeaves([path], lists); return found === null ? [] : [{ path, why: found.why }] })[0]
+    const kept = packet.files.flatMap((path) => { const found = this.keeps(path, lists); return found === null ? [] : [{ path, why: found.why }] })[0]
     if (kept !== undefined) return deny('data_class', `Something of ${kept.path} would leave, and it may not: ${kept.why}.`, 'Ask without that file.')
     const { localFile, ownerFile } = this.#taint(lists)
     const seen = localFile ?? (id === wholeJob ? ownerFile : null)
@@ -88,6 +93,12 @@ export class JobTerms {
     if (dataClass === 'local-only') return deny('data_class', `Nothing of this job may leave the house: ${sources[because.dataClass]} says local-only.`, 'Go on without, or let it leave there.')
     const { localFile } = this.#taint(this.lists())
     return localFile === null ? null : hasSeen(localFile)
+  }
+
+  /** Why nothing of this file may leave, by any name that links give it now; null = its names say nothing against it. */
+  keeps(path: string, lists = this.lists()): PathRule | null {
+    this.#folder ??= folderOf(this.#o.store.read.query, this.#job.id)
+    return neverLeaves(namesOfFile(this.#folder ?? this.#job.request.cwd, path), lists)
   }
 
   lists(): PathLists {
@@ -138,6 +149,12 @@ export function ofBox({ escalation: { dataClass } }: Config, store: Store, princ
 function isOver({ read }: Store, { id }: Principal, now: number): boolean {
   const key = id.startsWith('key:') ? read.key(id.slice('key:'.length))?.key : undefined
   return key !== undefined && (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= now))
+}
+
+/** The folder that the job's tools see as theirs; null until there is one. */
+function folderOf(query: Query, jobId: string): string | null {
+  const [row] = query("SELECT json_extract(body, '$.path') AS path FROM events WHERE job_id = ? AND type = 'workspace' ORDER BY seq LIMIT 1", jobId)
+  return row === undefined ? null : text(row, 'path')
 }
 
 export function deny(rule: Denial['rule'], why: string, remedy: string): { ok: false; denial: Denial } {
