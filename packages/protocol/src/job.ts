@@ -79,7 +79,7 @@ export type Idempotency = (typeof idempotencies)[number]
 export const JobEventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('accepted'), request: JobRequest, principal: Principal, model: z.string() }),
   z.strictObject({ type: z.literal('queued'), position: z.int(), reason: z.string() }),
-  z.strictObject({ type: z.literal('started'), attempt: z.int().describe('1, then one more for each resume'), seed: z.int(), sandbox: z.string() }),
+  z.strictObject({ type: z.literal('started'), attempt: z.int().describe('1, then one more for each resume'), seed: z.int(), sandbox: z.string(), localFiles: z.literal('shown').optional().describe('its commands see the local-only files of its project: nothing of the job ever leaves; absent = they see none until the job names one') }),
   z.strictObject({ type: z.literal('suspended'), reason: z.string(), state: z.enum(waitingStates).optional().describe('it waits for a person: words (paused) or an approval; absent = it goes on with the next start'), lacks: z.literal('money').optional().describe('what it waits for: a budget (`hearth resume`); an attached client leaves with exit code 12') }),
   z.strictObject({ type: z.literal('resumed'), by: z.string().describe('principal'), budgetUsdMicros: z.int().nullable().describe('limit of the whole job from here on; null = as before'), worthUsdMicros: z.int().optional().describe('what it is worth from here on; absent = as before') }),
   z.strictObject({ type: z.literal('loading'), model: z.string(), detail: z.string() }),

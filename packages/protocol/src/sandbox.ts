@@ -23,6 +23,11 @@ export type RunSpec = {
   readOnly?: boolean
   /** Further host folders, seen at names of their own outside of /work. Only the daemon's own runs have any; a tool never does, but for objects it may read. */
   mounts?: readonly { from: string; to: string; writable: boolean }[]
+  /**
+   * Paths relative to the workspace that the program must not see: a folder is empty and takes nothing, a file cannot be opened, and neither they nor the folders around
+   * them can be moved. A name at the root (`/objects`) is a further mount that is left out.
+   */
+  hidden?: readonly string[]
   /** The program sees the ids of the daemon's user and not those of the sandbox: git compares them with what its index remembers. Gives it no further right. */
   ownIds?: boolean
   /** Working directory, relative to the workspace. */
