@@ -89,6 +89,8 @@ export type SandboxMounts = {
   chdir: string
   /** Binds inside the workspace that keep git from running foreign programs (see git-guard.ts). */
   guards: readonly string[]
+  /** Arguments that hide places inside the workspace (see hidden.ts). */
+  veil?: readonly string[]
   /** Further host folders at names of their own (see RunSpec). */
   mounts: readonly { from: string; to: string; writable: boolean }[]
   /** Real paths that must not be seen although they may lie below a bound folder. */
@@ -128,7 +130,7 @@ export function sandboxArgs(mounts: SandboxMounts): string[] {
   args.push('--size', String(shmBytes), '--perms', '1777', '--tmpfs', '/dev/shm')
   args.push('--size', String(mounts.tmpBytes), '--perms', '1777', '--tmpfs', '/tmp')
   args.push(...pathArgs(mounts.readOnlyPaths))
-  args.push(mounts.readOnly ? '--ro-bind' : '--bind', mounts.workspace, '/work', ...mounts.guards)
+  args.push(mounts.readOnly ? '--ro-bind' : '--bind', mounts.workspace, '/work', ...mounts.guards, ...(mounts.veil ?? []))
   for (const { from, to, writable } of mounts.mounts) args.push(writable ? '--bind' : '--ro-bind', from, to)
   for (const path of mounts.hidden) {
     if (isWithin(path, mounts.workspace)) args.push(...cover(`/work${path.slice(mounts.workspace.length)}`))

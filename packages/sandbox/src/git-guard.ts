@@ -14,6 +14,8 @@ const redirecting = ['config', 'config.worktree', 'commondir'] as const
 const pathOnly = 0o10000000
 
 export type GitGuard = {
+  /** Descriptors that `hand` gives. */
+  readonly count: number
   /** bubblewrap's arguments, when the descriptors of `hand` are the child's descriptors from `firstFd` on. */
   args(firstFd: number): string[]
   /** The descriptors to be bound; from now on they are closed by the caller. */
@@ -22,7 +24,7 @@ export type GitGuard = {
   after(): string[]
 }
 
-export const unguarded: GitGuard = { args: () => [], hand: () => [], after: () => [] }
+export const unguarded: GitGuard = { count: 0, args: () => [], hand: () => [], after: () => [] }
 
 type Bind = { fd: number; to: string; writable: boolean }
 
@@ -59,7 +61,7 @@ export function guardGit(workspace: string): GitGuard | { fault: Fault } {
     if (git.stats.isSymbolicLink()) return refuse('.git')
     binds.push({ fd: git.fd, to: '/work/.git', writable: git.stats.isDirectory() })
     if (!git.stats.isDirectory()) {
-      return { args, hand, after: () => {
+      return { count: binds.length, args, hand, after: () => {
         closeAll()
         return []
       } }
@@ -99,7 +101,7 @@ export function guardGit(workspace: string): GitGuard | { fault: Fault } {
         closeSync(folder)
       }
     }
-    return { args, hand, after }
+    return { count: binds.length, args, hand, after }
   } catch (error) {
     closeAll()
     throw error

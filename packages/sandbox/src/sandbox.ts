@@ -8,6 +8,7 @@ import { fault, faultFrom, type Config, type Fault, type RunResult, type RunSpec
 import { findBwrap, sandboxArgs } from './bubblewrap.ts'
 import { watchDeviceNodes } from './device-nodes.ts'
 import { guardGit, unguarded } from './git-guard.ts'
+import { noVeil, veilOver } from './hidden.ts'
 import { makeIdentity, type Identity } from './identity.ts'
 import { launchCommand } from './launch.ts'
 import type { Limiter } from './limiter.ts'
@@ -133,25 +134,30 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   const group = ready.limiter.open(spec.limits)
   let guard = unguarded
   let proxy: Proxy | null = null
+  let veil = noVeil
   try {
+    const hidden = spec.hidden ?? []
+    veil = veilOver(workspace, hidden.filter((path) => !path.startsWith('/')), spec.readOnly === true)
     const made = spec.readOnly === true ? unguarded : guardGit(workspace)
     if ('fault' in made) return { ok: false, fault: made.fault }
     guard = made
     if (spec.network !== undefined) proxy = await (await import('./proxy.ts')).openProxy(join(ready.stateDir, 'sandbox', 'proxy'), place.runAs, { grant: spec.network, log, ...(resolve === undefined ? {} : { resolve }) })
     const socket = proxy?.path ?? null
     const args = sandboxArgs({
-      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args(firstExtraFd + ready.identity.count), mounts: spec.mounts ?? [], hidden: [ready.stateDir],
+      workspace, readOnly: spec.readOnly === true, chdir, guards: guard.args(firstExtraFd + ready.identity.count), veil: veil.args(firstExtraFd + ready.identity.count + guard.count),
+      mounts: (spec.mounts ?? []).filter(({ to }) => !hidden.includes(to)), hidden: [ready.stateDir],
       readOnlyPaths: config.readOnlyPaths, identity: ready.identity.args(firstExtraFd), tmpBytes: spec.limits.tmpBytes, asRoot: process.getuid?.() === 0 && place.runAs === null, env: socket === null ? spec.env ?? {} : { ...proxyEnv, ...spec.env },
       ...(socket === null ? {} : { network: insideArgs(socket) }),
       ids: spec.ownIds === true ? place.runAs ?? { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 } : { uid: 1000, gid: 1000 },
     })
     const command = launchCommand({ bwrap: ready.bwrap, args, enter: group.enter, rlimits: group.rlimits, fileBytes: spec.limits.fileBytes, runAs: place.runAs, argv: socket === null ? spec.argv : withForwarder(spec.argv) })
-    const result = await superviseRun({ spec, command, pipes: ready.pipes, extra: () => [...ready.identity.open(), ...made.hand()], group, log }, signal)
+    const result = await superviseRun({ spec, command, pipes: ready.pipes, extra: () => [...ready.identity.open(), ...made.hand(), ...veil.hand()], group, log }, signal)
     const refused = proxy?.refusals() ?? []
     return result.ok && refused.length > 0 ? { ...result, refused } : result
   } finally {
     // Before the answer: what the run has sent is on disk.
     await proxy?.close()
+    veil.close()
     await group.remove()
     for (const path of ready.restoreDevices()) log(`sandbox: a sandboxed program changed the rights of ${path}; they were put back`)
     for (const name of guard.after()) log(`sandbox: ${name} was made by a sandboxed program in ${workspace} and removed, because git would obey it`)

@@ -4,7 +4,7 @@ import { posix } from 'node:path'
 import { keptByProject, type PathLists } from './paths.ts'
 
 export type Taint = {
-  /** A file of the project's local-only list that the job read, wrote or named. */
+  /** A file of the project's local-only list that the job read, wrote or named; commands of any other job see none of them (withheld.ts). */
   localFile: string | null
   /** The same of the owner's own list (escalation.neverPaths). */
   ownerFile: string | null
@@ -45,6 +45,7 @@ export class TaintReader {
 
   #one(event: JobEvent | JobEventBody, course: string): void {
     switch (event.type) {
+      case 'started': return event.localFiles === 'shown' ? this.#show() : undefined
       case 'accepted': return event.request.checks.forEach((command) => this.#named([command]))
       case 'opened': return this.#saw(event.instructions.map(({ path }) => path))
       case 'sub_step': return this.#saw(event.files ?? [])
@@ -61,6 +62,11 @@ export class TaintReader {
       }
       default: return
     }
+  }
+
+  /** Its commands see every file, and what they read is not known. */
+  #show(): void {
+    if (this.#lists.localOnly.length > 0) this.taint.localFile ??= 'the local-only files of its folder'
   }
 
   /** Before it runs: what a call names it may read, and what it may send must be judged by that. */

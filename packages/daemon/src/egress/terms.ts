@@ -1,6 +1,6 @@
 // Owns what policy, path rules and taint say now of each way out of a job: a question to a model, a call to an MCP server, a connection of its tools. Knows no secret, no
 // money and no network.
-import type { Config, Consent, Consultation, Denial, EndpointConfig, Job, McpServer, Principal, ProviderConfig, RemoteModelConfig } from '@hearth/protocol'
+import { isThisBox, type Config, type Consent, type Consultation, type Denial, type EndpointConfig, type Job, type McpServer, type Principal, type ProviderConfig, type RemoteModelConfig } from '@hearth/protocol'
 import { wholeJob } from '../meter/ask.ts'
 import type { Projects } from '../projects.ts'
 import type { Query } from '../store/db.ts'
@@ -81,6 +81,29 @@ export class JobTerms {
   /** Why the tools of the job may send nothing now; null = they may. Who gave the job named the hosts, which is the yes of a person to all three. */
   ofNetwork(): Denial | null {
     return this.#shut(this.#outward({}))?.denial ?? null
+  }
+
+  /** Files that the commands of the job must not see now; null = they may see all. What a job names it may see, and from then on nothing of it leaves. */
+  withheld(): PathLists | null {
+    const lists = this.lists()
+    return lists.localOnly.length > 0 && this.#taint(lists).localFile === null ? lists : null
+  }
+
+  /**
+   * Nothing of the job could leave as things are, so its commands may see the local-only files that there are: who begins so must say it in `started`, and then nothing of
+   * it ever leaves.
+   */
+  mayShow(): boolean {
+    if (this.withheld() === null) return false
+    const { config: { escalation, engine, agent } } = this.#o
+    const { request, model } = this.#job
+    const outward = this.#outward({})
+    if (outward.dataClass === 'local-only') return true
+    const far = engine.endpoints.filter(({ local }) => !local).map(({ id }) => id)
+    const sold = escalation.providers.flatMap(({ models }) => models.map(({ id }) => id))
+    const buys = effectiveOf(this.#o, this.#job, this.#now()).consent !== 'never' && far.length + sold.length > 0
+    const asks = outward.consent !== 'never' && Object.values({ ...this.#servers, ...agent.mcpServers }).some((server) => 'url' in server && !isThisBox(server.url))
+    return !buys && !asks && (request.network ?? []).length === 0 && !far.includes(model) && !sold.includes(model)
   }
 
   #outward(box: { consent?: Consent }): Effective {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { abortEnd, fault, faultEnd, FaultError, networkProblem, type AbortCause, type AgentEnd, type Config, type EventOf, type Job, type JobEvent, type JobEventBody } from '@hearth/protocol'
 import type { Experts } from '../egress/experts.ts'
 import { networkOf } from '../egress/job-network.ts'
+import { withheldFrom } from '../egress/withheld.ts'
 import type { Log } from '../log.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered } from '../meter/meter.ts'
@@ -60,6 +61,7 @@ export async function attempt(job: Job, past: readonly JobEvent[], beforeMs: num
   const bought = await o.experts.main(job, () => step, fromFolder.servers)
   const found = bought ?? await parts.model(job.model)
   if (!found.ok) return faultEnd(found.fault)
+  const terms = o.experts.terms(job, fromFolder.servers)
   const sandbox = await parts.sandbox()
   const report = await sandbox.report()
   if (!report.available) return faultEnd(report.fault ?? fault('sandbox_unavailable', { why: report.detail, remedy: "Run 'hearth doctor'." }))
@@ -70,7 +72,7 @@ export async function attempt(job: Job, past: readonly JobEvent[], beforeMs: num
   const seed = past.find((event) => event.type === 'started')?.seed ?? job.request.seed ?? randomInt(2 ** 32)
   const number = past.filter((event) => event.type === 'started').length + 1
   if (abort.signal.aborted) return abortEnd(abort.signal.reason as AbortCause)
-  await emit({ type: 'started', attempt: number, seed, sandbox: report.detail })
+  await emit({ type: 'started', attempt: number, seed, sandbox: report.detail, ...(terms.mayShow() ? { localFiles: 'shown' } : {}) })
   const worker = parts.workers().find((status) => status.model === job.model)
   if (worker !== undefined && worker.state !== 'ready') await emit({ type: 'loading', model: job.model, detail: 'it was not in memory' })
 
@@ -88,7 +90,6 @@ export async function attempt(job: Job, past: readonly JobEvent[], beforeMs: num
     return emit(body)
   }
   const speedAt = await parts.tuning.speedAt(job.model)
-  const terms = o.experts.terms(job, fromFolder.servers)
   const network = networkOf(job, past, { store, config, log: o.log, now, closed: () => terms.ofNetwork(), tell: (why) => ports.tell({ type: 'network_refused', fault: why }) })
   const model = bought?.ok === true ? bought.model : metered(tellingWaits(found.model, ports.tell), { principal: job.principal, jobId: job.id, step: () => step, energy: o.energy }, (entry) => store.ledger(entry), now)
   try {
@@ -96,7 +97,7 @@ export async function attempt(job: Job, past: readonly JobEvent[], beforeMs: num
       jobId: job.id, request: { ...job.request, cwd: place.path }, attempt: number, seed, past: [...past, ...place.events], outputDir, timeoutSeconds, compact: ports.compact(), skillFolders: config.agent.skillFolders, mcpServers: { ...fromFolder.servers, ...config.agent.mcpServers }, mcpProblems: fromFolder.problems, escalation: o.experts.settings(job),
       maxSteps: job.request.maxSteps ?? config.jobs.maxSteps, maxTokens: job.request.maxTokens ?? config.jobs.maxTokens,
       limits: limitsOf(config.sandbox),
-    }, { model, sandbox: place.sandbox, mcp: o.remoteServers.forJob({ job, terms, events: () => store.read.journal(job.id) }, job.request.cwd, fromFolder.servers), emit: stepping, now, workspace: place.port, expert: o.experts.forJob(job, () => step, fromFolder.servers), idle: ports.idle, ...(speedAt === null ? {} : { speedAt }), heard: ports.heard, ...network }, abort.signal))
+    }, { model, sandbox: withheldFrom(place.sandbox, place.path, () => terms.withheld()), mcp: o.remoteServers.forJob({ job, terms, events: () => store.read.journal(job.id) }, job.request.cwd, fromFolder.servers), emit: stepping, now, workspace: place.port, expert: o.experts.forJob(job, () => step, fromFolder.servers), idle: ports.idle, ...(speedAt === null ? {} : { speedAt }), heard: ports.heard, ...network }, abort.signal))
     if (end.type === 'ended') for (const event of await place.deliver(step ?? 0)) await emit(event)
     return end
   } finally {

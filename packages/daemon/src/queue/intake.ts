@@ -66,10 +66,13 @@ export class Intake {
     await this.#copyOutputs(source.id, id)
     const approve = options.approve ?? source.request.approve
     const { approve: _approve, ...request } = source.request
+    const past = store.read.journal(source.id)
+    // What its commands read is in what is taken over.
+    const saw = past.some((event) => event.type === 'started' && event.localFiles === 'shown')
     await runner.open({
       id, principal, model, project: Project.parse({ id: cwd, path: cwd }), createdAt: (this.#o.now ?? Date.now)(),
-      request: { ...request, cwd, model, kind: 'chat', checks: [], result: 'in_place', idempotencyKey: null, class: lowerClass(request.class, principal.class), ...(approve === undefined ? {} : { approve }) },
-    }, [...forkedPast(store.read.journal(source.id), options.step), { type: 'suspended', reason: `forked from ${source.id}${options.step === null ? '' : ` after step ${options.step}`}`, state: 'paused' }])
+      request: { ...request, cwd, model, kind: 'chat', checks: [], result: 'in_place', idempotencyKey: null, class: lowerClass(request.class, principal.class), ...(approve === undefined ? {} : { approve }), ...(saw ? { escalation: { ...request.escalation, dataClass: 'local-only' } } : {}) },
+    }, [...forkedPast(past, options.step), { type: 'suspended', reason: `forked from ${source.id}${options.step === null ? '' : ` after step ${options.step}`}`, state: 'paused' }])
     return this.#stored(id)
   }
 
