@@ -59,6 +59,24 @@ describe('readers of used energy', () => {
     assert.equal(await reader?.since(1000), 0.5)
     write(`${rapl}/energy_uj`, '2500000')
     assert.equal(await reader?.since(1000), 3)
+    write(`${rapl}/energy_uj`, '1000000')
+    assert.equal(await reader?.since(1000), 998.5)
+  })
+
+  it('says nothing of counters that stand still or began anew', async () => {
+    const { root, write } = tree({ [`${rapl}/energy_uj`]: '90000000000', [`${rapl}/max_energy_range_uj`]: '262143328850' })
+    const reader = await findPowerReader(root)
+    assert.equal(await reader?.since(0), null)
+    assert.equal(await reader?.since(1000), null)
+    // 172 kJ in a second, if they had gone round.
+    write(`${rapl}/energy_uj`, '5000000')
+    assert.equal(await reader?.since(1000), null)
+    write(`${rapl}/energy_uj`, '25000000')
+    assert.equal(await reader?.since(1000), 20)
+    // They are written every millisecond or so: nothing between two that are as near is no fault.
+    assert.equal(await reader?.since(1), 0)
+    rmSync(join(root, rapl, 'energy_uj'))
+    assert.equal(await reader?.since(1000), null)
   })
 })
 
@@ -182,6 +200,17 @@ describe('the energy of calls', () => {
     box.broken = false
     await box.pass(1000, 100)
     assert.deepEqual([await call.end(), await other.end()], [null, null])
+  })
+
+  it('goes on after a reader that failed: no call fails for it', async () => {
+    let reads = 0
+    const reader: PowerReader = { source: 'a test', since: (ms) => ((reads += 1) === 5 ? Promise.reject(new Error('gone')) : Promise.resolve(reads === 1 ? null : ms / 1000 * (reads < 5 ? 10 : 60))) }
+    let nowMs = 0
+    const meter = new EnergyMeter({ reader: () => Promise.resolve(reader), now: () => (nowMs += 1000), sampleMs: 1000 })
+    for (const _ of [1, 2]) await meter.begin().end()
+    // The fifth reading is that of its begin: what it closes is not this call's.
+    assert.equal(await meter.begin().end(), 50)
+    meter.close()
   })
 
   it('takes the least it saw for idle, and nothing for less than idle', async () => {

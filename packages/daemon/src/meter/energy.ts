@@ -117,7 +117,7 @@ export class EnergyMeter {
       const at = this.#now()
       const elapsedMs = this.#lastAt === null ? null : at - this.#lastAt
       this.#lastAt = at
-      const joules = await reader.since(elapsedMs ?? 0)
+      const joules = await reader.since(elapsedMs ?? 0).catch(() => null)
       if (elapsedMs === null || joules === null) return this.#unknown()
       if (this.#calls.size > 0) this.#share(joules, elapsedMs)
       else if (elapsedMs >= this.#sampleMs / 2 && elapsedMs <= longestIntervalMs) this.#remember(joules / elapsedMs * 1000)

@@ -46,8 +46,15 @@ function sensorReader(tree: KernelTree, path: string): PowerReader {
 }
 
 /** A box of this class takes less than 300 W; a sensor that says 0 or thousands of watts is not measuring. */
+const mostWatts = 1000
+
 function plausibleWatts(microwatts: number | null): number | null {
-  return microwatts === null || microwatts <= 0 || microwatts > 1e9 ? null : microwatts / 1e6
+  return microwatts === null || microwatts <= 0 || microwatts > mostWatts * 1e6 ? null : microwatts / 1e6
+}
+
+/** Counters that stand still are not counting, and ones that began anew (a driver was loaded again) look as if they had gone round. A short interval says nothing of either. */
+function plausible(joules: number, elapsedMs: number): boolean {
+  return elapsedMs < 500 || (joules > 0 && joules / elapsedMs * 1000 <= mostWatts)
 }
 
 async function packageCounters(tree: KernelTree): Promise<PowerReader | null> {
@@ -62,7 +69,7 @@ async function packageCounters(tree: KernelTree): Promise<PowerReader | null> {
   let begun = false
   return {
     source: 'CPU package (RAPL), not wall',
-    async since() {
+    async since(elapsedMs) {
       let sum: number | null = begun ? 0 : null
       begun = true
       for (const zone of zones) {
@@ -71,7 +78,7 @@ async function packageCounters(tree: KernelTree): Promise<PowerReader | null> {
         zone.last = now
         sum = sum === null || grown === null ? null : sum + grown / 1e6
       }
-      return sum
+      return sum === null || plausible(sum, elapsedMs) ? sum : null
     },
   }
 }
