@@ -29,6 +29,8 @@ type World = {
   emit(job: Job, ...bodies: JobEventBody[]): Promise<void>
   /** What a provider has a request wait for before it is sent. */
   waits(): Promise<void>
+  /** Endpoints that were looked for, and those that are off. */
+  looked: string[]; off: string[]
   /** Each call is a new run of the daemon, as far as a job sees it. */
   experts(): Experts
 }
@@ -64,7 +66,7 @@ async function world(escalation: Record<string, unknown>, run: (at: World) => Pr
     },
   })
   const at: World = {
-      waits: () => Promise.resolve(), root, store, projects, sent, config,
+      looked: [], off: [], waits: () => Promise.resolve(), root, store, projects, sent, config,
       async job(cwd = root, { principal = owner, model = 'm', network } = {}) {
         const id = `j${randomBytes(4).toString('hex')}`
         const request = JobRequest.parse({ prompt: 'p', cwd, ...(network === undefined ? {} : { network }) })
@@ -78,7 +80,7 @@ async function world(escalation: Record<string, unknown>, run: (at: World) => Pr
         store, config, projects, energy: new EnergyMeter({ reader: () => Promise.resolve(null) }), held: new HeldSecrets(config), log: () => undefined,
         parts: { workers: () => [], model: () => Promise.resolve({ ok: false, fault: { code: 'unknown_model', message: '', remedy: '' } }) } as never,
         door: {} as never, purse: new Purse({ store, config: config.escalation }), packets: new Packets({ store, key: packetKey, bodyDays: 1 }),
-        placeholderKey: async () => (await packetKey()).placeholders, throughDoor: () => Promise.resolve(() => Promise.resolve(new Response())),
+        placeholderKey: async () => (await packetKey()).placeholders, unreachable: ({ id }) => { at.looked.push(id); return Promise.resolve(at.off.includes(id) ? 'nobody listens there' : null) }, throughDoor: () => Promise.resolve(() => Promise.resolve(new Response())),
         thoughts: () => Promise.resolve(new KeptThoughts()), remote: ({ model, send }) => Promise.resolve(answers(model.id, 'remote', send)), lan: ({ id }) => Promise.resolve(answers(id, 'lan')),
       }),
   }
@@ -278,4 +280,36 @@ describe('a machine of the network as the model of a job', () => {
   it('that counts as this box is asked as it is', () => world({ dataClass: 'local-only' }, async ({ job, experts }) => {
     assert.equal(await main(experts(), await job(undefined, { model: 'desk' })), null)
   }, [{ ...desk, local: true }]))
+})
+
+describe('machines of the network that a route names', () => {
+  const endpoints = [{ id: 'desk', url: 'http://192.0.2.7/v1', model: 'm', contextTokens: 8192 }, { id: 'own', url: 'http://192.0.2.8/v1', model: 'm', contextTokens: 8192, local: true }]
+  const routes = [{ models: ['big', 'desk', 'own'] }]
+  const offer = async (at: World, more: { off?: string[] } = {}): Promise<string> => {
+    at.off = more.off ?? []
+    at.looked = []
+    const said = await expertOf(at.experts(), await at.job()).offer(asked('help'))
+    const passed = (said.ok ? said.offer : said.denial).passedOver?.map(({ model, why }) => ` (${model}: ${why})`).join('') ?? ''
+    return `${said.ok ? `${said.offer.model} ${said.offer.consent}` : `${said.denial.rule}: ${said.denial.why}`}${passed}`
+  }
+
+  it('are asked before anything is bought, and passed over when they are off', () => world({ routes }, async (at) => {
+    assert.equal(await offer(at), 'own auto')
+    assert.deepEqual(at.looked, ['own'])
+    assert.equal(await offer(at, { off: ['own'] }), 'desk auto (own: 192.0.2.8: nobody listens there)')
+    assert.equal(await offer(at, { off: ['own', 'desk'] }), 'big auto (own: 192.0.2.8: nobody listens there) (desk: 192.0.2.7: nobody listens there)')
+  }, endpoints))
+
+  it('are outside of the box where it says local-only, unless they count as it, and are then not even looked for', () => world({ routes, dataClass: 'local-only' }, async (at) => {
+    assert.equal(await offer(at), 'own auto')
+    assert.equal(await offer(at, { off: ['own'] }), 'data_class: Nothing of this job may leave the house: the configuration of this box says local-only. (own: 192.0.2.8: nobody listens there)')
+    assert.deepEqual(at.looked, ['own'])
+  }, endpoints))
+
+  it('are not looked for before a person said yes; with nobody left the reason stands in the denial', () => world({ routes: [{ models: ['desk'] }], consent: 'ask' }, async (at) => {
+    assert.equal(await offer(at, { off: ['desk'] }), 'desk ask')
+    assert.deepEqual(at.looked, [])
+    at.config.escalation.consent = 'auto'
+    assert.equal(await offer(at, { off: ['desk'] }), "provider: Nobody who is named for 'advise' can be asked now. (desk: 192.0.2.7: nobody listens there)")
+  }, endpoints))
 })

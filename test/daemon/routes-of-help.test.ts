@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { RouteConfig } from '@hearth/protocol'
 import { ordered, routeFor, type Candidate, type Track } from '../../packages/daemon/src/egress/routes.ts'
 
-const bought = (...ids: string[]): Candidate[] => ids.map((id) => ({ id, place: 'remote', ready: true }))
+const bought = (...ids: string[]): Candidate[] => ids.map((id) => ({ id, place: 'remote' }))
 const track = (asked: number, cleared: number, usd: number, seconds: number): Track => ({ asked, cleared, usdMicros: usd * 1e6, seconds })
 const names = (candidates: readonly Candidate[], prefer: RouteConfig['prefer'], records: Record<string, Track> = {}): string[] => ordered(candidates, prefer, new Map(Object.entries(records))).map(({ id }) => id)
 
@@ -15,10 +15,12 @@ describe('routes of help', () => {
     assert.equal(routeFor(routes.slice(0, 2), 'advise', 'task'), null)
   })
 
-  it('this box first if it is ready, then the house, then what is bought, whatever the route says', () => {
-    const all: Candidate[] = [...bought('far'), { id: 'desk', place: 'lan', ready: true }, { id: 'big', place: 'local', ready: true }, { id: 'cold', place: 'local', ready: false }]
-    assert.deepEqual(ordered(all, 'order', new Map()), [
-      { id: 'big', because: 'it is on this box and ready' }, { id: 'desk', because: 'it is in the house' }, { id: 'far', because: 'the next one of the route' },
+  it('what is in memory here, then what counts as this box, what could be loaded here, the network, and what is bought, whatever the route says', () => {
+    const all: Candidate[] = [
+      ...bought('far'), { id: 'desk', place: 'lan' }, { id: 'cold', place: 'local', ready: false }, { id: 'own', place: 'lan', inHouse: true }, { id: 'big', place: 'local', ready: true },
+    ]
+    assert.deepEqual(ordered(all, 'order', new Map()).map(({ id, because }) => `${id}: ${because}`), [
+      'big: it is on this box and ready', 'own: it is in the house', 'cold: it is on this box', 'desk: it is on the network and costs nothing', 'far: the next one of the route',
     ])
   })
 

@@ -63,7 +63,7 @@ test('sealed thoughts of a step go back, are held, recorded and never logged', a
   const experts = (): Experts => new Experts({
     store, config, projects: new Projects({ store, config }), energy: new EnergyMeter({ reader: () => Promise.resolve(null) }), held: new HeldSecrets(config), log: (line) => log.push(line),
     parts: { workers: () => [], model: () => Promise.resolve({ ok: false, fault: { code: 'unknown_model', message: '', remedy: '' } }) } as never,
-    door, purse: new Purse({ store, config: config.escalation }), packets, placeholderKey: async () => (await packetKey()).placeholders, throughDoor: (jobId) => Promise.resolve(throughDoor(door, jobId)),
+    door, purse: new Purse({ store, config: config.escalation }), packets, placeholderKey: async () => (await packetKey()).placeholders, unreachable: () => Promise.resolve(null), throughDoor: (jobId) => Promise.resolve(throughDoor(door, jobId)),
     thoughts: () => Promise.resolve(new KeptThoughts()), remote: (options) => Promise.resolve(createRemoteModel({ ...options, log: (line) => log.push(line) })), lan: () => assert.fail(),
   })
   const request = JobRequest.parse({ prompt: 'p', cwd: root })

@@ -14,7 +14,7 @@ export function escalationLines(event: Extract<JobEvent, { type: EscalationType 
   switch (event.type) {
     case 'signals': return [ink.dim(cut(`  noticed: ${signalWords(event.signals)}${event.acts ? '' : ' (noted)'}`, width))]
     case 'escalation_offered': return told('⇧ ', offerWords(event), ink.cyan)
-    case 'escalation_denied': return told('! ', `no help is bought (${event.denial.rule}): ${event.denial.why} ${event.denial.remedy}`, ink.yellow)
+    case 'escalation_denied': return told('! ', [`no help is bought (${event.denial.rule}): ${event.denial.why} ${event.denial.remedy}`, ...passedWords(event.denial.passedOver)].join('\n'), ink.yellow)
     case 'remote': return remoteLines(event.event).map((line) => ink.dim(cut(`  ⇧ ${oneLine(line)}`, width)))
     case 'handed_back': return told('⇩ ', `${handedBackWords(event)}${event.text === '' ? '' : `\n${event.text}`}`, ink.cyan)
     case 'effect': return told('= ', `what came of ${event.id}: ${event.effect}. ${event.evidence}`, event.effect === 'cleared' ? ink.green : ink.yellow)
@@ -26,9 +26,15 @@ export function signalWords(signals: EventOf<'signals'>['signals']): string {
   return signals.map(({ name, evidence }) => `${oneLine(name)} (${oneLine(evidence)})`).join('; ')
 }
 
-/** Why it is this model, and what the job may spend by what it is worth: lines, or none. */
-export function offerReasons({ because, bound }: EventOf<'escalation_offered'>['offer']): string[] {
-  return [...(because === undefined ? [] : [`chosen: ${oneLine(because)}`]), ...(bound === undefined ? [] : [oneLine(bound)])]
+/** Why it is this model and not another one, and what the job may spend by what it is worth: lines, or none. */
+export function offerReasons({ because, bound, insteadUsdMicros, passedOver }: EventOf<'escalation_offered'>['offer']): string[] {
+  const instead = insteadUsdMicros === undefined ? '' : `; a bought answer would have cost at most ${usd(insteadUsdMicros)}`
+  return [...(because === undefined ? [] : [`chosen: ${oneLine(because)}${instead}`]), ...passedWords(passedOver), ...(bound === undefined ? [] : [oneLine(bound)])]
+}
+
+/** Who was not asked, and why: a line each. */
+export function passedWords(passedOver: EventOf<'escalation_offered'>['offer']['passedOver']): string[] {
+  return (passedOver ?? []).map(({ model, why }) => `not asked: ${oneLine(model)}, ${oneLine(why)}`)
 }
 
 const does = { plan: 'for a plan', advise: 'for advice', step: 'to take over a step', review: 'to review the work', rest: 'to take over the rest' } as const
@@ -38,6 +44,7 @@ export function offerWords({ id, mode, offer }: EventOf<'escalation_offered'>): 
   const hidden = offer.redactions.reduce((sum, { count }) => sum + count, 0)
   const replaced = hidden === 0 ? '' : `, ${counted(hidden, 'secret')} replaced (${offer.redactions.map(({ kind }) => oneLine(kind)).join(', ')})`
   return `${id}: ${oneLine(offer.model)} at ${oneLine(offer.host)} ${does[mode]}: ${bytes(offer.bytes)}${replaced}, ${usd(offer.worstUsdMicros)} at worst`
+  if (offer.place === 'local') return `${id}: ${oneLine(offer.model)} on this box ${does[mode]}: ${bytes(offer.bytes)}, nothing leaves`
 }
 
 /** What a person gave it with that. */

@@ -1,6 +1,6 @@
 // Owns the story of a job's decisions, read off its events: what a guard saw and did, what was offered, denied and answered, at which price and with which effect. Pure.
 import type { JobEvent } from '@hearth/protocol'
-import { handedBackWords, offerReasons, offerWords, resumedWords, signalWords } from './escalation-text.ts'
+import { handedBackWords, offerReasons, offerWords, passedWords, resumedWords, signalWords } from './escalation-text.ts'
 import { count, counted, duration, usd } from './print.ts'
 import { cut, oneLine, visible } from './text.ts'
 
@@ -29,7 +29,7 @@ function textOf(event: JobEvent): string | null {
     case 'sampled': return `${counted(event.candidates.length, 'attempt')}, ${event.candidates.filter(({ passed }) => passed).length} passed`
     case 'signals': return event.acts ? `signals: ${signalWords(event.signals)} -> help is asked for` : null
     case 'escalation_offered': return [offerWords(event), ...offerReasons(event.offer)].join('\n')
-    case 'escalation_denied': return `${event.id} (${event.mode}) denied by ${event.denial.rule}: ${oneLine(`${event.denial.why} ${event.denial.remedy}`).trim()}${event.usdMicros === undefined ? '' : ` It cost ${usd(event.usdMicros)} all the same.`}`
+    case 'escalation_denied': return [`${event.id} (${event.mode}) denied by ${event.denial.rule}: ${oneLine(`${event.denial.why} ${event.denial.remedy}`).trim()}${event.usdMicros === undefined ? '' : ` It cost ${usd(event.usdMicros)} all the same.`}`, ...passedWords(event.denial.passedOver)].join('\n')
     case 'approval_asked': return event.sha256 === undefined ? null : 'it waits for an approval of exactly that text'
     case 'approval_given': return event.callId.startsWith('escalation:') ? `${oneLine(event.by)} ${event.approved ? event.text === undefined ? 'approved it' : 'edited it' : 'refused it'}${event.note === '' ? '' : `: ${oneLine(event.note)}`}` : null
     case 'handed_back': return `${handedBackWords(event)}${event.text === '' ? '' : `\n${beginning(visible(event.text))}`}`

@@ -1,4 +1,5 @@
 // Owns the daemon's narrow view of what the other packages give it. The real ones are put together in compose.ts; a test may hand in others.
+import type { SwapAnswer, SwapWish } from '@hearth/engine'
 import type { AgentEnd, AgentInput, AgentPorts, AgentProfile, BuildEvent, BuildList, BuildRequest, EndpointRow, Fault, FolderImportReply, FolderImportRequest, ImportRequest, LoadEvent, MemoryPlan, Model, ModelDetail, ModelRow, ProbeEvent, ProfileReply, PruneReply, Sandbox, TransferEvent, TuneEvent, TuneRequest, WorkerStatus } from '@hearth/protocol'
 
 export type RunAgent = (input: AgentInput, ports: AgentPorts, signal: AbortSignal) => Promise<AgentEnd>
@@ -48,6 +49,8 @@ export type Tuning = {
   withSpeeds(rows: readonly ModelRow[]): Promise<ModelRow[]>
   /** What the loop weighs a compaction with; null = not measured, or no model of this box. */
   speedAt(id: string): Promise<NonNullable<AgentPorts['speedAt']> | null>
+  /** What asking a model of this box that is not in memory would take. `asker`: id of the model that works meanwhile. Not ok: it must not be loaded for that. */
+  swap(id: string, wish: Omit<SwapWish, 'asker'> & { asker: string }): Promise<SwapAnswer>
 }
 
 /** Each is loaded at first use: an idle daemon holds none of them. */

@@ -29,6 +29,10 @@ export function tuning({ find, engine }: TuningOptions): Tuning {
       const model = await installed(id)
       return model === null ? null : (await engine()).speedAt(model)
     },
+    async swap(id, { asker, ...wish }) {
+      const found = await find(id)
+      return found.ok ? (await engine()).swap(found.model, { ...wish, asker: await installed(asker) }) : { ok: false, why: found.fault.message.replace(/\.$/, ''), remedy: found.fault.remedy }
+    },
     profiles: async () => ({ models: await (await engine()).profiles(installed) }),
     async withSpeeds(rows) {
       const known = await engine()

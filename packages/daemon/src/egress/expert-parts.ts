@@ -36,6 +36,7 @@ export function makeExperts({ packetKey, log, door, held, ...rest }: ExpertParts
     remote: async (options) => (await import('@hearth/engine')).createRemoteModel({ ...options, limits, log: line }),
     thoughts: async () => new (await import('@hearth/engine')).KeptThoughts(),
     lan: async (endpoint, through) => new (await import('@hearth/engine')).CompatibleModel({ endpoint, door: through, log: line }),
+    unreachable: async (endpoint, jobId) => (await import('@hearth/engine')).unreachable(endpoint, door, jobId),
     throughDoor: async (jobId) => (await import('@hearth/engine')).throughDoor(door, jobId),
   })
 }

@@ -2,7 +2,7 @@
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
 import type { KeptThoughts, Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type PassedOver, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import { heldExpert, heldModes } from '../eval/held.ts'
 import { wholeJob } from '../meter/ask.ts'
@@ -16,8 +16,9 @@ import type { Store } from '../store/store.ts'
 import { gated, sha256 } from './gate.ts'
 import { recordedDoor, recordedSend, type Packets } from './packets.ts'
 import { Placeholders, putsBackFor, type Redaction } from './placeholders.ts'
-import { ordered, routeFor, type Choice } from './routes.ts'
+import { ordered, routeFor, spilled, type Choice, type Track } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
+import { allowedSeconds, begunWithin, forbidden, notLoaded, triedTwice, weigh, type NotAsked, type Weighed } from './stronger.ts'
 import { deny, effectiveOf, JobTerms, staysIn, type Asked, type Seller, type Servers } from './terms.ts'
 
 export type ExpertsOptions = {
@@ -29,6 +30,8 @@ export type ExpertsOptions = {
   /** For the sealed thoughts of one conversation. */
   thoughts(): Promise<KeptThoughts>
   lan(endpoint: EndpointConfig, door: Door): Promise<Model>
+  /** Why no machine answers there; null = one does. */
+  unreachable(endpoint: EndpointConfig, jobId: string): Promise<string | null>
   throughDoor(jobId: string): Promise<Send>
   log: (line: string) => void
   now?: () => number
@@ -83,6 +86,9 @@ export class Experts {
   }
 }
 
+/** `track`: what came of its earlier answers. */
+type Ranked = Choice & { one: Asked; track: Track | undefined }
+
 class JobExpert implements Expert {
   readonly #job: Job
   readonly #o: ExpertsOptions
@@ -101,15 +107,30 @@ class JobExpert implements Expert {
 
   async offer(asked: Consultation): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
     const denials: Denial[] = []
-    for (const choice of await this.#choices(asked.mode)) {
-      const one = await this.#offerOf(asked, choice)
-      if (one.ok) return one
-      denials.push(one.denial)
+    const passed: NotAsked[] = []
+    const passedOver = (): { passedOver?: PassedOver[] } => (passed.length === 0 ? {} : { passedOver: passed.map(({ remedy: _remedy, ...one }) => one) })
+    const choices = await this.#choices(asked)
+    for (const [index, choice] of choices.entries()) {
+      const terms = this.#terms.of(asked, choice.one)
+      const weighed = terms.ok ? await this.#weighed(asked, choice, terms) : { ok: true as const, swap: null, because: choice.because }
+      if (!weighed.ok) {
+        passed.push(weighed.passed)
+        continue
+      }
+      const { swap, because } = weighed
+      const one = await this.#offerOf(asked, { ...choice, because })
+      if (!one.ok) {
+        denials.push(one.denial)
+        continue
+      }
+      const instead = swap === null ? null : this.#firstBought(asked, choices.slice(index + 1))
+      return { ok: true, offer: { ...one.offer, ...(swap === null ? {} : { swap }), ...(instead === null ? {} : { insteadUsdMicros: instead }), ...passedOver() } }
     }
     // What policy says tells more than that somebody could not be reached.
-    return { ok: false, denial: denials.find(({ rule }) => rule !== 'provider') ?? denials[0] ?? {
-      rule: 'provider', why: `Nobody is configured who could be asked for '${asked.mode}'.`, remedy: 'Add a provider (escalation.providers) or a route (escalation.routes).',
-    } }
+    const denial = denials.find(({ rule }) => rule !== 'provider') ?? denials[0] ?? (passed[0] === undefined ? {
+      rule: 'provider' as const, why: `Nobody is configured who could be asked for '${asked.mode}'.`, remedy: 'Add a provider (escalation.providers) or a route (escalation.routes).',
+    } : { rule: 'provider' as const, why: `Nobody who is named for '${asked.mode}' can be asked now.`, remedy: passed[0].remedy })
+    return { ok: false, denial: { ...denial, ...passedOver() } }
   }
 
   async model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model> {
@@ -117,6 +138,11 @@ class JobExpert implements Expert {
     if (one === null) return failing(offer, fault('unknown_model', { id: offer.model, known: [] }))
     // What was offered, and perhaps approved, was offered to this receiver.
     if (one.host !== offer.host) return failing(offer, fault('not_bought', { why: `It was offered to ${offer.host}, and '${offer.model}' is at ${one.host} now.`, remedy: 'Ask again; it is then offered anew.' }))
+    if (offer.swap !== undefined) {
+      // Somebody may have begun to use what would have to leave.
+      const still = this.#isReady(one) ? { ok: true as const } : await forbidden(this.#o, this.#job, one.id, asked, frameBytes[asked.mode], this.#now())
+      if (!still.ok) return failing(offer, notLoaded(`${one.id}: ${still.passed.why}`, still.passed.remedy))
+    }
     return this.#answering(asked, one, approved === null ? null : { sha256: approved, usdMicros: offer.worstUsdMicros })
   }
 
@@ -142,8 +168,9 @@ class JobExpert implements Expert {
   }
 
   /** Of this escalation, by whom a route names; the first one is asked. */
-  async #choices(mode: Consultation['mode']): Promise<(Choice & { one: Asked })[]> {
-    const { config, store, parts } = this.#o
+  async #choices(asked: Consultation): Promise<Ranked[]> {
+    const { config, store } = this.#o
+    const { mode } = asked
     const kind = this.#job.request.tags['kind'] ?? this.#job.request.kind ?? 'task'
     const route = routeFor(config.escalation.routes, mode, kind)
     const ids = route?.models ?? config.escalation.providers.flatMap(({ models }) => models.map(({ id }) => id))
@@ -152,10 +179,31 @@ class JobExpert implements Expert {
       const one = id === this.#job.model ? null : await this.#find(id)
       if (one !== null) found.push(one)
     }
-    const loaded = new Set(parts.workers().filter(({ state }) => state === 'ready').map(({ model }) => model))
-    const candidates = found.map(({ id, place }) => ({ id, place, ready: loaded.has(id) }))
+    const candidates = found.map((one) => ({ id: one.id, place: one.place, ready: this.#isReady(one), inHouse: staysIn(one) }))
     const records = helpRecords(store.read.query, mode, kind)
-    return ordered(candidates, route?.prefer ?? 'order', records).flatMap((choice) => found.flatMap((one) => (one.id === choice.id ? [{ ...choice, one }] : [])))
+    const choices = ordered(candidates, route?.prefer ?? 'order', records).flatMap((choice) => found.flatMap((one) => (one.id === choice.id ? [{ ...choice, one, track: records.get(one.id) }] : [])))
+    return spilled(choices, ({ one }) => one.place === 'remote' && one.provider.tokensPerMinute !== null && !this.#isPaidFor(asked, one))
+  }
+
+  #isReady({ place, id }: Asked): boolean {
+    return place === 'local' && this.#o.parts.workers().some(({ model, state }) => model === id && state === 'ready')
+  }
+
+  /** Whether one that may be asked is worth being asked: one of this box that would have to be loaded, one of the network that may be off. Sends nothing of the job. */
+  async #weighed(asked: Consultation, { one, track, because }: Ranked, { consent }: { consent: 'ask' | 'auto' }): Promise<Weighed> {
+    if (one.place === 'local' && !this.#isReady(one)) return weigh(this.#o, this.#job, one.id, asked, frameBytes[asked.mode], track, this.#now())
+    // Before a person's yes nothing goes there, not even the question whether it is on.
+    const why = one.place === 'lan' && consent === 'auto' ? await this.#o.unreachable(one.endpoint, this.#job.id) : null
+    return why === null ? { ok: true, swap: null, because } : { ok: false, passed: { model: one.id, why: `${one.host}: ${why}`, remedy: 'Look at that machine; the address is in engine.endpoints.' } }
+  }
+
+  /** What the first of these that may be bought would cost at worst; null = none may. */
+  #firstBought(asked: Consultation, choices: readonly Ranked[]): number | null {
+    for (const { one } of choices) {
+      const worst = one.place === 'remote' && this.#terms.of(asked, one).ok ? this.#worst(asked, one, packetText(asked.packet)) : null
+      if (worst?.ok === true) return worst.usdMicros
+    }
+    return null
   }
 
   async #find(id: string): Promise<Asked | null> {
@@ -170,7 +218,7 @@ class JobExpert implements Expert {
     return found.ok && found.model.info.place === 'local' ? { place: 'local', id, host: 'this box' } : null
   }
 
-  async #offerOf(asked: Consultation, { one, because }: Choice & { one: Asked }): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
+  async #offerOf(asked: Consultation, { one, because }: Ranked): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
     const text = packetText(asked.packet)
     const base = { model: one.id, place: one.place, host: one.host, because }
     const terms = this.#terms.of(asked, one)
@@ -200,10 +248,20 @@ class JobExpert implements Expert {
    */
   #worst(asked: Consultation, one: Asked, text: string): { ok: true; usdMicros: number } | { ok: false; denial: Denial } {
     if (one.place !== 'remote') return { ok: true, usdMicros: 0 }
-    const quote = this.#o.purse.quote(this.#account, this.#purchase(asked, one), {
+    const quote = this.#quote(asked, one, text)
+    return quote.ok ? { ok: true, usdMicros: quote.hold.usdMicros * asked.maxTurns } : quote
+  }
+
+  /** Whether throughput that is paid for anyway holds its first turn now. */
+  #isPaidFor(asked: Consultation, one: Seller): boolean {
+    const quote = this.#quote(asked, one, packetText(asked.packet))
+    return quote.ok && quote.hold.cover?.source === 'throughput'
+  }
+
+  #quote(asked: Consultation, one: Seller, text: string): ReturnType<Purse['quote']> {
+    return this.#o.purse.quote(this.#account, this.#purchase(asked, one), {
       messages: [{ role: 'system', text: ' '.repeat(frameBytes[asked.mode]) }, { role: 'user', text }], tools: [], responseFormat: { type: 'text' }, maxTokens: asked.maxTokens, purpose: asked.mode,
     })
-    return quote.ok ? { ok: true, usdMicros: quote.hold.usdMicros * asked.maxTurns } : quote
   }
 
   #purchase({ id }: Consultation, { provider, model }: Seller): Parameters<Purse['quote']>[1] {
@@ -234,7 +292,7 @@ class JobExpert implements Expert {
     if (one.place === 'local') {
       const found = await this.#o.parts.model(one.id)
       if (!found.ok) return failing({ model: one.id, place: one.place }, found.fault)
-      return metered(found.model, this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
+      return begunWithin(triedTwice(metered(found.model, this.#account, (entry) => this.#o.store.ledger(entry), this.#now)), this.#isReady(one) ? null : allowedSeconds(this.#o.config, this.#job))
     }
     if (one.place === 'lan' && one.endpoint.local) return metered(await this.#o.lan(one.endpoint, this.#o.door), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
     const placeholders = await this.#hiding()

@@ -1,8 +1,8 @@
 // Owns who is asked: of the models that a route names, in which order, and why in that order. Pure; learned from what came of earlier questions.
 import type { EscalationMode, Place, RouteConfig } from '@hearth/protocol'
 
-/** A model that could be asked. `ready`: it is in memory, or loading it keeps nobody waiting; only asked of models of this box. */
-export type Candidate = { id: string; place: Place; ready: boolean }
+/** A model that could be asked. `ready`: it is in memory; only of models of this box. `inHouse`: the owner counts that machine of the network as this box. */
+export type Candidate = { id: string; place: Place; ready?: boolean; inHouse?: boolean }
 
 /** What came of the questions of one mode and kind that a model answered on this box. */
 export type Track = { asked: number; cleared: number; usdMicros: number; seconds: number }
@@ -18,17 +18,28 @@ export function routeFor(routes: readonly RouteConfig[], mode: EscalationMode, k
 }
 
 /**
- * Who is asked first, who after them. What runs on this box goes first wherever it stands, because it costs nothing and nothing leaves; then what runs in
- * the house. Among the bought ones `prefer` decides; models of which too little is known keep the order of the route behind those that proved themselves.
+ * Who is asked first, who after them, wherever the route names them: what is in memory here, a machine that counts as this box, what would have to be loaded here
+ * (whether that pays is weighed when its turn comes), another machine of the network, and then what is bought. Among the bought ones `prefer` decides; models of
+ * which too little is known keep the order of the route behind those that proved themselves.
  */
 export function ordered(candidates: readonly Candidate[], prefer: RouteConfig['prefer'], records: ReadonlyMap<string, Track>): Choice[] {
-  const places: readonly Place[] = ['local', 'lan', 'remote']
-  return places.flatMap((place) => {
-    const here = candidates.filter((candidate) => candidate.place === place && (place !== 'local' || candidate.ready))
-    if (place === 'local') return here.map(({ id }) => ({ id, because: 'it is on this box and ready' }))
-    if (place === 'lan') return here.map(({ id }) => ({ id, because: 'it is in the house' }))
-    return bought(here, prefer, records)
-  })
+  const all = (place: Place, is: (one: Candidate) => boolean, because: string): Choice[] => candidates.filter((one) => one.place === place && is(one)).map(({ id }) => ({ id, because }))
+  return [
+    ...all('local', ({ ready }) => ready === true, 'it is on this box and ready'), ...all('lan', ({ inHouse }) => inHouse === true, 'it is in the house'),
+    ...all('local', ({ ready }) => ready !== true, 'it is on this box'), ...all('lan', ({ inHouse }) => inHouse !== true, 'it is on the network and costs nothing'),
+    ...bought(candidates.filter(({ place }) => place === 'remote'), prefer, records),
+  ]
+}
+
+/** Enough of its answers were judged, and none helped. */
+export function provedUseless(track: Track | undefined): track is Track {
+  return track !== undefined && track.asked >= judgedAtLeast && track.cleared === 0
+}
+
+/** Throughput that is paid for anyway and is used up for this minute spills over: the next ones of the route are asked before more is bought there. */
+export function spilled<T extends Choice>(choices: readonly T[], isFull: (choice: T) => boolean): T[] {
+  const full = choices.filter(isFull)
+  return [...choices.filter((one) => !full.includes(one)), ...full.map((one) => ({ ...one, because: `${one.because}; the throughput that is paid for is used up for this minute` }))]
 }
 
 function bought(candidates: readonly Candidate[], prefer: RouteConfig['prefer'], records: ReadonlyMap<string, Track>): Choice[] {

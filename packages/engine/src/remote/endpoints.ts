@@ -24,10 +24,7 @@ async function asked(endpoint: EndpointConfig, door: Door, withinMs: number): Pr
   const startedAt = performance.now()
   const said = (ok: boolean, detail: string): NonNullable<EndpointRow['check']> => ({ ok, detail, ms: Math.round(performance.now() - startedAt) })
   try {
-    const signal = AbortSignal.timeout(withinMs)
-    const answer = await door.fetch(`${endpoint.url.replace(/\/+$/, '')}/models`, {
-      purpose: 'lan-endpoint', jobId: null, signal, headers: { accept: 'application/json', ...(read.key === null ? {} : { authorization: `Bearer ${read.key}` }) },
-    })
+    const answer = await listing(endpoint, door, withinMs, null, read.key)
     if (answer.status === 401 || answer.status === 403) return said(false, `it does not let us in (status ${answer.status})`)
     if (answer.status !== 200) return said(false, `it answers with status ${answer.status}`)
     const names = namesOf((await answer.text()).slice(0, answerChars))
@@ -36,6 +33,22 @@ async function asked(endpoint: EndpointConfig, door: Door, withinMs: number): Pr
   } catch (error) {
     return said(false, problemOf(error, withinMs))
   }
+}
+
+/** Why nobody answers there, asked for a job and without its key; null = somebody does, whatever it says. */
+export async function unreachable(endpoint: EndpointConfig, door: Door, jobId: string, withinMs = checkMs): Promise<string | null> {
+  try {
+    await (await listing(endpoint, door, withinMs, jobId, null)).body?.cancel()
+    return null
+  } catch (error) {
+    return problemOf(error, withinMs)
+  }
+}
+
+function listing({ url }: EndpointConfig, door: Door, withinMs: number, jobId: string | null, key: string | null): ReturnType<Door['fetch']> {
+  return door.fetch(`${url.replace(/\/+$/, '')}/models`, {
+    purpose: 'lan-endpoint', jobId, signal: AbortSignal.timeout(withinMs), headers: { accept: 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }) },
+  })
 }
 
 function namesOf(text: string): string[] | null {
