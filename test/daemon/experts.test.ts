@@ -313,3 +313,24 @@ describe('machines of the network that a route names', () => {
     assert.equal(await offer(at, { off: ['desk'] }), "provider: Nobody who is named for 'advise' can be asked now. (desk: 192.0.2.7: nobody listens there)")
   }, endpoints))
 })
+
+describe('throughput that is paid for', () => {
+  const price = { from: '2026-01-01', input: 1_000_000, cacheRead: 100_000, cacheWrite: 1_000_000, output: 5_000_000 }
+  const sold = (id: string): object => ({ id, model: id, contextTokens: 100_000, maxOutputTokens: 4096, prices: [price] })
+  const lane = { id: 'lane', kind: 'compatible', url: 'https://lane.example.org/v1', models: [sold('rented')], tokensPerMinute: 3600 }
+  const shop = { id: 'shop', kind: 'compatible', url: 'https://api.example.org/v1', models: [sold('big')] }
+  const one = ({ model, worstUsdMicros, because }: Offer): unknown[] => [model, worstUsdMicros > 0, because]
+  const nextWords = 'the next one of the route'
+
+  it('is filled first, and spills over to the next of the route', () => world({ providers: [lane, shop], routes: [{ models: ['rented', 'big'] }] }, async ({ job, experts }) => {
+    const expert = expertOf(experts(), await job())
+    const offer = await offered(expert, asked('x'))
+    assert.deepEqual(one(offer), ['rented', false, nextWords])
+    assert.equal((await endOf(await expert.model(asked('x'), offer, null), 'x')).type, 'done')
+    assert.deepEqual(one(await offered(expert, asked('x', { id: 'e2' }))), ['big', true, nextWords])
+  }))
+
+  it('is bought beyond only where nobody else is left', () => world({ providers: [{ ...lane, tokensPerMinute: 100 }], routes: [{ models: ['rented'] }] }, async ({ job, experts }) => {
+    assert.deepEqual(one(await offered(expertOf(experts(), await job()), asked('x'))), ['rented', true, `${nextWords}; the throughput that is paid for is used up for this minute`])
+  }))
+})
