@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 import { EvalTask, fault, FaultError, type Limits, type RunSpec, type Sandbox } from '@hearth/protocol'
 import type { Says } from '../egress/policy.ts'
 import type { Projects } from '../projects.ts'
-import { firstIssue } from '../http/parse.ts'
+import { firstIssue } from '../parse.ts'
 import { reasonOf } from '../queue/intake.ts'
 
 export type Playable = {

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { freeDisk } from '../queue/intake.ts'
 import { readReply } from '../meter/usage-thread.ts'
 import type { Route } from './api.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 const UsageQuery = z.strictObject({
   since: z.coerce.number().int().min(0).optional(),

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { Api, Env, Route } from './api.ts'
 import { jobOf } from './jobs.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 const SayRequest = z.strictObject({
   text: z.string().min(1).max(2_000_000).describe('what the model is told'),

@@ -1,7 +1,7 @@
 // Owns the routes of what left the box: sums, rows, and one body as it left.
 import { z } from 'zod'
 import type { Route } from './api.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 const EgressQuery = z.strictObject({
   since: z.coerce.number().int().min(0).optional(),

@@ -2,7 +2,7 @@
 import { BuildRequest } from '@hearth/protocol'
 import type { Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { ndjson } from './stream.ts'
 
 let asked = 0

@@ -4,7 +4,7 @@ import { evaluate } from '../eval/evaluate.ts'
 import { limitsOf } from '../queue/turn.ts'
 import type { Api, Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { ndjson } from './stream.ts'
 
 const playing = new WeakSet<Api>()

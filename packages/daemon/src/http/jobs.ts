@@ -4,7 +4,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { ndjson } from './stream.ts'
 
 const states: readonly string[] = [...liveStates, ...outcomes]

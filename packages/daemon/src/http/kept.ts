@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Route } from './api.ts'
 import { jobOf } from './jobs.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 const DiffQuery = z.strictObject({
   step: z.coerce.number().int().min(1).optional(),

@@ -2,7 +2,7 @@
 import { KeyRequest, type KeyList, type KeyReply } from '@hearth/protocol'
 import type { Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 export const keyRoutes: readonly Route[] = [
   {

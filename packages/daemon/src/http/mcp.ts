@@ -4,7 +4,7 @@ import { fault, FaultError } from '@hearth/protocol'
 import { z } from 'zod'
 import type { Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { ndjson } from './stream.ts'
 
 const Folder = z.strictObject({ path: z.string().startsWith('/').describe('absolute path of the folder') })

@@ -3,7 +3,7 @@ import { fault, FaultError, FolderImportRequest, ImportRequest, type ModelDetail
 import type { Context } from 'hono'
 import type { Api, Env, Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { remoteRows } from './remotes.ts'
 import { ndjson } from './stream.ts'
 

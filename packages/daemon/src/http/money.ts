@@ -5,7 +5,7 @@ import { whatIsLeft } from '../meter/left.ts'
 import type { Route } from './api.ts'
 import { jobOf } from './jobs.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 const LeftQuery = z.strictObject({ job: z.string().min(1).optional() })
 

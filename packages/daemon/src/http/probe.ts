@@ -3,7 +3,7 @@ import { FaultError, ProbeRequest, type Model, type ProbeEvent } from '@hearth/p
 import { metered } from '../meter/meter.ts'
 import type { Api, Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { ndjson } from './stream.ts'
 
 export const probeRoutes: readonly Route[] = [

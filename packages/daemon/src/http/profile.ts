@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fault, FaultError, faultFrom, TuneRequest, type TuneEvent } from '@hearth/protocol'
 import type { Api, Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 import { ndjson } from './stream.ts'
 
 const pollMs = 250

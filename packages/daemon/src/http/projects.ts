@@ -2,7 +2,7 @@
 import { ProjectChange, ProjectRequest } from '@hearth/protocol'
 import type { Route } from './api.ts'
 import { bodyOf } from './body.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 export const projectRoutes: readonly Route[] = [
   { method: 'GET', path: '/api/projects', scope: 'jobs:read', about: 'ProjectList: folders with rules of their own, and what holds for each with the rules of the box', handle: (c, api) => c.json(api.projects.list()) },

@@ -6,7 +6,7 @@ import { readUsage } from '../meter/usage-thread.ts'
 import { usageReport, usageStatement } from '../meter/usage.ts'
 import type { Api, Route } from './api.ts'
 import { jobOf } from './jobs.ts'
-import { parse } from './parse.ts'
+import { parse } from '../parse.ts'
 
 const StatementQuery = z.strictObject({ month: UsageStatement.shape.month, principal: z.string().min(1).optional() })
 

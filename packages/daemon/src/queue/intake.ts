@@ -6,7 +6,7 @@ import { fault, FaultError, JobRequest, networkProblem, Project, type Config, ty
 import { lowerClass, mayUse } from '../auth/limits.ts'
 import type { Parts } from '../parts.ts'
 import type { Store } from '../store/store.ts'
-import { parse } from '../http/parse.ts'
+import { parse } from '../parse.ts'
 import { forkedPast } from './fork.ts'
 import type { Runner } from './runner.ts'
 
