@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MeasuredPoint, ModelProfile } from '@hearth/protocol'
-import { drawProfiles } from '../../packages/cli/src/plot.ts'
+import { drawProfiles } from '../../packages/cli/src/tune-plot.ts'
 import { inkOf } from '../../packages/cli/src/print.ts'
 import { profileLines } from '../../packages/cli/src/tune-text.ts'
 
