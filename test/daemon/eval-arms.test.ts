@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { EvalArm, EvalRow } from '@hearth/protocol'
-import { armsProblem, oracleMoments, pairOf, randomMoments, rulesOf, seedOf } from '../../packages/daemon/src/eval/arms.ts'
+import { pairOf } from '../../packages/daemon/src/eval/statistics.ts'
+import { armsProblem, oracleMoments, randomMoments, rulesOf, seedOf } from '../../packages/daemon/src/eval/arms.ts'
 
 const row = (arm: EvalArm, task: string, repeat: number, more: Partial<EvalRow> = {}): EvalRow =>
   ({ task, repeat, arm, solved: false, outcome: '', usdMicros: 0, seconds: 1, joules: null, escalations: 0, jobId: null, steps: 6, askedAt: [], ...more })

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { EvalSummary, type EvalArm, type EvalRow, type Interval } from '@hearth/protocol'
+import { forksOf } from '../../packages/daemon/src/eval/fork-summary.ts'
 import { bootstrap, chance, difference, meanOf, passRate, triggers, usdMicrosPerSolved } from '../../packages/daemon/src/eval/statistics.ts'
 import { summarize } from '../../packages/daemon/src/eval/summary.ts'
 
@@ -88,6 +89,88 @@ describe('statistics of an evaluation', () => {
     const advise = [row('a', true, 1), row('b', true, 2), row('c', false, 0), row('d', true, 1)]
     assert.deepEqual(triggers(advise, local), { asked: 3, needed: 3, precision: 2 / 3, recall: 2 / 3 })
     assert.deepEqual(triggers([], local), { asked: 0, needed: 0, precision: null, recall: null })
+  })
+})
+
+describe('statistics of forks', () => {
+  type Forks = { tasks: number; repeats: number; triggers: (task: number) => number; alone: number; helped: number; silent: number }
+  /** Rows of two arms that go on from the same courses; `apart`: the same abilities, each arm with courses of its own. */
+  const forked = ({ tasks, repeats, triggers, alone, helped, silent }: Forks, random: () => number, apart = false): { local: EvalRow[]; advise: EvalRow[] } => {
+    const [local, advise]: [EvalRow[], EvalRow[]] = [[], []]
+    for (let index = 0; index < tasks * repeats; index += 1) {
+      const task = Math.floor(index / repeats)
+      const course = (): { fires: boolean; solved: boolean } => ({ fires: random() < triggers(task), solved: random() < silent })
+      const common = course()
+      for (const [arm, rows, able] of [['local', local, alone], ['advise', advise, helped]] as const) {
+        const { fires, solved } = apart ? course() : common
+        const fork = { jobId: `${index}`, step: fires ? 3 : null, trigger: fires ? 'check_failed' : null, usdMicros: fires && arm === 'advise' ? 1000 : 0, seconds: fires ? 4 : 0, joules: null }
+        rows.push({
+          task: `task-${task}`, repeat: index % repeats, arm, solved: fires ? random() < able : solved, outcome: '', usdMicros: fork.usdMicros, seconds: 10 + fork.seconds, joules: null,
+          escalations: fires && arm === 'advise' ? 1 : 0, jobId: null, ...(apart ? {} : { fork }),
+        })
+      }
+    }
+    return { local, advise }
+  }
+  const width = (interval: Interval | null): number => (interval === null ? NaN : interval.high - interval.low)
+
+  const worlds: [string, Omit<Forks, 'tasks' | 'repeats'>][] = [
+    ['half of the courses ask, and help does much', { triggers: () => 0.5, alone: 0.2, helped: 0.7, silent: 0.8 }],
+    ['few ask', { triggers: () => 0.1, alone: 0.2, helped: 0.7, silent: 0.8 }],
+    ['all ask, and help does a little', { triggers: () => 1, alone: 0.5, helped: 0.7, silent: 0 }],
+    ['help does nothing', { triggers: () => 0.5, alone: 0.5, helped: 0.5, silent: 0.8 }],
+    ['help does harm', { triggers: () => 0.6, alone: 0.5, helped: 0.2, silent: 0.8 }],
+    ['each second task always asks', { triggers: (task) => task % 2, alone: 0.1, helped: 0.9, silent: 0.9 }],
+  ]
+  for (const [tasks, repeats] of [[5, 1], [10, 1], [30, 2]] as const) {
+    for (const [name, world] of worlds) {
+      it(`recovers the truth in at least 90 of 100 evaluations, with less doubt than courses apart: ${tasks} tasks, ${repeats} times, ${name}`, () => {
+        const gain = world.helped - world.alone
+        const truth = average(tasks, world.triggers) * gain
+        const right = { whole: 0, moments: 0, none: 0 }
+        const widths = { matched: 0, apart: 0 }
+        for (let evaluation = 0; evaluation < 100; evaluation += 1) {
+          const random = chance(evaluation * 7919 + tasks * 31 + repeats)
+          const { local, advise } = forked({ ...world, tasks, repeats }, random)
+          const apart = forked({ ...world, tasks, repeats }, random, true)
+          const found = difference(advise, local, evaluation)
+          if (holds(found, truth)) right.whole += 1
+          const moments = difference(advise.filter(({ fork }) => fork?.step !== null), local.filter(({ fork }) => fork?.step !== null), evaluation)
+          if (moments === null) right.none += 1
+          else if (holds(moments, gain)) right.moments += 1
+          widths.matched += width(found)
+          widths.apart += width(difference(apart.advise, apart.local, evaluation))
+        }
+        assert.ok(right.whole >= 90 && right.moments >= 0.9 * (100 - right.none), JSON.stringify(right))
+        assert.ok(widths.matched < widths.apart, JSON.stringify(widths))
+      })
+    }
+  }
+
+  it('counts moments, needed ones and silent failures, and judges an arm by the same moments', () => {
+    const row = (arm: EvalArm, task: string, step: number | null, solved: boolean): EvalRow => ({
+      task, repeat: 0, arm, solved, outcome: '', usdMicros: 0, seconds: 1, joules: null, escalations: step !== null && arm === 'advise' ? 1 : 0, jobId: null,
+      fork: { jobId: task, step, trigger: step === null ? null : 'check_failed', usdMicros: 0, seconds: 0, joules: null },
+    })
+    const both = (task: string, step: number | null, alone: boolean, helped: boolean): EvalRow[] => [row('local', task, step, alone), row('advise', task, step, helped)]
+    const { fork: _fork, ...plain } = row('advise', 'f', 2, true)
+    const rows = [...both('a', 3, false, true), ...both('b', 2, true, true), ...both('c', 4, false, false), ...both('d', null, false, false), ...both('e', null, true, true), { ...plain, unforked: 'processes ran' }]
+    const found = forksOf(rows, 1)
+    assert.deepEqual([found?.courses, found?.triggers, found?.needed, found?.missed, found?.unforked], [6, 3, 2, 1, 1])
+    const advise = found?.arms.find(({ arm }) => arm === 'advise')
+    assert.deepEqual([advise?.triggers, advise?.passRate.value, advise?.useful, advise?.gain?.value], [3, 2 / 3, 0.5, 2 / 3 - 1 / 3])
+    // Asked at a, b and c; needed at a and c; d fails and never asked.
+    const of = (arm: EvalArm): EvalRow[] => rows.filter((one) => one.arm === arm && one.task !== 'f')
+    assert.deepEqual(triggers(of('advise'), of('local')), { asked: 3, needed: 3, precision: 2 / 3, recall: 2 / 3 })
+    assert.equal(forksOf(rows.filter(({ arm }) => arm === 'advise'), 1)?.needed, null)
+    assert.equal(forksOf([], 1), null)
+  })
+
+  it('compares only what both arms played, and takes no pair for matched that is not', () => {
+    const { local, advise } = forked({ tasks: 12, repeats: 2, triggers: () => 1, alone: 0, helped: 1, silent: 0 }, chance(1))
+    assert.equal(difference(advise, local.filter(({ repeat }) => repeat === 0), 1)?.value, 1)
+    const other = local.map((one, index) => (index > 0 || one.fork === undefined ? one : { ...one, fork: { ...one.fork, jobId: 'another' } }))
+    assert.ok(width(difference(advise, other, 1)) > width(difference(advise, local, 1)))
   })
 })
 

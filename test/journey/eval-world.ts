@@ -13,7 +13,7 @@ import { tasksFolder } from '../tasks/set.ts'
 type Call = { name: string; arguments: Record<string, unknown> }
 type Turn = { text?: string; calls?: Call[] }
 type Said = { role: string; content: string }
-type Heard = { seed?: number; messages: Said[]; tools?: unknown[] }
+export type Heard = { seed?: number; messages: Said[]; tools?: unknown[] }
 
 /** A visible check where the task has none: weak, as people's checks are, but it fails on the start. */
 const checks: Readonly<Record<string, string | null>> = {
@@ -32,6 +32,8 @@ export class World {
   /** Waits before it gives advice: what is bought takes time. */
   adviceMs = 0
   readonly folder: string
+  /** Requests to the local model, in their order. */
+  readonly heard: Heard[] = []
   readonly #server: Server
   readonly #tasks: { name: string; prompt: string; turns: Turn[] }[]
   /** Base seeds of the jobs: a step's seed is the job's with the number of the step added. */
@@ -79,6 +81,7 @@ export class World {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const heard = JSON.parse(await text(request)) as Heard
     const far = request.url?.startsWith('/far') === true
+    if (!far) this.heard.push(heard)
     const turn = far && (heard.tools ?? []).length === 0 ? await this.#advice() : this.#work(heard, far)
     const promptTokens = Math.ceil(JSON.stringify(heard.messages).length / 4)
     const completionTokens = Math.ceil(JSON.stringify(turn).length / 4)

@@ -8,7 +8,7 @@ const alone: ReadonlySet<EvalArm> = new Set<EvalArm>(['local', 'local_again', 's
 
 /** The local course that the forks of a task begin from. */
 export function courseLine({ task, repeat, jobId, step, trigger, cannot }: Extract<EvalEvent, { type: 'course' }>): string {
-  const what = step === null ? 'needs no help: it is the row of each arm' : `would ask after step ${step} (${oneLine(trigger ?? '')})${cannot === null ? '' : `, and cannot be forked: ${oneLine(cannot)}`}`
+  const what = step === null ? 'never comes to ask for help, and is the row of each arm that forks' : `would ask after step ${step} (${oneLine(trigger ?? '')})${cannot === null ? '' : `, and cannot be forked: ${oneLine(cannot)}`}`
   return `course ${jobId} of ${oneLine(task)} ${repeat + 1} ${what}`
 }
 
@@ -31,8 +31,23 @@ export function summaryLines(summary: EvalSummary, width: number, ink: Ink): str
   return [
     ink.bold(`${counted(summary.jobs, 'job')} of ${counted(summary.tasks, 'task')}`), '', ...table(head, rows, width, ink), '',
     ...wrap('SOLVED by the hidden check, with the interval that holds the truth in 95 of 100 evaluations like this one. $/SOLVED: a failed job is billed, and one run of the frontier arm after it. HELP: purchases a job. PREC.: of the jobs that were helped, those that fail without. RECALL: of those that fail without, the helped ones. GAP/$: share of the way from local to frontier that a dollar goes.', room).map((line) => ink.dim(line)),
-    '', ...summary.verdict.flatMap((sentence) => wrap(oneLine(sentence), room - 2).map((line, index) => `${index === 0 ? '- ' : '  '}${line}`)),
+    ...forkLines(summary, width, ink), '', ...summary.verdict.flatMap((sentence) => wrap(oneLine(sentence), room - 2).map((line, index) => `${index === 0 ? '- ' : '  '}${line}`)),
   ]
+}
+
+/** What each arm makes of the very same moments. */
+function forkLines({ forks }: EvalSummary, width: number, ink: Ink): string[] {
+  if (forks === undefined || forks.arms.length === 0) return []
+  const right = { side: 'right' as const }
+  const head = [{ title: 'FROM THE FORK' }, { title: 'MOMENTS', ...right }, { title: 'SOLVED' }, { title: 'AGAINST LOCAL' }, { title: 'USEFUL', ...right }, { title: '$/MOMENT', ...right }, { title: 'TIME', ...right }]
+  const rows = forks.arms.map(({ arm, triggers, passRate, gain, useful, usdMicros, seconds }) => [
+    arm, String(triggers), solvedText(passRate), gain === null ? '-' : `${signed(gain.value)} (${signed(gain.low)} to ${signed(gain.high)})`, share(useful), usd(usdMicros.value), duration(seconds.value * 1000),
+  ])
+  return ['', ...table(head, rows, width, ink), '', ...wrap('From the moments at which help would be asked for, the same for all these arms; money and time from there on. USEFUL: of those that the local model alone fails from, the solved ones.', Math.min(width, 100)).map((line) => ink.dim(line))]
+}
+
+function signed(part: number): string {
+  return `${part < 0 ? '−' : '+'}${Math.abs(part * 100).toFixed(0)}`
 }
 
 /** '67 % (41-88)'. */

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { escalationModes, type EscalationMode, type EvalArm, type EvalRow, type JobEventBody, type JobRequestInput } from '@hearth/protocol'
 import { strictest, type Says } from '../egress/policy.ts'
 import type { Trigger } from '../queue/fork.ts'
-import { chance } from './statistics.ts'
+import { chance, pairOf } from './statistics.ts'
 
 export type Rules = NonNullable<JobRequestInput['escalation']>
 
@@ -70,10 +70,6 @@ export function pastOf(arm: EvalArm, past: readonly JobEventBody[], { mode, sign
 }
 
 export type Moments = ReadonlyMap<string, readonly number[]>
-
-export function pairOf({ task, repeat }: Pick<EvalRow, 'task' | 'repeat'>): string {
-  return `${task}\0${repeat}`
-}
 
 /** As many moments as the advised arm bought advice, drawn without putting back from all steps of all courses of the local arm but their last, after which nothing is left to ask for. */
 export function randomMoments(local: readonly EvalRow[], advised: readonly EvalRow[], seed: number): Moments {

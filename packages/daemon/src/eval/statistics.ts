@@ -2,7 +2,10 @@
 import type { EvalRow, Interval } from '@hearth/protocol'
 
 /** How often weights are drawn: the ends of an interval then move by less than a hundredth of its width from seed to seed. */
-const draws = 4000
+const drawsAtMost = 4000
+/** Of thousands of tasks the interval is narrow anyway, and the daemon has other things to do meanwhile. */
+const weightsAtMost = 4e6
+const drawsAtLeast = 500
 
 /**
  * 95 % interval of a statistic of tasks by the bootstrap over tasks: repeats of one task are no new evidence about other tasks.
@@ -14,6 +17,7 @@ export function bootstrap(tasks: number, statistic: (weights: Float64Array) => n
   const value = statistic(one)
   if (value === null) return null
   const random = chance(seed)
+  const draws = Math.round(Math.min(drawsAtMost, Math.max(drawsAtLeast, weightsAtMost / tasks)))
   const found = new Float64Array(draws)
   const weights = new Float64Array(tasks)
   for (let draw = 0; draw < draws; draw += 1) {
@@ -33,18 +37,28 @@ export function bootstrap(tasks: number, statistic: (weights: Float64Array) => n
 export function passRate(rows: readonly EvalRow[], seed: number): Interval | null {
   const means = [...byTask(rows).values()].map(solvedShare)
   if (means.length === 0) return null
-  return smoothed(means.map((mean) => [mean]), [[1], [0]], ([mean = 0]) => mean, seed)
+  return smoothed(means.map((mean) => [mean]), pseudoShare, ([mean = 0]) => mean, seed)
 }
 
-/** Difference of two arms in the share of solved jobs, over the tasks that both did. Above 0: `rows` solved more. */
+/** A task and a repeat: what the arms have in common. */
+export function pairOf({ task, repeat }: Pick<EvalRow, 'task' | 'repeat'>): string {
+  return `${task}\0${repeat}`
+}
+
+/**
+ * Difference of two arms in the share of solved jobs, over the tasks and repeats that both did. Above 0: `rows` solved more. Where both go on from the same course they are
+ * one matched pair, and what the course decided is in neither.
+ */
 export function difference(rows: readonly EvalRow[], against: readonly EvalRow[], seed: number): Interval | null {
-  const others = byTask(against)
-  const pairs = [...byTask(rows)].flatMap(([task, mine]) => {
-    const theirs = others.get(task)
-    return theirs === undefined ? [] : [[solvedShare(mine), solvedShare(theirs)]]
+  const others = new Map(against.map((row) => [pairOf(row), row]))
+  const pairs = rows.flatMap((mine) => {
+    const theirs = others.get(pairOf(mine))
+    return theirs === undefined ? [] : [{ task: mine.task, mine, theirs }]
   })
   if (pairs.length === 0) return null
-  return smoothed(pairs, [[1, 0], [0, 1]], ([mine = 0, theirs = 0]) => mine - theirs, seed)
+  const tasks = [...Map.groupBy(pairs, ({ task }) => task).values()].map((group) => [solvedShare(group.map(({ mine }) => mine)), solvedShare(group.map(({ theirs }) => theirs))])
+  const matched = pairs.every(({ mine, theirs }) => mine.fork !== undefined && mine.fork.jobId === theirs.fork?.jobId)
+  return smoothed(tasks, matched ? pseudoMatched : pseudoApart, ([mine = 0, theirs = 0]) => mine - theirs, seed)
 }
 
 /** Mean of a number of each job, every task counted alike; null when no row has it. */
@@ -71,9 +85,10 @@ export function usdMicrosPerSolved(rows: readonly EvalRow[], frontier: readonly 
     parts.push({ cost: mean(group.map(({ usdMicros }) => usdMicros)) + (1 - share) * rerun.cost, solved: share + (1 - share) * rerun.solved })
   }
   if (parts.length === 0) return null
+  const [costs, shares] = [parts.map(({ cost }) => cost), parts.map(({ solved }) => solved)]
   const price = bootstrap(parts.length, (weights) => {
-    const solved = weighted(parts.map((part) => part.solved), weights)
-    return solved === 0 ? null : weighted(parts.map((part) => part.cost), weights) / solved
+    const solved = weighted(shares, weights)
+    return solved === 0 ? null : weighted(costs, weights) / solved
   }, seed)
   return price === null || price.high === Infinity ? null : price
 }
@@ -83,10 +98,10 @@ export function usdMicrosPerSolved(rows: readonly EvalRow[], frontier: readonly 
  * without help. recall: of the jobs that fail without help, the share that asked. Null: there is none to divide by.
  */
 export function triggers(rows: readonly EvalRow[], local: readonly EvalRow[]): { precision: number | null; recall: number | null; asked: number; needed: number } {
-  const alone = new Map(local.map((row) => [`${row.task}\0${row.repeat}`, row.solved]))
+  const alone = new Map(local.map((row) => [pairOf(row), row.solved]))
   let [asked, needed, both] = [0, 0, 0]
   for (const row of rows) {
-    const solvedAlone = alone.get(`${row.task}\0${row.repeat}`)
+    const solvedAlone = alone.get(pairOf(row))
     if (solvedAlone === undefined) continue
     if (row.escalations > 0) asked += 1
     if (!solvedAlone) needed += 1
@@ -100,16 +115,27 @@ export function byTask(rows: readonly EvalRow[]): Map<string, EvalRow[]> {
   return Map.groupBy(rows, ({ task }) => task)
 }
 
+/** Tasks that nobody played, each counted as `weight` of one. */
+type Pseudo = { weight: number; tasks: readonly (readonly number[])[] }
+
+// A share: one success, one failure (Agresti and Coull 1998). A difference: the same in each arm (Agresti and Caffo 2000); of matched pairs a half in each cell (Agresti and Min 2005).
+const pseudoShare: Pseudo = { weight: 1, tasks: [[1], [0]] }
+const pseudoApart: Pseudo = { weight: 1, tasks: [[1, 0], [0, 1]] }
+const pseudoMatched: Pseudo = { weight: 0.5, tasks: [[1, 1], [1, 0], [0, 1], [0, 0]] }
+
 /**
- * The bootstrap with pseudo-tasks beside the real ones: without them an arm that solved everything would have an interval without any width (Agresti and Coull
- * 1998; for differences Agresti and Min 2005). They widen the interval and do not move the value.
+ * The bootstrap with pseudo-tasks beside the real ones: without them an arm that solved everything would have an interval without any width. They widen the interval
+ * and do not move the value.
  */
-function smoothed(tasks: readonly (readonly number[])[], pseudo: readonly (readonly number[])[], of: (means: number[]) => number, seed: number): Interval {
-  const all = [...tasks, ...pseudo]
+function smoothed(tasks: readonly (readonly number[])[], pseudo: Pseudo, of: (means: number[]) => number, seed: number): Interval {
+  const all = [...tasks, ...pseudo.tasks]
   const columns = (rows: readonly (readonly number[])[]): number[][] => (tasks[0] ?? []).map((_, column) => rows.map((task) => task[column] ?? 0))
   const padded = columns(all)
   const value = of(columns(tasks).map(mean))
-  const interval = bootstrap(all.length, (weights) => of(padded.map((column) => weighted(column, weights))), seed)
+  const interval = bootstrap(all.length, (weights) => {
+    for (let index = tasks.length; index < all.length; index += 1) weights[index] = (weights[index] ?? 0) * pseudo.weight
+    return of(padded.map((column) => weighted(column, weights)))
+  }, seed)
   return { value, low: Math.min(value, interval?.low ?? value), high: Math.max(value, interval?.high ?? value) }
 }
 
@@ -123,9 +149,11 @@ function mean(values: readonly number[]): number {
 
 function weighted(values: readonly number[], weights: Float64Array): number {
   let [sum, total] = [0, 0]
-  for (const [index, value] of values.entries()) {
-    sum += value * (weights[index] ?? 0)
-    total += weights[index] ?? 0
+  // Thousands of times for each figure: an iterator would take most of the time.
+  for (let index = 0; index < values.length; index += 1) {
+    const weight = weights[index] ?? 0
+    sum += (values[index] ?? 0) * weight
+    total += weight
   }
   return sum / total
 }

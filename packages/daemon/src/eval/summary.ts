@@ -1,5 +1,6 @@
 // Owns what an evaluation concludes: the figures of each arm, the differences that answer a question, and the sentences. Pure.
-import { evalArms, type ArmSummary, type EvalArm, type EvalRow, type EvalSummary, type Interval } from '@hearth/protocol'
+import { evalArms, type ArmSummary, type EvalArm, type EvalRow, type EvalSummary, type ForkSummary, type Interval } from '@hearth/protocol'
+import { forksOf } from './fork-summary.ts'
 import { byTask, difference, meanOf, passRate, triggers, usdMicrosPerSolved } from './statistics.ts'
 
 /** Which arms are compared, and which question that answers. */
@@ -14,7 +15,7 @@ const questions: readonly { arm: EvalArm; against: EvalArm; says: (better: Bette
     no: `The same time spent on further local tries solves more than advice (${by}): buy none on such tasks.`,
     unclear: `Advice does not beat the same time spent on further local tries (${by}): trying again for free may do as well.`,
   })[better] },
-  ...(['plan', 'advise', 'step', 'review', 'stronger'] as const).map((arm) => ({ arm, against: 'local' as const, says: (better: Better, by: string) => ({
+  ...(['plan', 'advise', 'step', 'rest', 'review', 'stronger'] as const).map((arm) => ({ arm, against: 'local' as const, says: (better: Better, by: string) => ({
     yes: `'${arm}' solves more than the local model alone (${by}).`,
     no: `'${arm}' solves less than the local model alone (${by}).`,
     unclear: `'${arm}' is not shown to solve more than the local model alone (${by}).`,
@@ -31,21 +32,35 @@ export function summarize(rows: readonly EvalRow[], seed = 1): EvalSummary {
   const of = (arm: EvalArm): EvalRow[] => rows.filter((row) => row.arm === arm)
   const played = evalArms.filter((arm) => of(arm).length > 0)
   const summaries = played.map((arm) => armSummary(arm, of(arm), of('local'), of('frontier'), seed)).filter((one) => one !== null)
+  const forks = forksOf(rows, seed)
   const compared = questions.flatMap(({ arm, against, says }) => {
     const passRateOf = difference(of(arm), of(against), seed)
-    return passRateOf === null ? [] : [{ arm, against, passRate: passRateOf, said: says(betterOf(passRateOf), pointsOf(passRateOf)) }]
+    if (passRateOf === null) return []
+    const gain = against === 'local' ? forks?.arms.find((one) => one.arm === arm)?.gain ?? null : null
+    const moments = gain === null ? '' : ` From the same moments: ${pointsOf(gain)}.`
+    return [{ arm, against, passRate: passRateOf, said: `${says(betterOf(passRateOf), pointsOf(passRateOf))}${moments}` }]
   })
   const tasks = byTask(rows).size
   return {
     tasks, jobs: rows.length, arms: summaries,
     differences: compared.map(({ arm, against, passRate: found }) => ({ arm, against, passRate: found })),
+    ...(forks === null ? {} : { forks }),
     verdict: [
       ...(tasks < fewTasks ? [`${tasks} ${tasks === 1 ? 'task is' : 'tasks are'} few: only large differences can show.`] : []),
       ...played.flatMap((arm) => refusedHelp(arm, of(arm))),
+      ...(forks === null ? [] : [momentsOf(forks)]),
       ...compared.map(({ said }) => said),
       ...cheapest(summaries),
     ],
   }
+}
+
+/** How often help would be asked for, and how well that was chosen. */
+function momentsOf({ courses, triggers, needed, missed, unforked }: ForkSummary): string {
+  const alone = needed === null || triggers === 0 ? '' : ` From ${needed} of these moments the local model alone fails.`
+  const others = courses - triggers - unforked
+  const silent = others === 0 ? '' : ` Of the ${others} ${others === 1 ? 'other' : 'others'} ${missed} ${missed === 1 ? 'fails' : 'fail'} without a word.`
+  return `Help would be asked for in ${triggers} of ${courses} local courses.${alone}${silent}${unforked === 0 ? '' : ` ${unforked} could not be forked, and began again.`}`
 }
 
 function armSummary(arm: EvalArm, rows: readonly EvalRow[], local: readonly EvalRow[], frontier: readonly EvalRow[], seed: number): ArmSummary | null {
