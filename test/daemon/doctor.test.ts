@@ -19,7 +19,7 @@ const good: Facts = {
   socket: { name: 'socket', path: '/s/sock', exists: true, uid: 7, mode: 0o600, writable: true }, freeBytes: 100 * 2 ** 30,
   sandbox: { available: true, limits: 'cgroup2', detail: 'bubblewrap 0.8.0', fault: null }, models: [model], defaultModel: 'm', workers: [],
   memory: { totalBytes: 64 * 2 ** 30, availableBytes: 32 * 2 ** 30 }, cgroups: { kind: 'v2', controllers: ['memory', 'pids'], writable: true },
-  userns: { maxNamespaces: 1000, debianSwitch: null, apparmorRestricts: null }, git: true,
+  userns: { maxNamespaces: 1000, debianSwitch: null, apparmorRestricts: null }, git: true, keys: new Map(), now: Date.parse('2026-06-01'),
 }
 const config = Config.parse({})
 
@@ -28,6 +28,8 @@ test('when all is well every check says ok and none has a remedy', () => {
 })
 
 const worker = { model: 'm', pid: null, restarts: 5, lastFault: 'gpu_lost', backend: null, contextTokens: null, sequences: null, busy: 0, waiting: 0 }
+const price = { from: '2026-01-01', input: 1, cacheRead: 1, cacheWrite: 1, output: 1 }
+const selling = (prices: readonly object[], more: object = {}): object => ({ escalation: { ...more, providers: [{ id: 'shop', kind: 'compatible', url: 'https://x.example/v1', keyFile: '/k', models: [{ id: 'shop/big', model: 'b', contextTokens: 1000, maxOutputTokens: 100, prices }] }] } })
 const cases: readonly [name: string, facts: Partial<Facts>, state: 'warn' | 'fail', remedy: RegExp, settings?: unknown][] = [
   ['node', { node: 'v20.1.0' }, 'fail', /node_modules\/\.bin\/node/],
   ['sqlite', { sqlite: '3.49.2' }, 'fail', /node_modules\/\.bin\/node/],
@@ -43,6 +45,10 @@ const cases: readonly [name: string, facts: Partial<Facts>, state: 'warn' | 'fai
   ['memory', { memory: null }, 'warn', /Mount \/proc/],
   ['cgroups', { cgroups: { kind: 'none', controllers: [], writable: false } }, 'warn', /Delegate=memory pids/],
   ['cgroups', { cgroups: { kind: 'v2', controllers: ['pids'], writable: true } }, 'warn', /Delegate=memory pids/],
+  ['provider shop', { keys: new Map([['shop', 'its key file /k cannot be read (ENOENT)']]) }, 'warn', /chmod 600 \/k$/, selling([])],
+  ['provider shop', {}, 'warn', /^hearth provider price shop\/big /, selling([])],
+  ['provider shop', {}, 'warn', /^hearth provider allow --budget/, selling([price])],
+  ['provider shop', {}, 'warn', /^hearth provider allow --consent ask/, selling([price], { budget: { dayUsdMicros: 1 } })],
   ['user namespaces', { userns: { maxNamespaces: 0, debianSwitch: null, apparmorRestricts: null } }, 'warn', /max_user_namespaces/],
   ['user namespaces', { userns: { maxNamespaces: 9, debianSwitch: 0, apparmorRestricts: null } }, 'warn', /unprivileged_userns_clone=1/],
   ['user namespaces', { userns: { maxNamespaces: 9, debianSwitch: null, apparmorRestricts: 1 } }, 'warn', /AppArmor profile/],

@@ -9,6 +9,7 @@ import { heldSecrets, makeExperts } from './egress/expert-parts.ts'
 import { Packets } from './egress/packets.ts'
 import { keptKey } from './egress/packets-key.ts'
 import { createDoor } from './egress/door.ts'
+import { Trials } from './egress/trial.ts'
 import type { Api } from './http/api.ts'
 import { makeApp, type Who } from './http/app.ts'
 import { listen } from './http/listen.ts'
@@ -108,7 +109,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
       }
     }
     const api: Api = {
-      keys, packets, outside, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
+      keys, packets, trials: new Trials({ config, store, packets, held, door, log }), outside, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, workspaces, projects, energy, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
       doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),

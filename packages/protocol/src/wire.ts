@@ -241,8 +241,8 @@ export type UsageReply = z.infer<typeof UsageReply>
 const EgressSum = z.strictObject({
   name: z.string().describe('purpose, host, job (empty = none) or day (UTC)'),
   connections: z.int(),
-  bytes: z.int().describe('sent, of the connections that could be counted'),
-  uncounted: z.int().describe('connections whose bytes are not known: helpers that connect by themselves, and what is still open'),
+  bytes: z.int().describe('sent, as far as it is known'),
+  uncounted: z.int().describe('connections whose bytes are not known, or not all: helpers that connect by themselves, what is still open, and what was open when the daemon was killed'),
 })
 
 /** What left the box: every connection, and the bodies that went to models outside of it. */

@@ -56,7 +56,7 @@ const moneyOf = { escalation: 'escalationUsdMicros', job: 'jobUsdMicros', day: '
 const countOf = { job: 'jobCount', day: 'dayCount', month: 'monthCount' } as const
 
 /** Limits like '5/day' (dollars) and '3x/job' (escalations); null for none. */
-function budgetFrom(words: readonly string[]): Budget | null {
+export function budgetFrom(words: readonly string[]): Budget | null {
   if (words.length === 0) return null
   const budget: Budget = { escalationUsdMicros: null, jobUsdMicros: null, dayUsdMicros: null, monthUsdMicros: null, jobCount: null, dayCount: null }
   for (const word of words.flatMap((text) => text.split(','))) {

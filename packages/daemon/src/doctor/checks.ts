@@ -1,5 +1,5 @@
 // Decides what is well and what is not: pure functions of facts. Gathers nothing, prints nothing.
-import type { Config, DoctorReport, ModelRow, SandboxReport, WorkerStatus } from '@hearth/protocol'
+import { gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, type Config, type DoctorReport, type ModelRow, type SandboxReport, type WorkerStatus } from '@hearth/protocol'
 import { versionFault } from '../store/db.ts'
 
 export type Check = DoctorReport['checks'][number]
@@ -26,6 +26,10 @@ export type Facts = {
   /** Whether git is where the sandbox looks for it. */
   git: boolean
   userns: { maxNamespaces: number | null; debianSwitch: number | null; apparmorRestricts: number | null }
+  /** Why the key of a provider cannot be used, by its id; null = it can. */
+  keys: ReadonlyMap<string, string | null>
+  /** Milliseconds since 1970: prices are of days. */
+  now: number
 }
 
 const nodeLeast = 24
@@ -38,7 +42,7 @@ const fail = (name: string, detail: string, remedy: string): Check => ({ name, s
 export function examine(facts: Facts, config: Config): Check[] {
   return [
     node(facts), sqlite(facts), database(facts), ...facts.folders.map((folder) => folderCheck(folder, facts.uid)), socket(facts),
-    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), git(facts), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker),
+    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), git(facts), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker), ...providers(facts, config),
   ]
 }
 
@@ -127,6 +131,19 @@ function defaultModel({ models, defaultModel: id }: Facts): Check {
   }
   return row.problem === null ? ok('model', `${row.id}${row.bytes === null ? '' : `, ${gib(row.bytes)}`}`)
     : fail('model', `${row.id}: ${row.problem}`, `Run 'hearth models pull ${row.id}'.`)
+}
+
+/** One line for each; what is missing before anything is bought from it, one thing after the other. */
+function providers({ keys, now }: Facts, { escalation }: Config): Check[] {
+  return escalation.providers.map((provider) => {
+    const name = `provider ${provider.id}`
+    const [gap] = [
+      ...gapsOfProvider(provider, keys.get(provider.id) ?? null), ...provider.models.flatMap((model) => gapsOfModel(model, now)),
+      ...provider.models.slice(0, 1).flatMap((model) => gapsOfBox(escalation, priceAt(model.prices, now))),
+    ]
+    return gap === undefined ? ok(name, `its key can be used, ${provider.models.length === 1 ? 'its model has a price' : `its ${provider.models.length} models have prices`}; 'hearth provider test ${provider.id}' asks whether it answers`)
+      : warn(name, gap.what.replace(/\.$/, ''), gap.remedy)
+  })
 }
 
 function worker({ model, state, restarts, lastFault, distrusted }: WorkerStatus): Check {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { readKey } from '@hearth/engine/remote/key-file'
 import { fault, faultFrom, type Config, type DoctorReport, type ModelRow, type Paths, type SandboxReport } from '@hearth/protocol'
 import type { Parts } from '../parts.ts'
 import { freeDisk } from '../queue/intake.ts'
@@ -30,6 +31,7 @@ export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorI
     models: await parts.shelf().then((shelf) => shelf.list()).catch((error: unknown): ModelRow[] | string => faultFrom(error).message),
     defaultModel: await parts.defaultModel().catch(() => null),
     workers: parts.workers(), git: hasGit(), memory: await memoryFact(), cgroups: await cgroupFact(), userns: await usernsFact(),
+    keys: new Map(await Promise.all(config.escalation.providers.map(async ({ id, keyFile }): Promise<[string, string | null]> => [id, await keyProblem(keyFile)]))), now: Date.now(),
   }, config)
   const { readHardware } = await import('@hearth/engine/hardware/snapshot')
   checks.push(...examineHardware(await readHardware()))
@@ -45,6 +47,11 @@ export function doctorAlone({ config, paths, parts }: Pick<DoctorInput, 'config'
 export function printReport(report: DoctorReport): string {
   const lines = report.checks.flatMap(({ name, state, detail, remedy }) => [`${state.padEnd(4)}  ${name}: ${detail}`, ...(remedy === null ? [] : [`      ${remedy}`])])
   return `${lines.join('\n')}\n`
+}
+
+async function keyProblem(keyFile: string | null): Promise<string | null> {
+  const read = await readKey(keyFile)
+  return 'how' in read ? read.how : null
 }
 
 async function databaseFact(path: string): Promise<readonly string[] | string | null> {

@@ -5,6 +5,7 @@ import type { Context } from 'hono'
 import type { Keys } from '../auth/keys.ts'
 import type { ChatsOutside } from '../egress/chats-outside.ts'
 import type { Packets } from '../egress/packets.ts'
+import type { Trials } from '../egress/trial.ts'
 import type { LoginDesk } from '../mcp/desk.ts'
 import type { FolderServerStore } from '../mcp/folder-servers.ts'
 import type { Parts } from '../parts.ts'
@@ -38,6 +39,8 @@ export type Api = {
   keys: Keys
   /** What was sent to models outside of the house. */
   packets: Packets
+  /** Smallest calls to providers. */
+  trials: Trials
   /** Models of clients that are on another machine. */
   outside: ChatsOutside
   chats: Chats
