@@ -42,7 +42,7 @@ test('sums, packets and one body', async (t) => {
   assert.ok(made.ok)
   const sum = createHash('sha256').update('the body\n').digest('hex')
   assert.equal((await home.hearth('egress')).stdout, [
-    'since         the beginning', 'left the box  2.0 KiB in 2 connections, 1 of them not counted', 'to models     1 body, 9 bytes, 2 secrets replaced', '',
+    'since         the beginning', 'left the box  at least 2.0 KiB in 2 connections, 1 of them not counted, or not to their end', 'to models     1 body, 9 bytes, 2 secrets replaced', '',
     'CONNECTIONS    BYTES  NOT COUNTED  PURPOSE', '          1  2.0 KiB            0  provider', '          1  0 bytes            1  mcp', '',
     'CONNECTIONS    BYTES  NOT COUNTED  HOST', '          1  2.0 KiB            0  models.test', '          1  0 bytes            1  =cmd|"x"', '',
     'PACKET        SENT (UTC)           BYTES  SHA256            JOB  PURPOSE    MODEL  HOST         REPLACED',
@@ -52,7 +52,7 @@ test('sums, packets and one body', async (t) => {
   assert.equal((await home.hearth('egress', '--since', '2026-02-01')).stdout.split('\n')[1], 'left the box  0 bytes in 0 connections')
   assert.equal((await home.hearth('egress', '--body', made.id)).stdout, 'the body\n')
   assert.equal((await home.hearth('egress', '--csv')).stdout, [
-    '"id","at","job","purpose","host","bytes"', `2,"2026-01-05T10:11:12.001Z","","mcp","'=cmd|""x""",""`, '1,"2026-01-05T10:11:12.000Z","","provider","models.test",2048', '',
+    '"id","at","job","purpose","host","bytes","cut"', `2,"2026-01-05T10:11:12.001Z","","mcp","'=cmd|""x""","",""`, '1,"2026-01-05T10:11:12.000Z","","provider","models.test",2048,""', '',
   ].join('\r\n'))
   const json = JSON.parse((await home.hearth('egress', '--json')).stdout) as EgressReply
   assert.deepEqual(json.packets.map(({ id, sha256, hasBody }) => [id, sha256, hasBody]), [[made.id, sum, true]])

@@ -27,7 +27,7 @@ done locally  93 % of tokens, 95 % of steps (answered turns that worked on jobs)
 model time    1 m 47 s
 energy        7,200 J above idle on 30 of 40 local calls (0.0020 kWh, $0.000600): APU PPT, not wall
 spent         $0.12, and $0.03 at list price that packages covered
-left the box  4.0 KiB, and 1 connection that could not be counted
+left the box  at least 4.0 KiB; 1 connection not counted, or not to the end
 
 CALLS   PROMPT   REUSED  CACHED  GENERATED      TIME  JOULES  SPENT  PREPAID  MENDED  REFUSED  MODEL
     4    9,000    3,000   2,000      1,000    12.0 s       -  $0.12    $0.03       0        0  frontier

@@ -186,7 +186,7 @@ test('on a full disk nothing leaves, and what left before is on record', () => {
   const { left, rows, refusal } = JSON.parse(run.stdout) as { left: number; rows: number; refusal: string }
   assert.ok(left > 0 && left < 100)
   assert.equal(rows, left)
-  assert.equal(refusal, `Nothing was sent to models.test: what would leave could not be written down first (The database ${join(disk, 'hearth.db')} cannot be used: database or disk is full).`)
+  assert.equal(refusal, `Nothing was sent to models.test: what would leave could not be written down first (The disk of the state folder ${disk} is full).`)
 })
 
 test('the routes: sums for who may see jobs, a body for an admin, with its own answer when it is gone', async () => {

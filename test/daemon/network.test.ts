@@ -137,12 +137,19 @@ describe('the network port of a job', () => {
   })
 
   test('what was not settled stays unknown, and nothing else of a row can change', async () => {
-    const settle = await open('e').begin('lost.test')
+    const settle = await open('e').begin('lost.test', () => 0)
     const row = (): unknown => rows().find(({ job_id: job }) => job === 'e')?.bytes
     assert.equal(row(), null)
     // The store's own thread may be at the file in this moment.
     const db = new DatabaseSync(path, { timeout: 10_000 })
     assert.throws(() => db.exec("UPDATE egress SET host = 'x' WHERE job_id = 'e'"), /append-only/)
+    const noted = (): unknown => db.prepare("SELECT least, bytes FROM egress WHERE job_id = 'e'").get()?.['least']
+    const { connection } = db.prepare("SELECT connection FROM egress WHERE job_id = 'e'").get() as { connection: string }
+    await store.noteEgress(connection, 3)
+    await store.noteEgress(connection, 2)
+    assert.equal(noted(), 3)
+    assert.throws(() => db.exec("UPDATE egress SET least = 1 WHERE job_id = 'e'"), /append-only/)
+    assert.throws(() => db.exec("UPDATE egress SET bytes = 2 WHERE job_id = 'e'"), /append-only/)
     await settle(5)
     assert.equal(row(), 5)
     await assert.rejects(settle(6), /append-only/)

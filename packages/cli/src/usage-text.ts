@@ -29,7 +29,7 @@ function totalFields({ since, until, firstAt, totals, energySource, tokens, step
     ['model time', duration(totals.modelSeconds * 1000)],
     ['energy', `${energyText(totals)}${totals.joules === null || energySource === null ? '' : `: ${oneLine(energySource)}`}`],
     ['spent', `${usd(totals.usdMicros)}${totals.prepaidUsdMicros === 0 ? '' : `, and ${usd(totals.prepaidUsdMicros)} at list price that packages covered`}`],
-    ['left the box', `${bytes(totals.bytesLeftBox ?? 0)}${totals.uncountedConnections === 0 ? '' : `, and ${counted(totals.uncountedConnections, 'connection')} that could not be counted`}`],
+    ['left the box', `${totals.uncountedConnections === 0 ? '' : 'at least '}${bytes(totals.bytesLeftBox ?? 0)}${totals.uncountedConnections === 0 ? '' : `; ${counted(totals.uncountedConnections, 'connection')} not counted, or not to the end`}`],
   ]
 }
 

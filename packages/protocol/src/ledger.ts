@@ -31,7 +31,8 @@ export const EgressEntry = z.strictObject({
   jobId: z.string().nullable(),
   purpose: z.enum(['model-download', 'lan-endpoint', 'tool', 'mcp', 'provider']),
   host: z.string(),
-  bytes: z.int().nullable().describe('bytes sent'),
+  bytes: z.int().nullable().describe('bytes sent; of one that is open, what it sent until now; null = not known'),
+  cut: z.literal(true).optional().describe('the daemon was killed while it was open: it sent so many bytes at least'),
 })
 export type EgressEntry = z.infer<typeof EgressEntry>
 

@@ -89,8 +89,11 @@ export interface NetworkGrant {
   readonly hosts: readonly string[]
   /** Bytes that the job may still send and receive; whoever moves some takes them off. */
   readonly left: { sentBytes: number; receivedBytes: number }
-  /** Puts the row of a connection on disk; the function it gives puts the count of its sent bytes there. Rejects when it cannot: then nothing may leave. */
-  begin(host: string): Promise<(sentBytes: number) => Promise<void>>
+  /**
+   * Puts the row of a connection on disk; the function it gives puts the count of its sent bytes there. Rejects when it cannot: then nothing may leave. `sentBytes` says what it
+   * sent until now, for whoever wants to know before its end.
+   */
+  begin(host: string, sentBytes: () => number): Promise<(sentBytes: number) => Promise<void>>
   /** Tells the person. */
   refused(why: Fault): void
   /** Why nothing may leave for this host now, in the words of `network_refused`; null = it may. Asked for each connection and for each piece that is sent. Absent = it always may. */

@@ -77,8 +77,9 @@ export function createDialler({ grant, resolve = (name) => lookup(name, { all: t
     if (usable.length === 0) return bad === undefined ? failed('its name has no address') : no(`it leads to ${bad.address}, ${bad.near}`, `If that is meant, name the address too: --network ${bad.family === 6 ? `[${bad.address}]` : bad.address}${portText(target.port)}.`)
 
     let settle: (sentBytes: number) => Promise<void>
+    let made: Counted | null = null
     try {
-      settle = await grant.begin(said)
+      settle = await grant.begin(said, () => made?.sentBytes ?? 0)
     } catch (error) {
       return failed(`what leaves this box could not be recorded (${codeOf(error)})`)
     }
@@ -88,6 +89,7 @@ export function createDialler({ grant, resolve = (name) => lookup(name, { all: t
       return closing === null
     }
     const stream = new Counted(usable, target.port, grant.left, () => void refuse(said, ...spent(grant)), mayGoOn)
+    made = stream
     // Whoever uses it may be gone when it fails.
     stream.on('error', () => stream.destroy())
     open.add(stream)

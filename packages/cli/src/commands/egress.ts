@@ -55,14 +55,14 @@ export const egress: Command = {
 }
 
 function egressCsv({ entries }: EgressReply): string {
-  return csv([['id', 'at', 'job', 'purpose', 'host', 'bytes'], ...entries.map((row) => [row.id, new Date(row.at).toISOString(), row.jobId ?? '', row.purpose, row.host, row.bytes ?? ''])])
+  return csv([['id', 'at', 'job', 'purpose', 'host', 'bytes', 'cut'], ...entries.map((row) => [row.id, new Date(row.at).toISOString(), row.jobId ?? '', row.purpose, row.host, row.bytes ?? '', row.cut === true ? 'yes' : ''])])
 }
 
 function print(ctx: Context, { since, totals, by, packets }: EgressReply, chosen: readonly Group[]): void {
   const { ink, width } = ctx.out
   const rows: [string, string][] = [
     ['since', since === null ? 'the beginning' : new Date(since).toISOString()],
-    ['left the box', `${bytes(totals.bytes)} in ${counted(totals.connections, 'connection')}${totals.uncounted === 0 ? '' : `, ${count(totals.uncounted)} of them not counted`}`],
+    ['left the box', `${totals.uncounted === 0 ? '' : 'at least '}${bytes(totals.bytes)} in ${counted(totals.connections, 'connection')}${totals.uncounted === 0 ? '' : `, ${count(totals.uncounted)} of them not counted, or not to their end`}`],
     ['to models', `${totals.packets === 1 ? '1 body' : `${count(totals.packets)} bodies`}, ${bytes(totals.packetBytes)}, ${counted(totals.redactions, 'secret')} replaced`],
   ]
   for (const line of fields(rows, ink)) ctx.out.line(line)

@@ -16,7 +16,7 @@ export type JobNetworkOptions = {
   jobId: string
   hosts: readonly string[]
   limits: Config['sandbox']['network']
-  store: Pick<Store, 'openEgress' | 'settleEgress'>
+  store: Pick<Store, 'openEgress' | 'noteEgress' | 'settleEgress'>
   /** Bytes that its tools sent before. */
   sentBytes: number
   past: readonly JobEvent[]
@@ -29,6 +29,8 @@ export type JobNetworkOptions = {
   resolve?: Resolve
 }
 
+/** So much of what an open connection sends is not on disk when the daemon is killed. */
+const noteEveryMs = 1000
 const mostRedirects = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 const fetchMs = 60_000
@@ -54,10 +56,19 @@ export function jobNetwork(options: JobNetworkOptions): JobNetwork {
   const network: JobNetwork = {
     hosts,
     left: { sentBytes: limits.sentBytes - options.sentBytes, receivedBytes: limits.receivedBytes },
-    async begin(host) {
+    async begin(host, sentBytes) {
       const connection = randomBytes(12).toString('hex')
       await store.openEgress({ at: options.now(), jobId, purpose: 'tool', host }, connection)
-      return (bytes) => store.settleEgress(connection, bytes)
+      let noted = 0
+      const noting = setInterval(() => {
+        if (sentBytes() <= noted) return
+        noted = sentBytes()
+        store.noteEgress(connection, noted).catch((error: unknown) => options.log(`what ${host} was sent so far was not recorded: ${faultFrom(error).message}`))
+      }, noteEveryMs).unref()
+      return (bytes) => {
+        clearInterval(noting)
+        return store.settleEgress(connection, Math.max(bytes, noted))
+      }
     },
     refused(why) {
       if (told.has(why.message) || told.size >= mostTold) return

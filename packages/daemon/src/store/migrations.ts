@@ -216,6 +216,18 @@ export const migrations: readonly string[] = [
   CREATE INDEX events_handed_back ON events (at) WHERE type = 'handed_back';
   CREATE INDEX jobs_over ON jobs (ended_at, state, json_array_length(request, '$.checks')) WHERE ended_at IS NOT NULL;
   `,
+  // 10: what an open connection sent at least, so that a daemon that is killed leaves more than nothing; `cut`: it was open then. Only upwards, and once to its end
+  `
+  ALTER TABLE egress ADD COLUMN least INTEGER;
+  ALTER TABLE egress ADD COLUMN cut INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX egress_open ON egress (id) WHERE connection IS NOT NULL AND bytes IS NULL;
+  DROP TRIGGER egress_keep;
+  CREATE TRIGGER egress_keep BEFORE UPDATE ON egress
+    WHEN NOT (OLD.connection IS NOT NULL AND OLD.bytes IS NULL AND NEW.connection = OLD.connection AND NEW.id = OLD.id
+      AND NEW.at = OLD.at AND NEW.job_id IS OLD.job_id AND NEW.purpose = OLD.purpose AND NEW.host = OLD.host
+      AND ((NEW.bytes IS NULL AND NEW.cut = 0 AND NEW.least > coalesce(OLD.least, -1)) OR (NEW.bytes >= coalesce(OLD.least, 0) AND NEW.least IS OLD.least)))
+    BEGIN SELECT raise(ABORT, 'the egress table is append-only'); END;
+  `,
 ]
 
 /** Brings the schema up to date, one transaction a migration. Throws FaultError `database` for a database of a newer Hearth. */

@@ -1,6 +1,6 @@
 // Owns the translation between the rows of what left the box and their words, and the sums over them.
 import type { EgressEntry, EgressReply, PacketEntry } from '@hearth/protocol'
-import type { Query } from './db.ts'
+import type { Db, Query } from './db.ts'
 import { number, numberOrNull, text, type Row } from './rows.ts'
 import type { Write } from './statements.ts'
 
@@ -25,12 +25,12 @@ function packetOf(row: Row): PacketEntry {
 function egressOf(row: Row): EgressEntry {
   return {
     id: number(row, 'id'), at: number(row, 'at'), jobId: row['job_id'] as string | null, purpose: text(row, 'purpose') as EgressEntry['purpose'],
-    host: text(row, 'host'), bytes: numberOrNull(row, 'bytes'),
+    host: text(row, 'host'), bytes: numberOrNull(row, 'bytes'), ...(row['cut'] === 1 ? { cut: true } : {}),
   }
 }
 
 const where = '(?1 IS NULL OR at >= ?1) AND (?2 IS NULL OR job_id = ?2)'
-const sums = 'count(*) AS n, coalesce(sum(bytes), 0) AS bytes, count(*) - count(bytes) AS uncounted'
+const sums = 'count(*) AS n, coalesce(sum(coalesce(bytes, least)), 0) AS bytes, count(*) FILTER (WHERE bytes IS NULL OR cut = 1) AS uncounted'
 const groups = { purpose: 'purpose', host: 'host', job: "coalesce(job_id, '')", day: "date(at / 1000, 'unixepoch')" } as const
 
 /** What left since a moment (null = ever) for a job (null = any). `limit`: entries and packets each. */
@@ -47,10 +47,15 @@ export function egressReply(all: Query, since: number | null, jobId: string | nu
       packets: number(sent, 'n'), packetBytes: number(sent, 'bytes'), redactions: number(sent, 'redactions'),
     },
     by: { purpose: by('purpose'), host: by('host'), job: by('job'), day: by('day') },
-    entries: all(`SELECT id, at, job_id, purpose, host, bytes FROM egress WHERE ${where} ORDER BY id DESC LIMIT ?3`, since, jobId, limit).map(egressOf),
+    entries: all(`SELECT id, at, job_id, purpose, host, coalesce(bytes, least) AS bytes, cut FROM egress WHERE ${where} ORDER BY id DESC LIMIT ?3`, since, jobId, limit).map(egressOf),
     packets: all(`SELECT *, EXISTS (SELECT 1 FROM packet_bodies WHERE packet_id = packets.id) AS kept FROM packets WHERE ${where} ORDER BY at DESC, rowid DESC LIMIT ?3`, since, jobId, limit)
       .map((row) => ({ ...packetOf(row), hasBody: row['kept'] === 1 })),
   }
+}
+
+/** Of a connection that was open when the daemon was killed, what it sent at least is all that will ever be known. To be called before there is any other. */
+export function closeCut(db: Db): void {
+  db.exec('UPDATE egress SET bytes = coalesce(least, 0), cut = 1 WHERE connection IS NOT NULL AND bytes IS NULL')
 }
 
 /** One packet and its body; null = there is no such packet, `body` null = it is gone. */

@@ -21,6 +21,7 @@ export const statements = {
   insertEgress: 'INSERT INTO egress (at, job_id, purpose, host, bytes) VALUES (?, ?, ?, ?, ?)',
   openEgress: 'INSERT INTO egress (at, job_id, purpose, host, connection) VALUES (?, ?, ?, ?, ?)',
   settleEgress: 'UPDATE egress SET bytes = ? WHERE connection = ?',
+  noteEgress: 'UPDATE egress SET least = ?1 WHERE connection = ?2 AND bytes IS NULL AND ?1 > coalesce(least, -1)',
   insertPacket: `INSERT INTO packets (id, at, job_id, escalation, principal, purpose, host, model, bytes, sha256, redactions)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   insertPacketBody: 'INSERT INTO packet_bodies (packet_id, at, key_id, sealed) VALUES (?, ?, ?, ?)',

@@ -110,6 +110,11 @@ export class Store {
     return this.#write([['settleEgress', [bytes, connection]]])
   }
 
+  /** What an open connection sent until now: all that is known of it when the daemon is killed. */
+  noteEgress(connection: string, bytes: number): Promise<void> {
+    return this.#write([['noteEgress', [bytes, connection]]])
+  }
+
   /** The row of a body that is about to leave, and the body, sealed. Both or neither. */
   packet(entry: PacketEntry, body: SealedBody): Promise<void> {
     return this.#write(packetWrites(entry, body))

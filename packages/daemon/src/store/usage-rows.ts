@@ -181,11 +181,11 @@ function connections(query: Query, ask: UsageAsk, picked: boolean): Sent {
   const where = `at >= ?1 AND at < ?2${jobsWhere(ask, picked, 'job_id', '?3')}`
   const sums = (key: string, from: string, more: string): Map<string, number> => {
     const found = new Map<string, number>()
-    for (const row of query(`SELECT ${key} AS name, coalesce(sum(bytes), 0) AS bytes FROM ${from} WHERE ${where}${more} GROUP BY 1`, ...values)) found.set(text(row, 'name'), number(row, 'bytes'))
+    for (const row of query(`SELECT ${key} AS name, coalesce(sum(coalesce(bytes, least)), 0) AS bytes FROM ${from} WHERE ${where}${more} GROUP BY 1`, ...values)) found.set(text(row, 'name'), number(row, 'bytes'))
     return found
   }
   const byDay = new Map([...sums(`at / ${dayMs}`, 'egress', '')].map(([day, bytes]) => [dayOf(Number(day) * dayMs), bytes]))
-  const [open] = query(`SELECT count(*) - count(bytes) AS n FROM egress WHERE ${where}`, ...values)
+  const [open] = query(`SELECT count(*) FILTER (WHERE bytes IS NULL OR cut = 1) AS n FROM egress WHERE ${where}`, ...values)
   const ofPeople = (origin: string): Map<string, number> => sums('principal_id', 'egress JOIN jobs ON jobs.id = egress.job_id', origin === '' ? '' : ` AND json_extract(principal, '$.origin') = '${origin}'`)
   const named = (): Sent['byName'] => {
     switch (ask.by) {

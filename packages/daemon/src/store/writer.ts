@@ -6,6 +6,7 @@ import { FaultError } from '@hearth/protocol/fault'
 import { databaseFault, isFull, isIoError, openDb, queryOn, type Db } from './db.ts'
 import { migrate } from './migrations.ts'
 import { chargeOpen, reserveIn, type Reserved } from './money-rows.ts'
+import { closeCut } from './packet-rows.ts'
 import { spendReserve } from './reserve-file.ts'
 import { statements, type StatementName, type Value } from './statements.ts'
 import type { WriterIn, WriterOut } from './wire.ts'
@@ -135,6 +136,7 @@ function opened(path: string, again = true): Db {
     db = openDb(path, 'write')
     migrate(db, path)
     chargeOpen(db, Date.now())
+    closeCut(db)
     return db
   } catch (error) {
     db?.close()
