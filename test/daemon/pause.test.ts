@@ -15,7 +15,7 @@ test('whoever watches leaves with 12, a restart wakes nobody, and a resume with 
   const here = place()
   writeFileSync(join(here.home, 'config.json'), JSON.stringify({ escalation: { budget: { dayUsdMicros: 5_000_000 } } }))
   const first = await start(here)
-  const run = await runToEnd(here, cli, ['run', '--cwd', here.work(), '--budget', '0.25', '--worth', '3', poor])
+  const run = await runToEnd(here, cli, ['run', '--cwd', here.work(), '--budget', '0.125', '--worth', '3', poor])
   const id = run.stderr.split('\n')[0] ?? ''
   assert.equal(run.code, 12)
   assert.equal(run.stderr.trim().split('\n').at(-1), `job ${id} waits for money; 'hearth resume ${id} --budget USD' lets it go on, 'hearth budget ${id}' shows its limits`)
@@ -24,7 +24,8 @@ test('whoever watches leaves with 12, a restart wakes nobody, and a resume with 
   const budget = async (...words: string[]): Promise<BudgetReply> => JSON.parse((await runToEnd(here, cli, ['budget', ...words, '--json'])).stdout) as BudgetReply
   const rows = (reply: BudgetReply): unknown[] => reply.rows.map(({ scope, period, limit }) => [scope, period, limit])
   const held = await budget(id)
-  assert.deepEqual(rows(held), [['box', 'day', 5_000_000], ['job', 'job', 250_000]])
+  assert.deepEqual(rows(held), [['box', 'day', 5_000_000], ['job', 'job', 125_000]])
+  assert.match((await runToEnd(here, cli, ['budget', id])).stdout, /job \S+ +job +\$0\.125000 +\$0\.00 +\$0\.125000 /)
   assert.equal(held.worth, 'A resolved job is worth $3.00, and its chance is 0.50 (0.50 is assumed and counts as 10 jobs): it may spend $1.50 in all')
   const resumed = await runToEnd(here, cli, ['resume', id.slice(0, 6), '--budget', '2.5', '--worth', '7'])
   assert.equal(resumed.code, 0, resumed.stderr)
@@ -46,6 +47,7 @@ test('one that waits too long ends as over_budget, by the start of the daemon to
   writeFileSync(join(here.home, 'config.json'), JSON.stringify({ escalation: { pauseSeconds: 0 } }))
   const second = await start(here)
   const [end] = await second.all(job.id, paused.seq)
+  assert.match((await runToEnd(here, cli, ['why', job.id])).stdout, /over budget: its tokens or its money are used up/)
   assert.deepEqual(end?.type === 'ended' && [end.outcome, end.exitCode, end.fault?.message], ['over_budget', 12, 'The job waited 0 s for money and got none.'])
 })
 

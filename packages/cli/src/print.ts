@@ -65,6 +65,11 @@ export function usd(micros: number): string {
   return micros !== 0 && Math.abs(dollars) < 0.01 ? `$${dollars.toFixed(6)}` : `$${dollars.toFixed(2)}`
 }
 
+/** To the micro-dollar, for limits: a cent of rounding would say that more is allowed than is. */
+export function usdExact(micros: number): string {
+  return `$${(micros / 1_000_000).toFixed(micros % 10_000 === 0 ? 2 : 6)}`
+}
+
 export type Column = { title: string; side?: 'left' | 'right' }
 /** A cell is plain text; `ink` colours it after it was measured. */
 export type Cell = string | { text: string; ink: (text: string) => string }

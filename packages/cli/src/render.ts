@@ -249,7 +249,7 @@ const endWords: Readonly<Record<Outcome, string>> = {
   failed: 'failed: something went wrong inside Hearth',
   check_failed: 'check failed: it ran and did not pass',
   stuck: 'stuck: a guard stopped it, or it ran out of steps',
-  over_budget: 'over budget: its tokens are used up',
+  over_budget: 'over budget: its tokens or its money are used up',
   blocked_by_policy: 'blocked: policy forbade the escalation it needed',
   denied: 'denied: a tool it needed was not allowed',
   bad_input: 'bad input: it could not be used',

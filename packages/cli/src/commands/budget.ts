@@ -4,7 +4,7 @@ import type { BudgetReply, BudgetRow, PackageRow } from '@hearth/protocol'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import { findJob } from '../jobs.ts'
-import { count, counted, table, usd, type Cell, type Ink } from '../print.ts'
+import { count, counted, table, usd, usdExact, type Cell, type Ink } from '../print.ts'
 import { jsonLine, oneLine, wrap } from '../text.ts'
 
 const barColumns = 20
@@ -30,7 +30,7 @@ export const budget: Command = {
     if (reply.rows.length === 0) ctx.out.line('There is no limit, and without one of this box in money nothing is bought: set escalation.budget in the configuration.')
     else for (const line of table(head('LIMIT OF', 'FOR', 'LEFT', 'SPENT', 'LIMIT'), reply.rows.map((row) => limitCells(row, reply.day, ink)), width, ink)) ctx.out.line(line)
     if (reply.worth !== undefined) for (const line of wrap(oneLine(reply.worth), width)) ctx.out.line(line)
-    for (const { principals, period, usdMicros, left } of reply.reserved) ctx.out.line(`${usd(left)} of ${usd(usdMicros)} a ${period} kept for ${oneLine(principals.join(', '))}`)
+    for (const { principals, period, usdMicros, left } of reply.reserved) ctx.out.line(`${usdExact(left)} of ${usdExact(usdMicros)} a ${period} kept for ${oneLine(principals.join(', '))}`)
     if (reply.packages.length > 0) {
       ctx.out.line()
       for (const line of table(head('PACKAGE', 'UNTIL', 'LEFT', 'A DAY', 'HELD'), reply.packages.map((row) => packageCells(row, ink)), width, ink)) ctx.out.line(line)
@@ -53,7 +53,7 @@ function head(...titles: readonly string[]): { title: string; side?: 'left' | 'r
 }
 
 function limitCells(row: BudgetRow, day: string, ink: Ink): Cell[] {
-  const amount = (value: number): string => (row.unit === 'usdMicros' ? usd(value) : counted(value, 'escalation'))
+  const amount = (value: number): string => (row.unit === 'usdMicros' ? usdExact(value) : counted(value, 'escalation'))
   const period = { job: 'job', day, month: day.slice(0, 7) }[row.period]
   return [row.scope === 'box' ? 'this box' : `${row.scope} ${oneLine(row.id)}`, period, amount(row.left), amount(row.spent), amount(row.limit), bar(row.left, row.limit, ink)]
 }
