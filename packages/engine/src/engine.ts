@@ -1,33 +1,30 @@
 // Owns the local models of one daemon: one supervised worker for each model file, as many in memory as fit. The only way in for the daemon.
 import { createHash } from 'node:crypto'
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { fault, type Config, type Confine, type Fault, type JobClass, type MemoryPlan, type Model, type ModelProfile, type PredictedSpeed, type TuneEvent, type WorkerStatus } from '@hearth/protocol'
+import { type Config, type Confine, type Fault, type JobClass, type MemoryPlan, type Model, type ModelProfile, type PredictedSpeed, type TuneEvent, type WorkerStatus } from '@hearth/protocol'
 import { driverOf } from './golden/driver.ts'
 import { Passes } from './golden/passes.ts'
 import { choicesOf, Trust, type Choice } from './golden/trust.ts'
 import { draftNote, draftOf, draftProblem } from './draft.ts'
 import type { InstalledModel } from './installed.ts'
 import { Keeping } from './keeping.ts'
+import { Launches } from './launches.ts'
 import { Forecast } from './local/forecast.ts'
 import { Handover } from './local/handover.ts'
 import { LocalModel } from './local/local-model.ts'
-import { launcher, type Launch } from './local/process.ts'
+import type { Launch } from './local/process.ts'
 import type { Waits } from './local/line.ts'
 import { Slots } from './local/slots.ts'
 import { SavedStates } from './local/states.ts'
 import { Supervisor } from './local/supervisor.ts'
-import type { Load, Ready } from './local/wire.ts'
-import { type Builds } from './build/builds.ts'
-import { libraryFor, ownLibrary, serverFor } from './build/serving.ts'
+import type { Load } from './local/wire.ts'
 import { buildsOf } from './build/store.ts'
-import { Probes } from './server/child.ts'
-import { llamaServerLauncher } from './server/llama-server.ts'
 import { Box, type StoredProfile } from './profile/box.ts'
 import type { SpeedAt } from './profile/forecast.ts'
 import { Loads } from './profile/loads.ts'
 import type { TuneWish } from './profile/tuning.ts'
-import { filesOf, identityOf } from './model-files.ts'
+import { identityOf } from './model-files.ts'
 import { Swaps, type SwapAnswer, type SwapWish } from './swaps.ts'
 
 export type EngineOptions = {
@@ -73,14 +70,12 @@ const gpuContextTokens = 32_768
 const settleMs = 2000
 // States in memory are put on disk for this long at the end, the most valuable first; in memory they outlive the daemon, but not the next boot.
 const flushMs = 1000
-const passedOn = /^(GGML_|VK_|HSA_)|^(AMD_VULKAN_ICD|MESA_SHADER_CACHE_DIR|LP_NUM_THREADS)$/
 
 export class Engine {
   readonly #options: EngineOptions
   readonly #open = new Map<string, Open>()
   readonly #keeping: Keeping
-  readonly #probes = new Probes()
-  readonly #builds: Builds | null
+  readonly #launches: Launches
   readonly #passes: Passes
   readonly #box: Box
   readonly #loads: Loads
@@ -89,7 +84,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options
-    this.#builds = options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root)
+    this.#launches = new Launches({ ...options, builds: options.cacheDir === undefined ? null : buildsOf(options.cacheDir, options.root) })
     this.#passes = new Passes(options.cacheDir ?? null, options.log)
     const { config, hardwareRoot, log } = options
     const checks = config.goldenCheck === 'on'
@@ -101,7 +96,7 @@ export class Engine {
     this.#box = new Box({
       config, root: options.root, log, profilePath: options.profilePath, fixed: options.profile, window: (installed) => this.#window(installed), file: identityOf,
       unloadAll: async () => void await Promise.all([...this.#open.values()].map((open) => open.supervisor.unload())),
-      hasServer: (backend) => this.#hasServer(backend), ownLibrary: (backend) => ownLibrary(this.#builds, backend),
+      hasServer: (backend) => this.#launches.hasServer(backend), ownLibrary: (backend) => this.#launches.ownLibrary(backend),
       open: (installed, config, profile) => {
         const { profilePath: _profilePath, onState: _onState, ...same } = options
         const engine = new Engine({ ...same, config, profile })
@@ -221,12 +216,9 @@ export class Engine {
     const served = this.#served(installed)
     const states = this.#savedStates()
     const trust = new Trust({
-      model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#hasServer(load.backend), served), passes: this.#passes, load, log,
+      model: installed.id, on: config.goldenCheck === 'on', choices: choicesOf(load.backend, this.#launches.hasServer(load.backend), served), passes: this.#passes, load, log,
       launch: (choice) => this.#launch(choice, installed, load), apply: ({ backend }) => void Object.assign(load, this.#load(installed, backend)),
-      build: ({ backend, shipped }) => {
-        const own = shipped === true ? null : libraryFor(this.#builds, backend)
-        return own === null || 'fault' in own ? null : own.build.name
-      },
+      build: (choice) => this.#launches.buildOf(choice),
       fits: async () => {
         const planned = await this.plan(installed)
         if (planned?.verdict === 'refused') return planned.said
@@ -235,7 +227,7 @@ export class Engine {
         if (planned !== null) Object.assign(load, { contextTokens: planned.contextTokens, sequences: planned.sequences })
         return null
       },
-      identity: async (choice, ready) => ({ ...this.#engineOf(choice, ready), driver: await driverOf(ready.backend), model: identityOf(installed.path) }),
+      identity: async (choice, ready) => ({ ...this.#launches.identity(choice, ready), driver: await driverOf(ready.backend), model: identityOf(installed.path) }),
     })
     const supervisor: Supervisor = new Supervisor({
       model: installed.id, load, log,
@@ -294,40 +286,7 @@ export class Engine {
     const { contextTokens, sequences } = load
     Object.assign(load, this.#load(installed, load.backend), { contextTokens, sequences })
     const folders = this.#open.get(installed.path)?.handover?.launching(identityOf(installed.path)) ?? []
-    return engine === 'llama-server' ? this.#llamaServer(installed, load) : this.#launcher(installed, load, shipped === true ? null : this.#builds, folders)
-  }
-
-  /** What would compute other tokens when it changes: the library or the program, its arguments, and what it is told by the environment. */
-  #engineOf({ engine, backend: wanted }: Choice, { backend, library }: Ready): { engine: string; settings: readonly unknown[] } {
-    const { config, env } = this.#options
-    const { path, args, speculation, draftModel } = config.adapters.llamaServer
-    const found = serverFor(path, this.#builds, wanted, '')
-    const program = 'fault' in found ? '' : found.program
-    const set = Object.entries(allowed(env ?? {})).toSorted(([a], [b]) => a.localeCompare(b))
-    if (engine === 'built-in') return { engine: `${library ?? 'the built-in library'}, ${backend}`, settings: set }
-    return { engine: `${program}, ${backend}`, settings: [identityOf(program), args, speculation, draftModel, set] }
-  }
-
-  /** Whether there is a llama-server: the owner's, or one that was built here. */
-  #hasServer(backend: Load['backend']): boolean {
-    return !('fault' in serverFor(this.#options.config.adapters.llamaServer.path, this.#builds, backend, ''))
-  }
-
-  /** The way to start a llama-server for this model. */
-  #llamaServer(installed: InstalledModel, load: Load): Launch {
-    const { config, confine, env } = this.#options
-    const adapter = config.adapters.llamaServer
-    const found = serverFor(adapter.path, this.#builds, load.backend, installed.id)
-    if ('fault' in found) return () => found
-    if (config.sandbox !== 'off' && confine === null) return noConfine
-    load.build = found.build
-    return llamaServerLauncher({
-      model: installed.id, program: found.program, load, config: adapter, probes: this.#probes,
-      confined: {
-        confine: config.sandbox === 'off' ? null : confine, gpu: load.backend !== 'cpu', env: allowed(env ?? {}),
-        readOnly: [...filesOf(installed.path), ...(adapter.draftModel === null ? [] : filesOf(adapter.draftModel)), ...found.readOnly, ...adapter.readOnlyPaths],
-      },
-    })
+    return engine === 'llama-server' ? this.#launches.llamaServer(installed, load) : this.#launches.builtIn(installed, load, { shipped: shipped === true, readWrite: folders })
   }
 
   #statusOf(open: Open): WorkerStatus {
@@ -349,39 +308,10 @@ export class Engine {
     })
     return this.#states
   }
-
-  #launcher(installed: InstalledModel, load: Load, builds: Builds | null, readWrite: readonly string[]) {
-    const { config, confine, node, root, env } = this.#options
-    const binary = realpathSync(node)
-    const worker = join(root, 'packages/engine/src/local/worker.ts')
-    const own = libraryFor(builds, load.backend)
-    if (own !== null && 'fault' in own) return () => own
-    load.build = own?.build ?? null
-    const spec = {
-      argv: [binary, '--disable-warning=ExperimentalWarning', worker],
-      // node_modules/@hearth/* are links into packages/, so both ends must be there.
-      readOnly: [binary, join(root, 'package.json'), join(root, 'node_modules'), ...mounted.map((folder) => join(root, 'packages', folder)), ...filesOf(installed.path), ...(load.draft == null ? [] : filesOf(load.draft.path)), ...(own?.readOnly ?? [])],
-      readWrite,
-      gpu: load.backend !== 'cpu',
-      env: { HOME: '/tmp', PATH: '/usr/bin:/bin', ...allowed(env ?? {}) },
-    }
-    if (config.sandbox === 'off') return launcher(null, spec)
-    return confine === null ? noConfine : launcher(confine, spec)
-  }
 }
 
 /** A folder in memory for this cache folder and this user; null on a machine without /dev/shm. */
 function memoryFolder(cacheDir: string): string | null {
   const name = createHash('sha256').update(cacheDir).digest('hex').slice(0, 16)
   return existsSync('/dev/shm') ? `/dev/shm/hearth-${process.getuid?.() ?? 0}-${name}` : null
-}
-
-const mounted = ['engine/package.json', 'engine/src', 'protocol/package.json', 'protocol/src']
-
-function noConfine() {
-  return { fault: fault('sandbox_unavailable', { why: 'the daemon has no way to confine the engine worker', remedy: 'Install bubblewrap, or set "engine": {"sandbox": "off"}.' }) }
-}
-
-function allowed(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passedOn.test(entry[0])))
 }
