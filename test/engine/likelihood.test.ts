@@ -1,6 +1,7 @@
 // How likely the model itself finds its tokens, on the real worker: before the grammar, before temperature and filters, and never in the way of anything.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { likelihoodOf } from '@hearth/agent/escalate/likelihood'
 import type { ModelRequestInput, TokenProbability } from '@hearth/protocol'
 import { ownLikelihoods } from '../../packages/engine/src/local/likelihood.ts'
 import { ask, type Answer } from '../contract/model-contract.ts'
@@ -51,6 +52,25 @@ test('what a grammar forces is no certainty, where the probabilities after it ar
   const at = own.findIndex((_, index) => /"tool": *"r/.test(own.slice(0, index + 1).map(({ text }) => text).join('')))
   assert.ok((masked[at]?.probability ?? 0) > 0.5, `one name is allowed, and only its spelling in tokens is open: ${masked[at]?.probability}`)
   assert.ok((own[at]?.probability ?? 1) < 0.1, `the model had others in mind: ${own[at]?.probability}`)
+})
+
+test('in every format of calls the tokens of the name and of its values are found in what the worker spells', async (t) => {
+  const engine = testEngine()
+  t.after(() => engine.close())
+  const tool = { name: 'weather', description: 'Tells the weather.', parameters: { type: 'object', properties: { town: { enum: ['Ulm', 'Rom'] } }, required: ['town'], additionalProperties: false } }
+  for (const format of ['hermes', 'mistral', 'llama3', 'qwen_xml', 'glm', 'gemma4', 'deepseek'] as const) {
+    const answer = await ask(engine.model(starter(format)), {
+      messages: [{ role: 'user', text: 'How is the weather in Ulm?' }], tools: [tool], toolChoice: { name: 'weather' }, sampling: { temperature: 0 }, maxTokens: 150, likelihoods: true,
+    })
+    const pieces = piecesOf(answer)
+    const found = likelihoodOf(pieces)
+    const spelled = pieces.map(({ text }) => text).join('')
+    const count = [...spelled.matchAll(/weather/g)].length
+    assert.ok(count > 0, `${format}: ${spelled}`)
+    // One to eight tokens for each name, and as many for its town: nothing of what stands around them.
+    assert.ok(found !== null && found.names.tokens >= count && found.names.tokens <= 8 * count, `${format}: ${JSON.stringify(found)} in ${spelled}`)
+    assert.ok((found.values?.tokens ?? 0) >= 1 && (found.values?.tokens ?? 0) <= 8 * count, `${format}: ${JSON.stringify(found)} in ${spelled}`)
+  }
 })
 
 test('two streams at once get their own', async (t) => {

@@ -44,17 +44,19 @@ test('the end of a JSON value is seen at its last character, never earlier', () 
 test('half characters wait for their other half; a sentence arrives whole', () => {
   const bytes = Buffer.from('a€😀b', 'utf8')
   const sent: string[] = []
+  const likely: string[] = []
   let counted = 0
   const text = new CompletionText({
     // One token for each byte, spelled as llama.cpp does: broken bytes are U+FFFD.
     spell: (tokens) => Buffer.from(tokens.map((token) => bytes[token] ?? 0)).toString('utf8'),
     before: [], stop: [], stopAtJson: false,
-    send: (piece, count) => { sent.push(piece); counted += count },
+    send: (piece, count, pieces) => { sent.push(piece); counted += count; likely.push(...pieces.map((one) => one.text)) },
   })
-  for (let token = 0; token < bytes.length; token++) assert.equal(text.push(token, null).over, null)
+  for (let token = 0; token < bytes.length; token++) assert.equal(text.push(token, { probability: 1, top: [] }).over, null)
   text.finish(true)
   assert.equal(sent.join(''), 'a€😀b')
   assert.equal(counted, bytes.length)
+  assert.deepEqual(likely, ['a', '', '', '€', '', '', '', '😀', 'b'], 'each token has its probability, and the last one of a character has its text')
   assert.ok(!sent.some((piece) => piece.includes('\uFFFD')))
   assert.ok(sent.length < bytes.length, 'tokens that come together travel together')
 })

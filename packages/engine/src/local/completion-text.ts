@@ -37,13 +37,18 @@ export class CompletionText {
     this.#send = options.send
   }
 
-  /** Takes one token; says why the text is over, if it is. The new text (before stop strings) is returned for whoever watches for a trigger. */
-  push(token: number, piece: TokenPiece | null): { over: 'stop_sequence' | 'json' | null; text: string } {
+  /**
+   * Takes one token; says why the text is over, if it is. The new text (before stop strings) is returned for whoever watches for a trigger, and is the token's own
+   * in the list of probabilities: of tokens that share a character the last one has it.
+   */
+  push(token: number, likely: Omit<TokenPiece, 'text'> | null): { over: 'stop_sequence' | 'json' | null; text: string } {
     this.#count++
-    if (piece !== null) this.#pieces.push(piece)
     this.#undecided.push(token)
-    const text = this.#spell(this.#undecided, this.#before)
-    if (text.endsWith('\uFFFD') && this.#undecided.length < undecidedTokensAtMost) return { over: null, text: '' }
+    const spelled = this.#spell(this.#undecided, this.#before)
+    const whole = !spelled.endsWith('\uFFFD') || this.#undecided.length >= undecidedTokensAtMost
+    const text = whole ? spelled : ''
+    if (likely !== null) this.#pieces.push({ ...likely, text })
+    if (!whole) return { over: null, text }
     this.#before = [...this.#before, ...this.#undecided].slice(-8)
     this.#undecided = []
     const over = this.#add(text)

@@ -305,11 +305,10 @@ function samplingOf(request: Generate, recent: readonly Token[]): SequenceEvalua
   }
 }
 
-function pieceOf(model: LlamaModel, { token, confidence, probabilities = new Map() }: Draw, count: number): TokenPiece | null {
+function pieceOf(model: LlamaModel, { confidence, probabilities = new Map() }: Draw, count: number): Omit<TokenPiece, 'text'> | null {
   if (confidence === undefined) return null
-  const spelled = (one: Token): string => model.detokenize([one], true)
-  const top = probabilities.entries().take(count).map(([other, probability]) => ({ text: spelled(other), probability: bounded(probability) })).toArray()
-  return { text: spelled(token), probability: bounded(confidence), top }
+  const top = probabilities.entries().take(count).map(([other, probability]) => ({ text: model.detokenize([other], true), probability: bounded(probability) })).toArray()
+  return { probability: bounded(confidence), top }
 }
 
 // The library sums 49,152 single-precision values: totals up to 1.00014 were seen.
