@@ -12,7 +12,8 @@ export function escalationLines(event: Extract<JobEvent, { type: EscalationType 
   const told = (mark: string, text: string, paint: (line: string) => string): string[] =>
     wrap(visible(text).trimEnd(), width - 2).slice(0, cardLines).map((line, index) => paint(`${index === 0 ? mark : '  '}${line}`))
   switch (event.type) {
-    case 'signals': return [ink.dim(cut(`  noticed: ${signalWords(event.signals)}${event.acts ? '' : ' (noted)'}`, width))]
+    // What is only written down is for the statistics, not for who watches.
+    case 'signals': return event.signals.every(({ kind }) => kind === 'logged') ? [] : [ink.dim(cut(`  noticed: ${signalWords(event.signals)}${event.acts ? '' : ' (noted)'}`, width))]
     case 'escalation_offered': return told('⇧ ', offerWords(event), ink.cyan)
     case 'escalation_denied': return told('! ', [`no help is bought (${event.denial.rule}): ${event.denial.why} ${event.denial.remedy}`, ...passedWords(event.denial.passedOver)].join('\n'), ink.yellow)
     case 'remote': return remoteLines(event.event).map((line) => ink.dim(cut(`  ⇧ ${oneLine(line)}`, width)))
@@ -23,7 +24,7 @@ export function escalationLines(event: Extract<JobEvent, { type: EscalationType 
 }
 
 export function signalWords(signals: EventOf<'signals'>['signals']): string {
-  return signals.map(({ name, evidence }) => `${oneLine(name)} (${oneLine(evidence)})`).join('; ')
+  return signals.filter(({ kind }) => kind !== 'logged').map(({ name, evidence }) => `${oneLine(name)} (${oneLine(evidence)})`).join('; ')
 }
 
 /** Why it is this model and not another one, and what the job may spend by what it is worth: lines, or none. */
@@ -43,8 +44,8 @@ const does = { plan: 'for a plan', advise: 'for advice', step: 'to take over a s
 export function offerWords({ id, mode, offer }: EventOf<'escalation_offered'>): string {
   const hidden = offer.redactions.reduce((sum, { count }) => sum + count, 0)
   const replaced = hidden === 0 ? '' : `, ${counted(hidden, 'secret')} replaced (${offer.redactions.map(({ kind }) => oneLine(kind)).join(', ')})`
-  return `${id}: ${oneLine(offer.model)} at ${oneLine(offer.host)} ${does[mode]}: ${bytes(offer.bytes)}${replaced}, ${usd(offer.worstUsdMicros)} at worst`
   if (offer.place === 'local') return `${id}: ${oneLine(offer.model)} on this box ${does[mode]}: ${bytes(offer.bytes)}, nothing leaves`
+  return `${id}: ${oneLine(offer.model)} at ${oneLine(offer.host)} ${does[mode]}: ${bytes(offer.bytes)}${replaced}, ${usd(offer.worstUsdMicros)} at worst`
 }
 
 /** What a person gave it with that. */
