@@ -39,7 +39,7 @@ export class Launches {
     return !('fault' in serverFor(this.#options.config.adapters.llamaServer.path, this.#options.builds, backend, ''))
   }
 
-  /** The library of this box that the built-in engine would load; null = what came with Hearth. */
+  /** The library of this box that our own worker would load, as one word that no later build has; null = what came with Hearth. */
   ownLibrary(backend: Load['backend']): string | null {
     return ownLibrary(this.#options.builds, backend)
   }
