@@ -7,7 +7,7 @@ import { UsageReport, UsageStatement } from '@hearth/protocol'
 import { inkOf } from '../../packages/cli/src/print.ts'
 import { drawUsage } from '../../packages/cli/src/usage-plot.ts'
 import { reportCsv, reportLines, statementCsv, statementLines } from '../../packages/cli/src/usage-text.ts'
-import { emptyReport, usageReport, usageStatement } from '../fixtures/usage-report.ts'
+import { emptyReport, noFigures, usageReport, usageStatement } from '../fixtures/usage-report.ts'
 import { withDaemon } from './cli.ts'
 
 const ink = inkOf(false)
@@ -104,6 +104,7 @@ test('CSV: what is not known is empty, quotes are doubled, and no cell is a form
     '"model","label","calls","promptTokens","reusedTokens","cacheWriteTokens","completionTokens","modelSeconds","joules","measuredCalls","localCalls","kwh","energyUsdMicros","usdMicros","prepaidUsdMicros","chargedCalls","bytesLeftBox"',
     '"frontier","",4,9000,3000,2000,1000,12,"",0,0,"","",120000,30000,1,""', '"\'=small""<","",40,120000,100000,0,8000,95,7200,30,40,0.002,600,0,0,0,""', '',
   ].join('\r\n'))
+  assert.match(reportCsv({ ...usageReport, rows: [{ ...noFigures, name: 'a', modelSeconds: 0.07995678300000054, usdMicros: 9_007_199_254_740_991 }] }), /"a","",0,0,0,0,0,0\.079956783,"",0,0,"","",9007199254740991,/)
   assert.match(statementCsv(usageStatement), /^"month",.*\r\n"2026-03","key:cron","nightly","frontier","remote",4,9000,/)
 })
 

@@ -154,6 +154,7 @@ test('a package tells when it is empty, what lapses, and whether it pays', () =>
   assert.deepEqual(row({ usdMicros: 10_000_000, expiresAt: '2026-04-02', paidUsdMicros: 9_000_000 }, 2_000_000, 700_000, 2_000_000),
     [100_000, null, 7_700_000, false, ['It lapses after 2026-04-02, at the pace of the last days with $7.70 unused.']])
   assert.deepEqual(row({ tokens: 500, expiresAt: '2026-03-30' }, 100, 0), [0, null, 400, null, ['It lapsed on 2026-03-30 with 400 tokens unused.']])
+  assert.deepEqual(row({ tokens: 1e15 }, 1, 1), [1 / 7, null, 0, null, []])
   assert.deepEqual(row({ tokens: 500 }, 500, 500), [500 / 7, null, 0, null, ['It is empty.']])
 })
 

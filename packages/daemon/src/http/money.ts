@@ -18,7 +18,7 @@ export const moneyRoutes: readonly Route[] = [
     },
   },
   {
-    method: 'POST', path: '/api/jobs/:id/resume', scope: 'approve', about: 'ResumeRequest -> Job; a job that waits for money goes on, with a new limit for the whole job or the old one',
+    method: 'POST', path: '/api/jobs/:id/resume', scope: 'approve', about: 'ResumeRequest -> Job; a job that waits for money goes on, with a new limit for the whole job or the old one, and a new worth',
     async handle(c, api) {
       const request = parse(ResumeRequest, await bodyOf(c), 'the budget')
       const { id } = jobOf(c, api)

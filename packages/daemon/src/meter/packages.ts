@@ -7,6 +7,8 @@ export const throughputWindowMs = 60_000
 const paceDays = 7
 const warnBelow = 0.1
 const warnDays = 7
+/** What is so far away is not at this pace. */
+export const farAwayDays = 100 * 365
 
 /**
  * Paid throughput first, when it holds the whole call at its worst; then a package, and money for what it does not hold: the one that lapses first of those
@@ -72,8 +74,8 @@ export function packageRow(one: Package, { used, lately, listUsdMicros, wouldHav
   const perDay = wouldHave === undefined ? lately / Math.min(paceDays, Math.max(1, (at - begins) / dayMs)) : wouldHave[unit] / paceDays
   const lapseMs = one.expiresAt === null ? null : Date.parse(one.expiresAt) + dayMs - goodFrom
   const lapsed = lapseMs !== null && lapseMs <= 0
-  const emptyMs = perDay > 0 ? left / perDay * dayMs : null
-  const emptyAt = left > 0 && emptyMs !== null && !lapsed && (lapseMs === null || emptyMs < lapseMs) ? dayOf(Math.min(goodFrom + emptyMs, 8.64e15)) : null
+  const emptyMs = perDay > 0 && left / perDay < farAwayDays ? left / perDay * dayMs : null
+  const emptyAt = left > 0 && emptyMs !== null && !lapsed && (lapseMs === null || emptyMs < lapseMs) ? dayOf(goodFrom + emptyMs) : null
   const lapses = lapseMs === null ? 0 : lapsed ? left : Math.max(0, Math.round(left - perDay * lapseMs / dayMs))
   const amounts = (value: number): string => (unit === 'tokens' ? `${value.toLocaleString('en-US')} tokens` : dollars(value))
   const warnings = [

@@ -6,6 +6,7 @@ import { bootstrap } from '../eval/statistics.ts'
 import type { UsageAsk } from '../store/usage-jobs.ts'
 import type { DaySums, UsageRows } from '../store/usage-rows.ts'
 import { dayMs, dayOf } from './amounts.ts'
+import { farAwayDays } from './packages.ts'
 
 type Box = NonNullable<UsageReport['box']>
 type DaysInterval = Box['netUsdMicrosPerDay']
@@ -13,7 +14,6 @@ type DaysInterval = Box['netUsdMicrosPerDay']
 const daysPerMonth = 365.25 / 12
 /** Fewer days than this say nothing of how they differ. */
 const daysForAnInterval = 7
-const farAwayDays = 100 * 365
 
 /** The model that whole jobs would have gone to: the first of its route that has a price, else the first of all providers that has one. */
 export function pricedModel({ routes, providers }: Config['escalation']): RemoteModelConfig | null {
