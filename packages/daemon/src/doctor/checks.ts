@@ -1,8 +1,7 @@
 // Decides what is well and what is not: pure functions of facts. Gathers nothing, prints nothing.
-import { gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, type Config, type DoctorReport, type ModelRow, type SandboxReport, type WorkerStatus } from '@hearth/protocol'
+import { gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, type Config, type ModelRow, type SandboxReport, type WorkerStatus } from '@hearth/protocol'
 import { versionFault } from '../store/db.ts'
-
-export type Check = DoctorReport['checks'][number]
+import { fail, gib, ok, warn, type Check } from './verdict.ts'
 
 /** A folder or file of the daemon as it was found; `mode` are the permission bits. */
 export type PathFact = { name: string; path: string; exists: boolean; uid: number; mode: number; writable: boolean }
@@ -33,10 +32,6 @@ export type Facts = {
 }
 
 const nodeLeast = 24
-const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-const ok = (name: string, detail: string): Check => ({ name, state: 'ok', detail, remedy: null })
-const warn = (name: string, detail: string, remedy: string): Check => ({ name, state: 'warn', detail, remedy })
-const fail = (name: string, detail: string, remedy: string): Check => ({ name, state: 'fail', detail, remedy })
 
 /** All checks, in the order a person would look: what cannot work at all comes first. */
 export function examine(facts: Facts, config: Config): Check[] {

@@ -1,13 +1,10 @@
 // Decides what is well with the hardware and its settings: pure functions of one snapshot, each with its numbers and its remedy. Reads nothing.
 import { mainGpu, pagesLimitFor, smallCarveOutBytes, totalWithoutCarveOut } from '@hearth/engine/hardware/budget'
-import type { DoctorReport, GpuSnapshot, HardwareSnapshot } from '@hearth/protocol'
+import type { GpuSnapshot, HardwareSnapshot } from '@hearth/protocol'
+import { gib, ok, warn, type Check } from './verdict.ts'
 
-type Check = DoctorReport['checks'][number]
 type Judge = (snapshot: HardwareSnapshot, gpu: GpuSnapshot) => Check | null
 
-const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-const ok = (name: string, detail: string): Check => ({ name, state: 'ok', detail, remedy: null })
-const warn = (name: string, detail: string, remedy: string): Check => ({ name, state: 'warn', detail, remedy })
 
 /** The machine, then the GPU and what surrounds it. A box without a GPU is not asked about one; what a box does not tell is not judged. */
 export function examineHardware(snapshot: HardwareSnapshot): Check[] {
