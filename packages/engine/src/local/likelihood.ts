@@ -1,6 +1,7 @@
 // Owns how likely the model itself found the token that was chosen: of the whole vocabulary, before grammar, temperature and filters. Never changes what is chosen.
 // The library's `confidence` puts the grammar in front of sampling: slower by half, other tokens are drawn, and what is forced counts as certain (docs/decisions/likelihoods.md).
 // So this reaches behind the library's public face, looks before it believes, and tells when there is nothing of the shape that it knows.
+import { isObject } from '../foreign.ts'
 
 type Sampler = { applyConfig(config: { temperature: number }): void }
 type Sampled = [token: number, probabilities?: unknown, confidence?: number | undefined, logits?: number[], totalLogitWeight?: number]
@@ -48,8 +49,4 @@ function likelihood(token: number, [highest, , , logits = [], weight]: Sampled):
   const logitOf = (sought: number): number | undefined => logits.find((_, index) => index % 2 === 1 && logits[index - 1] === sought)
   const [own, best] = [logitOf(token), logitOf(highest)]
   return own === undefined || best === undefined || weight === undefined ? undefined : Math.exp(own - best) / weight
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }
