@@ -5,7 +5,7 @@ import { Budget, Config, Package, type Price } from '@hearth/protocol'
 import { costOf, promptTokensAtMost, worstUsdMicros, type Hold } from '../../packages/daemon/src/meter/amounts.ts'
 import type { Ask, Limit, Spent } from '../../packages/daemon/src/meter/ask.ts'
 import { reserve } from '../../packages/daemon/src/meter/budget.ts'
-import { packageRow } from '../../packages/daemon/src/meter/packages.ts'
+import { packageRow, sharesOf } from '../../packages/daemon/src/meter/packages.ts'
 import { chanceOf, type Tally, type Worth } from '../../packages/daemon/src/meter/worth.ts'
 
 const price: Price = { from: '2026-01-01', input: 1_000_000, cacheRead: 100_000, cacheWrite: 2_000_000, output: 10_000_000 }
@@ -93,7 +93,10 @@ const cases: readonly { name: string; ask?: Partial<Ask>; spent?: Partial<Spent>
   { name: 'a package is drawn first', ask: { packages: [pack({ usdMicros: 10_000 })] }, is: '0 of 3000, package:p 3000' },
   { name: 'money pays for what it does not hold', ask: { packages: [pack({ usdMicros: 1000 })] }, is: '2000 of 3000, package:p 1000' },
   { name: 'of tokens the share', ask: { packages: [pack({ tokens: 110 })] }, is: '2700 of 3000, package:p 110' },
-  { name: 'the one that lapses first, if it holds all', ask: { packages: [pack({ id: 'late', tokens: 5000 }), pack({ id: 'soon', tokens: 5000, expiresAt: '2026-04-01' }), pack({ id: 'small', tokens: 50, expiresAt: '2026-03-31' })] }, is: '0 of 3000, package:soon 1100' },
+  { name: 'the one that lapses first, if it holds all', ask: { packages: [pack({ id: 'late', tokens: 5000 }), pack({ id: 'soon', tokens: 5000, expiresAt: '2026-04-01' })] }, is: '0 of 3000, package:soon 1100' },
+  { name: 'each to its end: what the one that lapses first does not hold, the next does', ask: { packages: [pack({ id: 'late', tokens: 5000 }), pack({ id: 'soon', tokens: 1000, expiresAt: '2026-04-01' }), pack({ id: 'small', tokens: 50, expiresAt: '2026-03-31' })] }, is: '0 of 3000, packages:small*50+soon*1000+late*50 1100' },
+  { name: 'and money what none of them does', ask: { packages: [pack({ id: 'late', usdMicros: 500 }), pack({ id: 'soon', usdMicros: 100, expiresAt: '2026-04-01' })] }, is: '2400 of 3000, packages:soon*100+late*500 600' },
+  { name: 'tokens and money are not mixed: what leaves less', ask: { packages: [pack({ id: 'soon', tokens: 50, expiresAt: '2026-03-31' }), pack({ id: 'late', usdMicros: 5000 })] }, is: '0 of 3000, package:late 3000' },
   { name: 'not one that lapsed, is empty, is of another or for another', ask: { packages: [pack({ tokens: 5000, expiresAt: '2026-03-30' }), pack({ tokens: 5000, provider: 'other' }), pack({ tokens: 5000, principals: ['key:b'] })] }, is: '3000 of 3000' },
   { name: 'what a package covers needs no budget', ask: { limits: [box({})], packages: [pack({ tokens: 5000 })] }, is: '0 of 3000, package:p 1100' },
   { name: 'paid throughput goes before a package', ask: { provider: { id: 'shop', tokensPerMinute: 1100, reservedTokensPerMinute: {} }, packages: [pack({ tokens: 5000 })] }, is: '0 of 3000, throughput 1100' },
@@ -156,6 +159,11 @@ test('a package tells when it is empty, what lapses, and whether it pays', () =>
   assert.deepEqual(row({ tokens: 500, expiresAt: '2026-03-30' }, 100, 0), [0, null, 400, null, ['It lapsed on 2026-03-30 with 400 tokens unused.']])
   assert.deepEqual(row({ tokens: 1e15 }, 1, 1), [1 / 7, null, 0, null, []])
   assert.deepEqual(row({ tokens: 500 }, 500, 500), [500 / 7, null, 0, null, ['It is empty.']])
+})
+
+test('what several packages gave: the first ones all that they held', () => {
+  const shares = (drawn: number): unknown[] => [...sharesOf('packages:small*50+soon*1000+late*50', drawn)]
+  assert.deepEqual([shares(0), shares(30), shares(600), shares(1100)].map((all) => all.map((one) => (one as unknown[])[1])), [[0, 0, 0], [30, 0, 0], [50, 550, 0], [50, 1000, 50]])
 })
 
 test('a package that is thought of: what it would have covered says whether it would pay', () => {

@@ -2,8 +2,8 @@
 import type { ModelRequest, Price, Usage } from '@hearth/protocol'
 import { usdMicrosOf } from '@hearth/protocol/price'
 
-/** What pays first for a call. `held`: the most it draws, in tokens (throughput always) or micro-dollars. */
-export type Cover = { source: 'throughput' | `package:${string}`; unit: 'tokens' | 'usdMicros'; held: number }
+/** What pays first for a call. `held`: the most it draws, in tokens (throughput always) or micro-dollars. `packages:` names several, each with what it holds of that. */
+export type Cover = { source: 'throughput' | `package:${string}` | `packages:${string}`; unit: 'tokens' | 'usdMicros'; held: number }
 
 /** What is held until the call is settled. `usdMicros`: the most it can cost; `listUsdMicros`: the same, were nothing of it paid for already. */
 export type Hold = {

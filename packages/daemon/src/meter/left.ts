@@ -1,8 +1,9 @@
 // Owns what is left: of every limit of the box, its projects, keys and one job, of packages and of paid throughput. Only reads.
 import type { BudgetReply, BudgetRow, Config, Job, Package, ProjectEntry } from '@hearth/protocol'
 import type { Query } from '../store/db.ts'
-import { anyOf, bookedAt, drawn, escalationsSince, monthStart, moneyFrom, periods, throughputOf, usd, within } from '../store/money-rows.ts'
-import { number } from '../store/rows.ts'
+import { anyOf, bookedAt, escalationsSince, monthStart, periods, throughputOf, within } from '../store/money-rows.ts'
+import { drawnFrom } from '../store/package-rows.ts'
+import { moneyFrom, number, usd } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
 import { dayOf } from './amounts.ts'
 import type { Limit } from './ask.ts'
@@ -35,9 +36,7 @@ export function whatIsLeft(store: Store, config: Config['escalation'], job: Job 
       return [...kept('day', dayUsdMicros, spent.dayUsdMicros), ...kept('month', monthUsdMicros, spent.monthUsdMicros)]
     }),
     packages: config.packages.map((one) => {
-      const [row] = query(`SELECT sum(${drawn}) AS used, sum(${drawn}) FILTER (WHERE r.at >= ?2) AS lately, sum(coalesce(s.list_usd_micros, r.list_usd_micros) - ${usd}) AS list
-        FROM ${moneyFrom} WHERE r.cover = ?1 AND r.day >= ?3`, `package:${one.id}`, paceSince(at), one.boughtAt)
-      const drawnSoFar = { used: number(row ?? {}, 'used'), lately: number(row ?? {}, 'lately'), listUsdMicros: number(row ?? {}, 'list') }
+      const drawnSoFar = drawnFrom(query, one, paceSince(at))
       return packageRow(one, dayOf(at) < one.boughtAt ? { ...drawnSoFar, wouldHave: coverable(query, config, one, at) } : drawnSoFar, at)
     }),
     throughput: config.providers.flatMap(({ id, tokensPerMinute }) => (tokensPerMinute === null ? [] : [{ provider: id, tokensPerMinute, used: [...throughputOf(query, id, at).values()].reduce((sum, tokens) => sum + tokens, 0) }])),

@@ -11,20 +11,43 @@ const warnDays = 7
 export const farAwayDays = 100 * 365
 
 /**
- * Paid throughput first, when it holds the whole call at its worst; then a package, and money for what it does not hold: the one that lapses first of those
- * that hold all of it, else the one that lapses first. Null = nothing covers it.
+ * Paid throughput first, when it holds the whole call at its worst; then packages, each to its end, the one that lapses first before the others, and money for what
+ * they do not hold. Those that hold tokens and those that hold money are not mixed: whichever leave less, else the ones whose first lapses first. Null = nothing covers it.
  */
 export function coverOf(spent: Spent, ask: Ask, listUsdMicros: number): { cover: Cover; restUsdMicros: number } | null {
   const tokens = ask.worst.promptTokens + ask.worst.completionTokens
   if (tokens <= freeThroughput(spent, ask)) return { cover: { source: 'throughput', unit: 'tokens', held: tokens }, restUsdMicros: 0 }
-  const [best] = ask.packages.flatMap((one, index) => {
-    const unit = unitOf(one)
+  const found = ask.packages.flatMap((one, index) => {
     const left = amountOf(one) - (spent.packages[index] ?? 0)
-    const held = Math.min(left, unit === 'tokens' ? tokens : listUsdMicros)
-    return held > 0 && mayDraw(one, ask, dayOf(spent.at)) ? [{ one, cover: { source: `package:${one.id}` as const, unit, held } }] : []
-  }).map((found) => ({ ...found, restUsdMicros: moneyBeyond(found.cover, listUsdMicros, tokens) }))
-    .toSorted((a, b) => Math.sign(a.restUsdMicros) - Math.sign(b.restUsdMicros) || order(a.one).localeCompare(order(b.one)))
-  return best === undefined ? null : { cover: best.cover, restUsdMicros: best.restUsdMicros }
+    return left > 0 && mayDraw(one, ask, dayOf(spent.at)) ? [{ one, left }] : []
+  }).toSorted((a, b) => order(a.one).localeCompare(order(b.one)))
+  const [best] = [...Map.groupBy(found, ({ one }) => unitOf(one))].map(([unit, all]) => {
+    let need = unit === 'tokens' ? tokens : listUsdMicros
+    const parts = all.flatMap(({ one, left }) => {
+      const held = Math.min(left, need)
+      need -= held
+      return held === 0 ? [] : [{ id: one.id, held }]
+    })
+    const cover: Cover = { source: sourceOf(parts), unit, held: parts.reduce((sum, { held }) => sum + held, 0) }
+    return { cover, restUsdMicros: moneyBeyond(cover, listUsdMicros, tokens) }
+  }).filter(({ cover }) => cover.held > 0).toSorted((a, b) => a.restUsdMicros - b.restUsdMicros)
+  return best ?? null
+}
+
+function sourceOf(parts: readonly { id: string; held: number }[]): Cover['source'] {
+  const [first] = parts
+  return parts.length === 1 ? `package:${first?.id ?? ''}` : `packages:${parts.map(({ id, held }) => `${id}*${held}`).join('+')}`
+}
+
+/** What each of several packages gave of what was drawn: the first ones all that they held. */
+export function sharesOf(source: string, drawn: number): Map<string, number> {
+  let left = drawn
+  return new Map(source.slice('packages:'.length).split('+').map((part) => {
+    const [id = '', held = '0'] = part.split('*')
+    const share = Math.min(left, Number(held))
+    left -= share
+    return [id, share]
+  }))
 }
 
 /** Tokens of this minute that this principal may still use: not those that are kept for others. */

@@ -1,8 +1,7 @@
 // Owns the queries about help that was bought: what an escalation cost, and what came of the answers of each model on this box.
 import type { EscalationMode } from '@hearth/protocol'
 import type { Query } from './db.ts'
-import { moneyFrom, usd } from './money-rows.ts'
-import { jobKind, number, text } from './rows.ts'
+import { jobKind, moneyFrom, number, text, usd } from './rows.ts'
 
 /** Micro-dollars of one escalation of a job so far; what is not settled counts at its worst. */
 export function escalationSpent(query: Query, jobId: string, escalation: string): number {

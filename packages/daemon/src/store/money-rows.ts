@@ -7,7 +7,8 @@ import { reserve, type Decision } from '../meter/budget.ts'
 import { throughputWindowMs } from '../meter/packages.ts'
 import type { Tally } from '../meter/worth.ts'
 import type { Db, Query } from './db.ts'
-import { checkedJob, jobKind, ledgerWrite, number, numberOrNull, text } from './rows.ts'
+import { drawnFrom } from './package-rows.ts'
+import { checkedJob, drawn, jobKind, ledgerWrite, moneyFrom, number, numberOrNull, text, usd } from './rows.ts'
 import type { Value, Write } from './statements.ts'
 
 /** `id` names the reservation until it is settled. */
@@ -16,10 +17,6 @@ export type Reserved = { ok: true; id: number; hold: Hold } | Extract<Decision, 
 /** How it was settled: with what was used; at its worst because nobody knows what was used; or at its worst because a crash left it open. */
 export type Settled = 'used' | 'unknown' | 'charged'
 
-export const moneyFrom = 'reservations r LEFT JOIN settlements s ON s.reservation = r.id'
-/** A reservation that is not settled counts at its worst price. */
-export const usd = 'coalesce(s.usd_micros, r.usd_micros)'
-export const drawn = 'coalesce(s.covered, r.covered)'
 // Names of escalations are unique within a job only.
 export const escalationKey = "coalesce(r.job_id, '') || ' ' || r.escalation"
 
@@ -72,7 +69,7 @@ export function spentOf(query: Query, ask: Ask): Spent {
     jobUsdMicros: number(job, 'usd'), jobOthers: number(job, 'others'),
     limits: ask.limits.map((limit) => spentIn(query, limit, at, jobId, escalation)),
     earmarks: ask.earmarks.map(({ principals, monthUsdMicros }) => periods(query, anyOf, JSON.stringify(principals), at, monthUsdMicros > 0)),
-    packages: ask.packages.map(({ id, boughtAt }) => number(one(`SELECT sum(${drawn}) AS n FROM ${moneyFrom} WHERE r.cover = ? AND r.day >= ?`, `package:${id}`, boughtAt), 'n')),
+    packages: ask.packages.map((each) => drawnFrom(query, each, 0).used),
     throughput: throughputOf(query, ask.provider.id, at),
   }
 }

@@ -41,6 +41,12 @@ export function egressWrite(entry: Omit<EgressEntry, 'id'>): Write {
   return ['insertEgress', [entry.at, entry.jobId, entry.purpose, entry.host, entry.bytes]]
 }
 
+/** What was bought, in SQL: each reservation with its settlement. */
+export const moneyFrom = 'reservations r LEFT JOIN settlements s ON s.reservation = r.id'
+/** A reservation that is not settled counts at its worst price. */
+export const usd = 'coalesce(s.usd_micros, r.usd_micros)'
+export const drawn = 'coalesce(s.covered, r.covered)'
+
 /** Whether a check decided a job or would have, and its kind as routes know it: clauses about a row of jobs. */
 export const checkedJob = "(coalesce(json_array_length(request, '$.checks'), 0) > 0 OR state IN ('resolved', 'check_failed'))"
 export const jobKind = "coalesce(json_extract(request, '$.tags.kind'), json_extract(request, '$.kind'), 'task')"
