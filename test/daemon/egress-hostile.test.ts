@@ -12,6 +12,7 @@ const held = new KnownTexts([{ kind: 'held', value: 'sk-held-0123456789abcdef' }
 
 const units: readonly string[] = [
   ...new Set(tokenRules.flatMap(({ words }) => words)), 'password', 'password=', 'password: "', 'token: ', '"', "'", '`', '\\', '\\n', '\n', '\r\n', ' ', '\t', '+', '" + "', '"\n"', '://', ':a@', '://a:', '%', '%25', '%41', '&#', '&quot;',
+  '<password ', '<a key="password" key=', '<key>password</key>', '<input type=password value="', 'INSERT INTO t(password)VALUES(', "INSERT INTO t(password)VALUES('x'),", "',(", 'a,password\n', '| password | x', 'password is ', 'password: |\n ', 'echo a:bcde |', 'redis-cli -a', 'ldapsearch ', '"value": "abcd", ', '\\101', 'H4sIAAAA',
   '<password>', '-----BEGIN RSA PRIVATE KEY-----', '-----END RSA PRIVATE KEY-----', 'Private-Lines: 2\n', '.', 'a', 'A', '1', '0x41,', '41', '=', '\u200b', '\u0430', '\ud834\udd73', '\ud834', '\udd73', '\u0301', '\u001b[', '\u001b]', '\u001b[31m', 'é', '中',
   'ﬁ', '\u0000', '\u202e', 'Bearer ', 'Authorization: ', ' -u a:', '--password ', 'session=', 'a:5432:b:c:', '_key=', 'MIIEpAIBAAKC', 'b3BlbnNzaC1rZXktdjE', '_authToken=', '$2a$10$', '$6$', `${'a'.repeat(64)}\n`, `+${'a'.repeat(64)}\n`, `12\t${'b'.repeat(70)}\n`,
   Buffer.from('password=').toString('base64'), '70617373', '‹secret:', '‹secret:password:abcdef›', '\\u2039secret:', 'Falke', 'sk-held-', '0123456789abcdef', 'İ', 'ß',

@@ -20,7 +20,7 @@ function unrest(text: string): number {
 
 // What people write where a secret would stand, and what programs put there.
 const example = /^(?:x{3,}|\*{3,}|\.{3,}|#+|0+|1234?5?6?7?8?9?0?|none|null|nil|true|false|undefined|yes|no|test(?:ing)?\d{0,3}|pass(?:word)?\d{0,2}|passwd|pwd|secret|token|string|str|changeme|change[_-]?it|redacted|removed|hidden|masked|empty|default|required|optional|foo(?:bar)?|bar|baz|dummy|fake|sample|todo|tbd|user(?:name)?|admin|root|hunter|bearer|basic|type|text)$/i
-const template = /^(?:<.*>?|\$.*|%[A-Za-z_]\w*%.*|\{.*|\[.*|&.*|@.*|!.*\w\(|.*\.\.\.|.*\*{4}.*|.*x{6}.*|.*X{6}.*|__.*__|.*<[a-z_ -]+>.*|.*\$\{.*|.*\{\{.*|.*#\{.*|.*[‹›].*|\\.*)$/
+const template = /^(?:<.*>?|\$.*|%[A-Za-z_]\w*%.*|\{.*|\[.*|&.*|@.*|!.*\w\(|!{1,2}[A-Za-z]{1,20}|.*\.\.\.|.*\*{4}.*|.*x{6}.*|.*X{6}.*|__.*__|.*<[a-z_ -]+>.*|.*\$\{.*|.*\{\{.*|.*#\{.*|.*[‹›].*|\\.*)$/
 const exampleWords = /example|placeholder|changeme|change[_-]me|your[_-]|[_-]?here$|insert[_-]|replace|redacted|dummy|sample|todo|xxxx|lorem/i
 // a.b.c(, foo(), A::B, a->b, new X, `a.b` where every part is a name
 const expression = /[(){}[\]<>|]|::|->|=>|^new |^(?:process|import|os|env|config|this|self|options|settings|secrets|vars|var|data|local|req|request|ctx|args|params|module|exports|window|document)\b[.?!]|^[A-Za-z_$][\w$]*(?:\??\.[A-Za-z_$][\w$]*)+[;,]?$/
@@ -40,7 +40,7 @@ const known = /^(?:[\d_.,]+$|[\^~><=]{1,2} ?v?\d+[.\d\w-]*$|sha\d{1,3}[-:]|md5[-
 export function isSecretValue(value: string, name: 'password' | 'key', loose: boolean): boolean {
   const text = value.trim()
   if (text.length < (name === 'password' ? 5 : 12) || text.length > 4096) return false
-  if (example.test(text) || template.test(text) || known.test(text) || wordsOnly.test(text)) return false
+  if (isNone(text) || (text.includes('%') && isNone(unescapedAddress(text)))) return false
   if (exampleWords.test(text) && text.length < 64) return false
   if (loose && expression.test(text)) return false
   if (/\s/.test(text)) return false
@@ -61,6 +61,14 @@ export function isSecretValue(value: string, name: 'password' | 'key', loose: bo
   const bits = entropyOf(text)
   if (!digits) return text.length >= 24 && bits > 4 && unrest(text) > 0.3 && /[a-z]/.test(text) && /[A-Z]/.test(text) && !/[_ .-]/.test(text)
   return bits >= 3 && unrest(text) >= (text.length >= 20 ? 0.22 : 0.3)
+}
+
+function isNone(text: string): boolean {
+  return example.test(text) || template.test(text) || known.test(text) || wordsOnly.test(text)
+}
+
+function unescapedAddress(text: string): string {
+  return text.replace(/%([2-7][0-9a-fA-F])/g, (_whole, code: string) => String.fromCharCode(parseInt(code, 16)))
 }
 
 /** A name of a program: words of four letters and more on average, with few digits among them. Letters made by chance change their case at every second. */

@@ -1,5 +1,6 @@
 // Owns the rules for secrets that nobody told us of: forms that services give out (the table), blocks of keys, addresses with a password in them,
 // and values behind telling names. Reads one view of a text; its time grows with the text alone.
+import { matchForms } from './rules-forms.ts'
 import { tokenRules } from './rules-table.ts'
 import { isSecretValue } from './rules-value.ts'
 
@@ -22,6 +23,7 @@ export function matchRules(text: string): Match[] {
   keyBlocks(text, found)
   addresses(text, found)
   assignments(text, found)
+  matchForms(text, found)
   return found
 }
 
@@ -153,9 +155,9 @@ function isLogin(value: string): boolean {
 const passwordName = '(?:password|passwd|passphrase|passcode|passwort|contrase(?:n|ñ)a|pwd|(?<!mini|by|com|sur|tres|over|multi)pass(?![a-z])|secret(?!ary)|credential)'
 const keyName = '(?:token|api[_.-]?key|apikey|access[_.-]?key|private[_.-]?key|signing[_.-]?key|encryption[_.-]?key|master[_.-]?key|account[_.-]?key|auth[_.-]?key|shared[_.-]?key|service[_.-]?key|license[_.-]?key|secret[_.-]?key|webhook|auth(?![a-z]*or)|authorization|bearer|session|cookie|signature|dsn|salt|(?<=[A-Za-z]{2}[_-])key(?![a-z])|(?<=[a-z])Key(?![a-z]))'
 const tail = '([A-Za-z0-9_]{0,24}(?:[.-][A-Za-z0-9_]{1,24}){0,2})'
-const gap = '["\'`\\])]{0,3}(?:[ \\t]{0,3}:[ \\t]{0,2}(?:[sS]tring|str|&str|text|any))?[ \\t]{0,12}(?:=>|:=|\\?\\?=|={1,3}|!==?|:|,(?=[ \\t]{0,4}["\']))[ \\t]{0,6}(?:\\r?\\n[+\\- \\t]{1,40})?'
+const gap = '["\'`\\])]{0,3}(?:[ \\t]{0,3}:[ \\t]{0,2}(?:[sS]tring\\??|str|&str|text|any))?[ \\t]{0,12}(?:=>|:=|\\?\\?=|={1,3}|!==?|:|,(?=[ \\t]{0,4}["\']))[ \\t]{0,6}(?:\\r?\\n[+\\- \\t]{1,40})?'
 const value = '(?:(["\'`])((?:\\\\.|(?!\\1)[^\\\\\\r\\n]){4,2000})\\1|([^\\s"\'`,;<>&\\\\]{4,2000}))'
-const shape = (name: string): RegExp => new RegExp(`${name}${tail}${gap}(?:[bBrRuUfFeE](?=["']))?${value.replaceAll('\\1', '\\2')}`, 'gi')
+const shape = (name: string): RegExp => new RegExp(`${name}${tail}${gap}(?:!{1,2}[A-Za-z]{1,20}[ \\t]{1,4})?(?:[bBrRuUfFeE](?=["']))?${value.replaceAll('\\1', '\\2')}`, 'gi')
 const named = [['password', shape(passwordName)], ['key', shape(keyName)]] as const
 
 // What a name goes on with when its value is about the secret and is not the secret.
@@ -170,7 +172,6 @@ const pgpass = /[A-Za-z0-9_.*-]:(?:5432|6432|\*):[^:\s]{1,64}:[^:\s]{1,64}:([^\s
 const header = /\b(?:Authorization|X-Api-Key|X-Auth-Token|X-Access-Token|Private-Token|Job-Token|Cookie|Set-Cookie|Proxy-Authorization|Api-Key)["'`]{0,2}[ \t]{0,4}[:=,][ \t]{0,4}["'`]?(?:(?:Bearer|Basic|Token|ApiKey|Digest|Negotiate|AWS4-HMAC-SHA256)[ \t]{1,4})?([A-Za-z0-9._~+/=:%|-]{12,4000})/gi
 const bearer = /\bBearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,4000})/g
 const cookie = /(?:sess(?:ion)?(?:_?id)?|sid|auth|token|jwt|csrf|xsrf)[A-Za-z0-9_-]{0,20}=([A-Za-z0-9._~+/%=-]{16,2000})/gi
-const element = /<([A-Za-z0-9_.:-]{0,40}(?:password|passwd|passphrase|secret|token|apikey|api-key|accesskey)[A-Za-z0-9_.-]{0,20})(?:\s[^<>]{0,200})?>([^<>\s]{4,1000})<\//gi
 const listed = /\b(?:name|key|variable)["'`]?[ \t]{0,4}[:=][ \t]{0,4}["'`]?([A-Za-z0-9_.-]{0,60}(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|dsn|credentials?)[A-Za-z0-9_-]{0,30})["'`]?[ \t]{0,4},?\s{0,80}(?:[\w./-]{1,120}[:-])?(?:\d{1,6}[:|\t-])?[+-]?\s{0,40}["'`]?value["'`]?[ \t]{0,4}[:=][ \t]{0,4}["'`]?([^\s"'`,}]{4,2000})/gi
 
 function assignments(text: string, found: Match[]): void {
@@ -195,7 +196,6 @@ function assignments(text: string, found: Match[]): void {
   each(text, header, 1, 'authorization', found, (raw) => isSecretValue(raw, 'key', true))
   each(text, bearer, 1, 'authorization', found, (raw) => isSecretValue(raw, 'key', true))
   each(text, cookie, 1, 'cookie', found, (raw) => isSecretValue(raw, 'key', true))
-  each(text, element, 2, 'password', found, (raw) => isSecretValue(raw, 'password', true))
   each(text, listed, 2, 'password', found, (raw) => isSecretValue(raw, 'password', true))
 }
 

@@ -44,7 +44,7 @@ export function visible(text: string): View {
   return strange.test(text) ? rewrite(own, unusual, (found) => plain(found)) : own
 }
 
-const escapes = /\\{1,16}(?:["'`/nrt]|u\{?[0-9a-fA-F]{4}\}?|x[0-9a-fA-F]{2})|&(?:quot|amp|apos|lt|gt|#\d{2,3}|#[xX][0-9a-fA-F]{2});|%(?:25){0,3}(?:[2-7][0-9a-fA-F]|0[9aAdD])/g
+const escapes = /\\{1,16}(?:["'`/nrt]|u\{?[0-9a-fA-F]{4}\}?|x[0-9a-fA-F]{2}|(?:0?[4-7][0-7]|1[0-7]{2})(?![0-9]))|&(?:quot|amp|apos|lt|gt|#\d{2,3}|#[xX][0-9a-fA-F]{2});|%(?:25){0,3}(?:[2-7][0-9a-fA-F]|0[9aAdD])/g
 const words: Readonly<Record<string, string>> = { quot: '"', amp: '&', apos: "'", lt: '<', gt: '>' }
 
 /** With the escapes of JSON and program texts, HTML and addresses undone, however often they were applied. */
@@ -61,6 +61,7 @@ export function unescaped(view: View): View {
       case 'n': return '\n'
       case 'r': return '\r'
       case 't': return '\t'
+      case '0': case '1': case '4': case '5': case '6': case '7': return String.fromCharCode(parseInt(rest, 8))
       case 'u': case 'x': return plain(String.fromCharCode(parseInt(rest.replace(/[^0-9a-fA-F]/g, ''), 16)))
       default: return rest
     }

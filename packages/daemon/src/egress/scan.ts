@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { keptMatches } from './scan-kept.ts'
 import type { KnownTexts } from './scan-known.ts'
-import { insideBlobs } from './scan-blobs.ts'
+import { Blobs } from './scan-blobs.ts'
 import { continues, joined, news, placeOf, unescaped, visible, type View } from './scan-view.ts'
 import { matchRules, type Match } from './rules.ts'
 
@@ -22,7 +22,7 @@ export async function scan(text: string, known: KnownTexts): Promise<Finding[]> 
   for (let start = 0; start === 0 || start + overlapChars < text.length; start += pieceChars - overlapChars) {
     if (start > 0) await setImmediate()
     const piece = text.slice(start, start + pieceChars)
-    for (const one of await scanPiece(piece, known, 0)) found.push({ kind: one.kind, start: one.start + start, end: one.end + start })
+    for (const one of await scanPiece(piece, known, new Blobs())) found.push({ kind: one.kind, start: one.start + start, end: one.end + start })
   }
   return merged(found)
 }
@@ -45,7 +45,7 @@ function viewsOf(text: string): { views: View[]; seen: View; open: View; whole: 
   return { views: [...new Set([seen, open, whole])], seen, open, whole }
 }
 
-async function scanPiece(text: string, known: KnownTexts, depth: number): Promise<Match[]> {
+async function scanPiece(text: string, known: KnownTexts, blobs: Blobs): Promise<Match[]> {
   const { views, seen, open, whole } = viewsOf(text)
   const found: Match[] = []
   for (const view of views) {
@@ -55,7 +55,7 @@ async function scanPiece(text: string, known: KnownTexts, depth: number): Promis
       const part = view.text.slice(range.start, range.end)
       // The kept rules need no reading between: whatever stands in it stands in the one put together.
       const kept = view === seen || view === whole ? await keptMatches(part) : []
-      const here = place(view, range.start, [...matchRules(part), ...kept, ...await insideBlobs(part, depth, (inner) => scanPiece(inner, known, depth + 1))])
+      const here = place(view, range.start, [...matchRules(part), ...kept, ...await blobs.inside(part, (inner, deeper) => scanPiece(inner, known, deeper))])
       found.push(...view === whole && whole !== open ? here.map((one) => certain(text, one, found)).filter((one) => one !== null) : here)
     }
   }
@@ -83,7 +83,8 @@ function certain(text: string, one: Match, found: readonly Match[]): Match | nul
   const value = text.slice(one.start, one.end)
   // A line that ends behind a quote or a backslash was meant to go on.
   const lineEnd = byName.has(one.kind) ? value.search(/(?<!["'`\\][ \t+.&|\\]{0,20})\r?\n/) : -1
-  return lineEnd < 0 || goesOn(one.start + lineEnd) ? one : null
+  if (lineEnd < 0 || goesOn(one.start + lineEnd)) return one
+  return value.slice(0, lineEnd).includes('\n') ? { ...one, end: one.start + lineEnd } : null
 }
 
 /** In order, overlapping ones as one. Of the kinds in one, the first of the longest finding. */
