@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
-import { Config, type ModelRequestInput, type Swap } from '@hearth/protocol'
+import { Config, type ModelRequestInput, type Swap, type WorkerStatus } from '@hearth/protocol'
 import { Engine, type InstalledModel } from '@hearth/engine'
 import { createConfine } from '@hearth/sandbox'
 import { ask } from '../contract/model-contract.ts'
@@ -25,14 +25,14 @@ before(() => {
 after(() => { rmSync(scratch, { recursive: true }) })
 
 /** An engine on a box whose memory holds the starter once and a half; each has its own cache folder unless one is given. */
-async function engineOf(t: TestContext, { cacheDir = mkdtempSync(join(scratch, 'cache-')), holds = 1.5, ...more }: { cacheDir?: string; holds?: number } & Partial<Config['engine']> = {}): Promise<Engine> {
+async function engineOf(t: TestContext, { cacheDir = mkdtempSync(join(scratch, 'cache-')), holds = 1.5, ...more }: { cacheDir?: string; holds?: number } & Partial<Config['engine']> = {}, onState: (status: WorkerStatus) => void = () => undefined): Promise<Engine> {
   const config = Config.parse({ engine: { contextTokens: 2048, sequences: 2, threads: 1, backend: 'cpu', goldenCheck: 'off', savedStateBytes: 64 * 2 ** 20, ...more } }).engine
   const make = (limitBytes: number): Engine => {
     const at = mkdtempSync(join(scratch, 'box-'))
     mkdirSync(join(at, 'proc'))
     const kib = Math.floor((limitBytes + GiB) / 1024)
     writeFileSync(join(at, 'proc/meminfo'), `MemTotal:       ${kib} kB\nMemAvailable:   ${kib} kB\n`)
-    const made = new Engine({ config, confine: createConfine(), node: nodeBinary, root, hardwareRoot: at, cacheDir, log: () => undefined })
+    const made = new Engine({ config, confine: createConfine(), node: nodeBinary, root, hardwareRoot: at, cacheDir, onState, log: () => undefined })
     t.after(() => made.close())
     return made
   }
@@ -79,6 +79,21 @@ describe('a model that is loaded to be asked', () => {
     const { promptTokens, reusedTokens } = await usageOf(engine, starter(), request(turns[1] ?? [], { sessionKey: 'j1' }))
     assert.ok(reusedTokens >= 0.95 * first.promptTokens, `${reusedTokens} of ${first.promptTokens}; the prompt has ${promptTokens}`)
     t.diagnostic(`${reusedTokens} of ${first.promptTokens} tokens came back; forecast ${JSON.stringify(swap)}`)
+  })
+
+  it('is loaded and asked also when the one that leaves is killed over the saving of it, which is then read again', async (t) => {
+    const killed: number[] = []
+    const engine = await engineOf(t, {}, ({ model, state, pid }) => {
+      if (model !== 'starter' || state !== 'draining' || pid === null || killed.length > 0) return
+      killed.push(pid)
+      process.kill(pid, 'SIGKILL')
+    })
+    await usageOf(engine, starter(), request(turns[0] ?? [], { sessionKey: 'j1' }))
+    await usageOf(engine, strong, request([{ role: 'user', text: 'What is the next action?' }], { sessionKey: 'j1.e1', purpose: 'advise' }))
+    assert.equal(killed.length, 1)
+    const { promptTokens, reusedTokens } = await usageOf(engine, starter(), request(turns[1] ?? [], { sessionKey: 'j1' }))
+    assert.ok(promptTokens > 200 && reusedTokens === 0, `${reusedTokens} of ${promptTokens}`)
+    assert.deepEqual(engine.workers().map(({ restarts }) => restarts), [0, 0])
   })
 
   it('has no figure where nothing was measured, and says from whom a figure was scaled', async (t) => {

@@ -2,27 +2,26 @@
 // Every part decides for itself in a file of its own; this one only asks them, each time anew. Sends nothing.
 import type { KeptThoughts, Send } from '@hearth/engine'
 import {
-  AgentProfile, fault, FaultError, noUsage, packetText, providerUrl, type Config, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type PassedOver, type ProviderConfig, type RemoteModelConfig,
+  AgentProfile, fault, FaultError, noUsage, packetText, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type PassedOver, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
 import { heldExpert, heldModes } from '../eval/held.ts'
 import { wholeJob } from '../meter/ask.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
 import type { Purse } from '../meter/purse.ts'
-import type { Parts } from '../parts.ts'
 import type { Projects } from '../projects.ts'
-import { escalationSpent, helpRecords, medianSeconds } from '../store/help-rows.ts'
-import type { Store } from '../store/store.ts'
+import { escalationSpent, medianSeconds } from '../store/help-rows.ts'
+import { Answerers, frameBytes, type AnswerersOptions, type Ranked } from './answerers.ts'
+import { lapsedApproval } from './approvals.ts'
 import { gated, sha256 } from './gate.ts'
 import { recordedDoor, recordedSend, type Packets } from './packets.ts'
 import { Placeholders, putsBackFor, type Redaction } from './placeholders.ts'
-import { ordered, routeFor, spilled, type Choice, type Track } from './routes.ts'
 import type { HeldSecrets } from './scan-held.ts'
-import { allowedSeconds, begunWithin, forbidden, notLoaded, triedTwice, weigh, type NotAsked, type Weighed } from './stronger.ts'
+import { allowedSeconds, begunWithin, notLoaded, triedTwice, type NotAsked } from './stronger.ts'
 import { deny, effectiveOf, JobTerms, staysIn, type Asked, type Seller, type Servers } from './terms.ts'
 
-export type ExpertsOptions = {
-  store: Store; config: Config; parts: Parts; projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door
+export type ExpertsOptions = AnswerersOptions & {
+  projects: Projects; purse: Purse; packets: Packets; held: HeldSecrets; energy: EnergyMeter; door: Door
   /** Key of the placeholders; outlives the daemon. */
   placeholderKey(): Promise<Buffer>
   /** What a provider's client is given to send with, made of the door. */
@@ -30,8 +29,6 @@ export type ExpertsOptions = {
   /** For the sealed thoughts of one conversation. */
   thoughts(): Promise<KeptThoughts>
   lan(endpoint: EndpointConfig, door: Door): Promise<Model>
-  /** Why no machine answers there; null = one does. */
-  unreachable(endpoint: EndpointConfig, jobId: string): Promise<string | null>
   throughDoor(jobId: string): Promise<Send>
   log: (line: string) => void
   now?: () => number
@@ -86,20 +83,19 @@ export class Experts {
   }
 }
 
-/** `track`: what came of its earlier answers. */
-type Ranked = Choice & { one: Asked; track: Track | undefined }
-
 class JobExpert implements Expert {
   readonly #job: Job
   readonly #o: ExpertsOptions
   readonly #now: () => number
   readonly #account: Account
   readonly #terms: JobTerms
+  readonly #answerers: Answerers
   #placeholders: Promise<Placeholders> | null = null
 
   constructor(job: Job, step: () => number | null, servers: Servers, options: ExpertsOptions, now: () => number) {
     this.#job = job
     this.#terms = new JobTerms(job, servers, options, now)
+    this.#answerers = new Answerers(job, options, now)
     this.#o = options
     this.#now = now
     this.#account = { principal: job.principal, jobId: job.id, step, energy: options.energy }
@@ -109,10 +105,10 @@ class JobExpert implements Expert {
     const denials: Denial[] = []
     const passed: NotAsked[] = []
     const passedOver = (): { passedOver?: PassedOver[] } => (passed.length === 0 ? {} : { passedOver: passed.map(({ remedy: _remedy, ...one }) => one) })
-    const choices = await this.#choices(asked)
+    const choices = await this.#answerers.ranked(asked, (one) => this.#isPaidFor(asked, one))
     for (const [index, choice] of choices.entries()) {
       const terms = this.#terms.of(asked, choice.one)
-      const weighed = terms.ok ? await this.#weighed(asked, choice, terms) : { ok: true as const, swap: null, because: choice.because }
+      const weighed = terms.ok ? await this.#answerers.weighed(asked, choice, terms.consent) : { ok: true as const, swap: null, because: choice.because }
       if (!weighed.ok) {
         passed.push(weighed.passed)
         continue
@@ -134,20 +130,18 @@ class JobExpert implements Expert {
   }
 
   async model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model> {
-    const one = await this.#find(offer.model)
+    const one = await this.#answerers.find(offer.model)
     if (one === null) return failing(offer, fault('unknown_model', { id: offer.model, known: [] }))
     // What was offered, and perhaps approved, was offered to this receiver.
     if (one.host !== offer.host) return failing(offer, fault('not_bought', { why: `It was offered to ${offer.host}, and '${offer.model}' is at ${one.host} now.`, remedy: 'Ask again; it is then offered anew.' }))
-    if (offer.swap !== undefined) {
-      // Somebody may have begun to use what would have to leave.
-      const still = this.#isReady(one) ? { ok: true as const } : await forbidden(this.#o, this.#job, one.id, asked, frameBytes[asked.mode], this.#now())
-      if (!still.ok) return failing(offer, notLoaded(`${one.id}: ${still.passed.why}`, still.passed.remedy))
-    }
+    // Somebody may have begun to use what would have to leave.
+    const not = offer.swap === undefined ? null : await this.#answerers.forbids(asked, one)
+    if (not !== null) return failing(offer, notLoaded(`${one.id}: ${not.why}`, not.remedy))
     return this.#answering(asked, one, approved === null ? null : { sha256: approved, usdMicros: offer.worstUsdMicros })
   }
 
   async main(): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
-    const one = await this.#find(this.#job.model)
+    const one = await this.#answerers.find(this.#job.model)
     if (one === null) return null
     const asked: Consultation = { id: wholeJob, mode: 'rest', step: 0, signals: [], packet: { prefix: '', body: '', files: [] }, maxTokens: 0, maxTurns: 0 }
     const terms = this.#terms.of(asked, one)
@@ -163,38 +157,19 @@ class JobExpert implements Expert {
     return escalationSpent(this.#o.store.read.query, this.#job.id, id)
   }
 
+  /** See `lapsedApproval`. */
+  async lapsed(asked: Consultation, offer: Offer): Promise<string | null> {
+    const { store, config, held } = this.#o
+    try {
+      const { text } = await (await this.#hiding()).hide(packetText(asked.packet), await held.texts())
+      return lapsedApproval(asked.id, offer, sha256(text), { query: store.read.query, jobId: this.#job.id, approvalSeconds: config.escalation.approvalSeconds, now: this.#now() })
+    } catch (error) {
+      return `What may not leave cannot be read (${error instanceof Error ? error.message : String(error)}).`
+    }
+  }
+
   withholds(path: string): string | null {
     return this.#terms.keeps(path)?.why ?? null
-  }
-
-  /** Of this escalation, by whom a route names; the first one is asked. */
-  async #choices(asked: Consultation): Promise<Ranked[]> {
-    const { config, store } = this.#o
-    const { mode } = asked
-    const kind = this.#job.request.tags['kind'] ?? this.#job.request.kind ?? 'task'
-    const route = routeFor(config.escalation.routes, mode, kind)
-    const ids = route?.models ?? config.escalation.providers.flatMap(({ models }) => models.map(({ id }) => id))
-    const found: Asked[] = []
-    for (const id of ids) {
-      const one = id === this.#job.model ? null : await this.#find(id)
-      if (one !== null) found.push(one)
-    }
-    const candidates = found.map((one) => ({ id: one.id, place: one.place, ready: this.#isReady(one), inHouse: staysIn(one) }))
-    const records = helpRecords(store.read.query, mode, kind)
-    const choices = ordered(candidates, route?.prefer ?? 'order', records).flatMap((choice) => found.flatMap((one) => (one.id === choice.id ? [{ ...choice, one, track: records.get(one.id) }] : [])))
-    return spilled(choices, ({ one }) => one.place === 'remote' && one.provider.tokensPerMinute !== null && !this.#isPaidFor(asked, one))
-  }
-
-  #isReady({ place, id }: Asked): boolean {
-    return place === 'local' && this.#o.parts.workers().some(({ model, state }) => model === id && state === 'ready')
-  }
-
-  /** Whether one that may be asked is worth being asked: one of this box that would have to be loaded, one of the network that may be off. Sends nothing of the job. */
-  async #weighed(asked: Consultation, { one, track, because }: Ranked, { consent }: { consent: 'ask' | 'auto' }): Promise<Weighed> {
-    if (one.place === 'local' && !this.#isReady(one)) return weigh(this.#o, this.#job, one.id, asked, frameBytes[asked.mode], track, this.#now())
-    // Before a person's yes nothing goes there, not even the question whether it is on.
-    const why = one.place === 'lan' && consent === 'auto' ? await this.#o.unreachable(one.endpoint, this.#job.id) : null
-    return why === null ? { ok: true, swap: null, because } : { ok: false, passed: { model: one.id, why: `${one.host}: ${why}`, remedy: 'Look at that machine; the address is in engine.endpoints.' } }
   }
 
   /** What the first of these that may be bought would cost at worst; null = none may. */
@@ -204,18 +179,6 @@ class JobExpert implements Expert {
       if (worst?.ok === true) return worst.usdMicros
     }
     return null
-  }
-
-  async #find(id: string): Promise<Asked | null> {
-    const { config, parts } = this.#o
-    for (const provider of config.escalation.providers) {
-      const model = provider.models.find((one) => one.id === id)
-      if (model !== undefined) return { place: 'remote', id, host: new URL(providerUrl(provider)).host, provider, model }
-    }
-    const endpoint = config.engine.endpoints.find((one) => one.id === id)
-    if (endpoint !== undefined) return { place: 'lan', id, host: new URL(endpoint.url).host, endpoint }
-    const found = await parts.model(id)
-    return found.ok && found.model.info.place === 'local' ? { place: 'local', id, host: 'this box' } : null
   }
 
   async #offerOf(asked: Consultation, { one, because }: Ranked): Promise<{ ok: true; offer: Offer } | { ok: false; denial: Denial }> {
@@ -249,7 +212,8 @@ class JobExpert implements Expert {
   #worst(asked: Consultation, one: Asked, text: string): { ok: true; usdMicros: number } | { ok: false; denial: Denial } {
     if (one.place !== 'remote') return { ok: true, usdMicros: 0 }
     const quote = this.#quote(asked, one, text)
-    return quote.ok ? { ok: true, usdMicros: quote.hold.usdMicros * asked.maxTurns } : quote
+    // What it cost already is in the limit that a yes sets.
+    return quote.ok ? { ok: true, usdMicros: quote.hold.usdMicros * asked.maxTurns + this.spent(asked.id) } : quote
   }
 
   /** Whether throughput that is paid for anyway holds its first turn now. */
@@ -292,7 +256,7 @@ class JobExpert implements Expert {
     if (one.place === 'local') {
       const found = await this.#o.parts.model(one.id)
       if (!found.ok) return failing({ model: one.id, place: one.place }, found.fault)
-      return begunWithin(triedTwice(metered(found.model, this.#account, (entry) => this.#o.store.ledger(entry), this.#now)), this.#isReady(one) ? null : allowedSeconds(this.#o.config, this.#job))
+      return begunWithin(triedTwice(metered(found.model, this.#account, (entry) => this.#o.store.ledger(entry), this.#now)), this.#answerers.isReady(one) ? null : allowedSeconds(this.#o.config, this.#job))
     }
     if (one.place === 'lan' && one.endpoint.local) return metered(await this.#o.lan(one.endpoint, this.#o.door), this.#account, (entry) => this.#o.store.ledger(entry), this.#now)
     const placeholders = await this.#hiding()
@@ -326,9 +290,6 @@ class JobExpert implements Expert {
     })
   }
 }
-
-/** What stands around a packet at most: the words of the mode, and the tools where it has some. */
-const frameBytes: Readonly<Record<Consultation['mode'], number>> = { plan: 2048, advise: 2048, review: 2048, step: 16_384, rest: 16_384 }
 
 function failing({ model, place }: Pick<Offer, 'model' | 'place'>, why: Fault): Model {
   return {
