@@ -154,7 +154,7 @@ export function modelContract(name: string, setUp: () => Promise<ModelUnderTest>
       const answer = await ask(model, { messages: [user('word '.repeat(model.info.contextTokens + 10))] })
       assert.equal(codeOf(answer), 'context_overflow')
       assert.ok(answer.end.type === 'failed')
-      assert.match(answer.end.fault.message, new RegExp(`^The prompt has \\d+ tokens and the context window holds ${model.info.contextTokens}\\.$`))
+      assert.match(answer.end.fault.message, new RegExp(`^The prompt has \\d+ tokens and the context window(?: of '[^']+' at '[^']+')? holds ${model.info.contextTokens}\\.$`))
     })
 
     test('a JSON schema is obeyed', async () => {

@@ -1,7 +1,12 @@
 // Providers that misbehave, each in the three formats: every way to fail has its name, costs what was heard and no less, and tells nobody the key.
 import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { FaultError, fault, ProviderConfig, RemoteModelConfig } from '@hearth/protocol'
 import { createRemoteModel } from '@hearth/engine'
@@ -25,12 +30,12 @@ test('each status has its name, costs nothing, and is asked for once', async (t)
     [529, { type: 'overloaded_error', message: 'Overloaded' }, 'provider_overloaded', "The provider 'far' is overloaded: status 529, 'Overloaded'."],
     [503, { message: 'busy' }, 'provider_overloaded', "The provider 'far' is overloaded: status 503, 'busy'."],
     [404, { type: 'not_found_error', message: 'model: big-1' }, 'provider_model', "The provider 'far' has no model 'big-1' for this key: status 404, 'model: big-1'."],
-    [404, 'no such page', 'provider_garbled', "The provider 'far' gave a senseless answer: status 404, 'no such page'."],
     [403, { message: 'Input was flagged by moderation.' }, 'provider_refused', "The model at 'far' declined to answer: status 403, 'Input was flagged by moderation.'."],
     [400, { type: 'invalid_request_error', message: 'max_tokens: too large' }, 'provider_rejected', "The provider 'far' rejected the request: status 400, 'max_tokens: too large'."],
-    [500, '<html>', 'provider_failed', "The provider 'far' failed: status 500, '<html>'."],
+    [500, '<html><head><title>Oh \n no</title>', 'provider_failed', "The provider 'far' failed: status 500, a web page, 'Oh   no'."],
+    [502, '<!DOCTYPE html><p>x', 'provider_failed', "The provider 'far' failed: status 502, a web page."],
     [504, { message: 'upstream' }, 'provider_silent', "The provider 'far' was given up: status 504, 'upstream'."],
-    [204, '', 'provider_garbled', "The provider 'far' gave a senseless answer: status 204, ''."],
+    [204, '', 'provider_garbled', "The provider 'far' gave a senseless answer: status 204, and not a word."],
   ] as const) {
     for (const kind of kinds) {
       const { model, rows } = await remote(t, kind, (to) => { to.writeHead(status).end(typeof error === 'string' ? error : JSON.stringify({ type: 'error', error })) })
@@ -41,6 +46,70 @@ test('each status has its name, costs nothing, and is asked for once', async (t)
       assert.equal(rows.length, 1)
     }
   }
+})
+
+test('what a person can do about it stands beside what went wrong', async (t) => {
+  for (const [status, body, message, remedy] of [
+    [401, '{"error":{"message":"invalid x-api-key"}}', "The provider 'far' does not let us in: status 401, 'invalid x-api-key'.", "Put a key that is good there into the file that keyFile names; 'hearth provider test far' tries it."],
+    [403, '<html><title>Attention Required!</title>', "The provider 'far' does not let us in: status 403, a web page, 'Attention Required!'.", 'Look on its own pages what this key may do, for which models, and from which countries and addresses.'],
+    [407, '', "The provider 'far' does not let us in: status 407, and not a word.", 'A proxy stands between that wants a login, and Hearth has none for it: let this machine go out to that address directly.'],
+    [404, 'no such page', "The provider 'far' rejected the request: nothing for us is at URL (status 404, 'no such page').", 'Check url and kind of its entry: the url stands without /v1 for anthropic, and with it for openai and compatible.'],
+    [405, '{"detail":"Method Not Allowed"}', `The provider 'far' rejected the request: nothing for us is at URL (status 405, '{"detail":"Method Not Allowed"}').`, 'Check url and kind of its entry: the url stands without /v1 for anthropic, and with it for openai and compatible.'],
+  ] as const) {
+    for (const kind of kinds) {
+      const { model, host } = await remote(t, kind, (to) => { to.writeHead(status).end(body) })
+      const why = failure(await ask(model, request))
+      const path = { anthropic: '/v1/messages', openai: '/v1/responses', compatible: '/v1/chat/completions' }[kind]
+      assert.deepEqual([why.message, why.remedy], [message.replace('URL', `http://${host}${path}`), remedy])
+    }
+  }
+})
+
+test('a connection that does not come about says which, where to, and what to look at', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cert-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', join(folder, 'key'), '-out', join(folder, 'cert'), '-days', '1', '-subj', '/CN=localhost'], { stdio: 'ignore' })
+  const own = createTlsServer({ key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'cert')) }, (_request, to) => { to.end() })
+  const plain = createServer((_request, to) => { to.end() })
+  const ports = await Promise.all([own, plain].map((server) => new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+    t.after(() => server.close())
+  })))
+  const look = (host: string): string => `Check the url of its entry (${host}), and that this machine reaches the network by itself: a proxy of the environment (HTTPS_PROXY) is not used.`
+  for (const [host, message, remedy] of [
+    ['127.0.0.1:9', "The provider 'far' failed: nobody listens there.", look('127.0.0.1:9')],
+    ['no-such-host.invalid', "The provider 'far' failed: its name is not known.", look('no-such-host.invalid')],
+    [`127.0.0.1:${ports[0]}`, `The provider 'far' failed: nobody whom this machine trusts vouches for its certificate (127.0.0.1:${ports[0]}).`, "Where a machine of your own house looks into connections, add its certificate authority to those of this system, then 'hearth down' and 'hearth up'. Else somebody stands between: do not go on."],
+    [`127.0.0.1:${ports[1]}`, `The provider 'far' failed: it does not speak TLS there (127.0.0.1:${ports[1]}).`, 'Check the url of its entry: https, and the port.'],
+  ] as const) {
+    const made = remoteAt('compatible', `https://${host}/v1`)
+    t.after(() => made.close())
+    const why = failure(await ask(made.model, request))
+    assert.deepEqual([why.code, why.message, why.remedy], ['provider_failed', message, remedy])
+  }
+})
+
+test('proxies of the environment are not used', async (t) => {
+  let proxied = 0
+  const proxy = createServer((_request, to) => { proxied += 1; to.writeHead(502).end() }).on('connect', (_request, socket) => { proxied += 1; socket.destroy() }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => proxy.once('listening', resolve))
+  t.after(() => proxy.close())
+  const { host } = await remote(t, 'compatible', (to) => stream(to, says('compatible', ['One'], counts)))
+  const at = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+  const program = `
+    import { remoteAt } from '${new URL('../fixtures/provider.ts', import.meta.url).href}'
+    import { ask } from '${new URL('../contract/model-contract.ts', import.meta.url).href}'
+    const made = remoteAt('compatible', 'http://${host}/v1')
+    const { text } = await ask(made.model, ${JSON.stringify(request)})
+    made.close()
+    console.log(text)`
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program], {
+    env: { PATH: process.env['PATH'] ?? '', NODE_USE_ENV_PROXY: '1', HTTP_PROXY: at, HTTPS_PROXY: at, ALL_PROXY: at, http_proxy: at, https_proxy: at, all_proxy: at }, stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (piece: string) => { said += piece })
+  await new Promise((resolve) => child.once('close', resolve))
+  assert.deepEqual([said, proxied], ['One\n', 0])
 })
 
 test('a 429 is asked again when its time fits into the patience, and is a fault with the time when not', async (t) => {
@@ -158,7 +227,7 @@ test('what is no answer is called senseless', async (t) => {
     const start = events.begin(kind, counts)
     for (const [play, message] of [
       [(to) => { to.writeHead(200, { 'content-type': 'application/json' }).end('{"hello":1}') }, "it answered with 'application/json' where a stream of events was asked for"],
-      [(to) => { to.writeHead(200, { 'content-type': 'text/html' }).end('<html>') }, "it answered with 'text/html' where a stream of events was asked for"],
+      [(to) => { to.writeHead(200, { 'content-type': 'text/html' }).end('<html>') }, "it answered with a web page where a stream of events was asked for"],
       [(to) => stream(to, []), 'it answered with status 200 and not one token'],
       [(to) => stream(to, [...start, 'event: message_delta\ndata: {"type": NaN}\n\n', ...events.text(kind, ['One'])]), 'an event of its stream is no JSON'],
       [(to) => stream(to, [...start, 'event: message_delta\ndata: [1,2]\n\n', ...events.text(kind, ['One'])]), `it sent '[1,2]', which is no ${kind === 'compatible' ? 'chunk' : 'event'}`],

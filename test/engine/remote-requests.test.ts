@@ -228,8 +228,8 @@ test('thoughts are shown, and go back with the results of the calls in the forma
 
 test('a prompt over the window is refused in the words of each provider', async (t) => {
   for (const [kind, error, message] of [
-    ['openai', { code: 'context_length_exceeded', message: 'Your input exceeds the context window of this model. Please adjust your input and try again.' }, `The prompt does not fit into the context window of ${contextTokens} tokens.`],
-    ['anthropic', { type: 'invalid_request_error', message: 'prompt is too long: 212304 tokens > 200000 maximum' }, 'The prompt has 212304 tokens and the context window holds 200000.'],
+    ['openai', { code: 'context_length_exceeded', message: 'Your input exceeds the context window of this model. Please adjust your input and try again.' }, `The prompt does not fit into the context window of 'big-1' at 'far', of ${contextTokens} tokens.`],
+    ['anthropic', { type: 'invalid_request_error', message: 'prompt is too long: 212304 tokens > 200000 maximum' }, "The prompt has 212304 tokens and the context window of 'big-1' at 'far' holds 200000."],
   ] as const) {
     const { model } = await remote(t, kind, (to) => { to.writeHead(400).end(JSON.stringify({ error })) })
     const why = failure(await ask(model, request))

@@ -65,8 +65,9 @@ export const faultTable = {
   body_too_large: row<{ limitBytes: number }>('client', 65, 413, (d) => [`The body is larger than ${gib(d.limitBytes)}.`, 'Send less at once.']),
   cancelled: row<{ by: string }>('client', 130, 499, (d) => [`Cancelled by ${d.by}.`, 'Run it again when you want it.']),
   // The prompt and the model
-  context_overflow: row<{ promptTokens: number | null; contextTokens: number }>('engine', 65, 413, (d) => [
-    d.promptTokens === null ? `The prompt does not fit into the context window of ${d.contextTokens} tokens.` : `The prompt has ${d.promptTokens} tokens and the context window holds ${d.contextTokens}.`,
+  context_overflow: row<{ promptTokens: number | null; contextTokens: number; of?: string }>('engine', 65, 413, (d) => [
+    d.promptTokens === null ? `The prompt does not fit into the context window${d.of === undefined ? '' : ` of ${d.of},`} of ${d.contextTokens} tokens.`
+      : `The prompt has ${d.promptTokens} tokens and the context window${d.of === undefined ? '' : ` of ${d.of}`} holds ${d.contextTokens}.`,
     'Shorten the prompt or the files it names, or use a model with a longer context.']),
   window_too_small: row<{ model: string; contextTokens: number; neededTokens: number; ofProfile: boolean; place: 'local' | 'lan' | 'remote' }>('engine', 65, 422, (d) => [
     `The model '${d.model}' has a window of ${d.contextTokens} tokens here, and an agent job with it needs ${d.neededTokens}.`,
@@ -104,7 +105,7 @@ export const faultTable = {
   mcp_login_failed: row<{ server: string; how: string }>('provider', 77, 502, (d) => [`Logging in at the MCP server '${d.server}' failed: ${d.how}.`, "Run 'hearth mcp login' again; docs/mcp.md says what the server has to offer."]),
   endpoint_busy: row<{ endpoint: string; how: string }>('provider', 75, 503, (d) => [`The endpoint '${d.endpoint}' is busy: ${d.how}.`, 'Try again later.']),
   // Sellers of tokens. None is 500: that one is ours.
-  provider_auth: row<{ provider: string; how: string }>('provider', 77, 424, (d) => [`The provider '${d.provider}' does not let us in: ${d.how}.`, 'Put its key into the file that keyFile names, with chmod 600.']),
+  provider_auth: row<{ provider: string; how: string; remedy?: string }>('provider', 77, 424, (d) => [`The provider '${d.provider}' does not let us in: ${d.how}.`, d.remedy ?? 'Put its key into the file that keyFile names, with chmod 600.']),
   provider_billing: row<{ provider: string; how: string }>('provider', 69, 424, (d) => [`The provider '${d.provider}' sells nothing more to this account: ${d.how}.`, "Look at the account's balance and limits there."]),
   provider_model: row<{ provider: string; model: string; how: string }>('provider', 65, 424, (d) => [
     `The provider '${d.provider}' has no model '${d.model}' for this key: ${d.how}.`, "Correct 'model' in its entry of the configuration."]),
@@ -113,13 +114,13 @@ export const faultTable = {
   provider_overloaded: row<{ provider: string; how: string; waitSeconds: number | null }>('provider', 75, 503, (d) => [
     `The provider '${d.provider}' is overloaded: ${d.how}.`, d.waitSeconds === null ? 'Ask again later; it does not say when.' : `Ask again in ${d.waitSeconds} s.`]),
   provider_refused: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The model at '${d.provider}' declined to answer: ${d.how}.`, 'Ask in other words, or do this step here.']),
-  provider_rejected: row<{ provider: string; how: string }>('provider', 65, 422, (d) => [`The provider '${d.provider}' rejected the request: ${d.how}.`, "Change the request, or the model's entry in the configuration."]),
+  provider_rejected: row<{ provider: string; how: string; remedy?: string }>('provider', 65, 422, (d) => [`The provider '${d.provider}' rejected the request: ${d.how}.`, d.remedy ?? "Change the request, or the model's entry in the configuration."]),
   provider_redirect: row<{ provider: string; to: string }>('provider', 69, 424, (d) => [
     `The provider '${d.provider}' redirects to ${d.to}, and a key is sent to one address only.`, 'Correct the url of its entry if it has moved.']),
   provider_cut: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The answer of '${d.provider}' broke off: ${d.how}.`, 'Ask once more; what arrived is paid.']),
   provider_silent: row<{ provider: string; how: string }>('provider', 69, 504, (d) => [`The provider '${d.provider}' was given up: ${d.how}.`, 'Ask again later; what arrived is paid.']),
   provider_garbled: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' gave a senseless answer: ${d.how}.`, 'Check that the url and the kind of its entry fit together.']),
-  provider_failed: row<{ provider: string; how: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' failed: ${d.how}.`, 'Ask again later; its status page may say more.']),
+  provider_failed: row<{ provider: string; how: string; remedy?: string }>('provider', 69, 502, (d) => [`The provider '${d.provider}' failed: ${d.how}.`, d.remedy ?? 'Ask again later; its status page may say more.']),
   engine_unavailable: row<{ why: string; remedy?: string }>('engine', 69, 503, (d) => [`No engine can serve this: ${d.why}.`, d.remedy ?? "Run 'hearth doctor'."]),
   // Builds of the engine
   build_tools: row<{ backend: string; missing: readonly string[]; install: string }>('engine', 69, 424, (d) => [

@@ -2,7 +2,7 @@
 // clients think of headers, keys, retries and redirects ends here. Bounds the answer and takes the key out of it, should it be repeated; decodes nothing.
 import { fault, faultFrom, FaultError, type Door, type Fault } from '@hearth/protocol'
 import { shown } from '../foreign.ts'
-import { networkCode, networkProblem } from './network-problem.ts'
+import { networkCode, networkFault } from './network-problem.ts'
 import type { Patience } from './patience.ts'
 import { faultOfRefusal, waitOf } from './provider-fault.ts'
 import { Scrub } from './scrub.ts'
@@ -65,7 +65,7 @@ export class Attempt {
       })
     } catch (error) {
       if (error instanceof FaultError || neverArrived.has(networkCode(error) ?? '')) this.billable = false
-      throw this.#failed(error instanceof FaultError ? faultFrom(error) : fault('provider_failed', { provider: this.#options.provider, how: networkProblem(error) }))
+      throw this.#failed(error instanceof FaultError ? faultFrom(error) : fault('provider_failed', { provider: this.#options.provider, ...networkFault(error, new URL(url).host) }))
     }
     patience.heard()
     if (answer.status !== 200) throw await this.#refusal(answer)
@@ -73,7 +73,7 @@ export class Attempt {
     const type = answer.headers.get('content-type') ?? ''
     if (!/event-stream/i.test(type)) {
       await answer.body.cancel()
-      throw this.#failed(this.#garbled(`it answered with '${shown(this.#clean(type))}' where a stream of events was asked for`))
+      throw this.#failed(this.#garbled(`it answered with ${/html/i.test(type) ? 'a web page' : `'${shown(this.#clean(type))}'`} where a stream of events was asked for`))
     }
     return new Response(ReadableStream.from(this.#bounded(answer.body)), { status: 200, headers: { 'content-type': 'text/event-stream' } })
   }
@@ -103,7 +103,7 @@ export class Attempt {
     }
     const waitMs = waitOf(answer.headers, Date.now())
     const why = faultOfRefusal({
-      provider, model, contextTokens, status: answer.status, text: this.#clean(text).slice(0, refusalChars), location: this.#clean(answer.headers.get('location') ?? '') || null, waitMs,
+      provider, model, contextTokens, url: this.#options.url, status: answer.status, text: this.#clean(text).slice(0, refusalChars), location: this.#clean(answer.headers.get('location') ?? '') || null, waitMs,
     })
     this.waitMs = why.code === 'provider_rate_limited' || why.code === 'provider_overloaded' ? waitMs : null
     return this.#failed(why)

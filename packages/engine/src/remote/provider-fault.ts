@@ -3,7 +3,8 @@ import { fault, type Fault } from '@hearth/protocol'
 import { isObject, shown } from '../foreign.ts'
 import { bodyMessage, overflowOf } from './compatible-wire.ts'
 
-export type Refused = { provider: string; model: string; contextTokens: number; status: number; text: string; location: string | null; waitMs: number | null }
+/** `url`: that was asked; null = it answered and failed later. */
+export type Refused = { provider: string; model: string; contextTokens: number; url: string | null; status: number; text: string; location: string | null; waitMs: number | null }
 
 // Statuses of what comes as an event, once the stream has begun and its status is 200.
 const statusOfType: Readonly<Record<string, number>> = {
@@ -17,7 +18,7 @@ const declined = /content[_ ](filter|policy)|content_policy|moderation|flagged/i
 /** An answer that is not 200. */
 export function faultOfRefusal(refused: Refused): Fault {
   const { provider, model, status, text } = refused
-  const how = `status ${status}, '${bodyMessage(text)}'`
+  const how = `status ${status}, ${said(text)}`
   const waitSeconds = refused.waitMs === null ? null : Math.ceil(refused.waitMs / 1000)
   if (status >= 300 && status < 400) return fault('provider_redirect', { provider, to: shown(refused.location ?? 'somewhere') })
   // Money first: its errors wear the statuses of others, 429 and 400 among them.
@@ -26,10 +27,15 @@ export function faultOfRefusal(refused: Refused): Fault {
   if (status === 503 || status === 529) return fault('provider_overloaded', { provider, how, waitSeconds })
   if (status === 408 || status === 504) return fault('provider_silent', { provider, how })
   if (status === 403 && declined.test(text)) return fault('provider_refused', { provider, how })
-  if (status === 401 || status === 403 || status === 407) return fault('provider_auth', { provider, how })
-  if (status === 404 || /model_not_found/.test(text)) return /model/i.test(text) ? fault('provider_model', { provider, model, how }) : fault('provider_garbled', { provider, how })
+  if (status === 401) return fault('provider_auth', { provider, how, remedy: `Put a key that is good there into the file that keyFile names; 'hearth provider test ${provider}' tries it.` })
+  if (status === 403) return fault('provider_auth', { provider, how, remedy: 'Look on its own pages what this key may do, for which models, and from which countries and addresses.' })
+  if (status === 407) return fault('provider_auth', { provider, how, remedy: 'A proxy stands between that wants a login, and Hearth has none for it: let this machine go out to that address directly.' })
+  if (/model_not_found/.test(text) || (status === 404 && /model/i.test(text))) return fault('provider_model', { provider, model, how })
+  if ((status === 404 || status === 405) && refused.url !== null) {
+    return fault('provider_rejected', { provider, how: `nothing for us is at ${refused.url} (${how})`, remedy: 'Check url and kind of its entry: the url stands without /v1 for anthropic, and with it for openai and compatible.' })
+  }
   if (status >= 400 && status < 500) {
-    if (tooLong.test(text)) return overflow(text, refused.contextTokens)
+    if (tooLong.test(text)) return overflow(text, refused.contextTokens, `'${model}' at '${provider}'`)
     return declined.test(text) ? fault('provider_refused', { provider, how }) : fault('provider_rejected', { provider, how })
   }
   return status >= 500 ? fault('provider_failed', { provider, how }) : fault('provider_garbled', { provider, how })
@@ -42,17 +48,25 @@ export function faultOfEvent(error: unknown, about: { provider: string; model: s
   const status = named.map((name) => (typeof name === 'number' && name >= 400 && name < 600 ? name : typeof name === 'string' ? statusOfType[name] : undefined)).find((found) => found !== undefined)
   const text = JSON.stringify(inner) ?? String(inner)
   if (status === undefined && !money.test(text) && !tooLong.test(text)) return fault('provider_failed', { provider: about.provider, how: `in the middle of its answer it says '${bodyMessage(text)}'` })
-  return faultOfRefusal({ ...about, status: status ?? 400, text, location: null, waitMs: null })
+  return faultOfRefusal({ ...about, url: null, status: status ?? 400, text, location: null, waitMs: null })
 }
 
-function overflow(text: string, contextTokens: number): Fault {
+/** What it says, in quotes; of a web page its title, and of nothing that. */
+function said(text: string): string {
+  if (text.trim() === '') return 'and not a word'
+  if (!/^\s*<(!doctype|html)/i.test(text)) return `'${bodyMessage(text)}'`
+  const title = shown(/<title[^>]*>([^<]*)/i.exec(text)?.[1] ?? '')
+  return title === '' ? 'a web page' : `a web page, '${title}'`
+}
+
+function overflow(text: string, contextTokens: number, of: string): Fault {
   const found = /(\d+) tokens? > (\d+)/.exec(text) ?? /limit of (\d+) tokens\D+?resulted in (\d+)/i.exec(text)
   if (found === null) {
     const counts = overflowOf(text)
-    return fault('context_overflow', { promptTokens: counts?.prompt ?? null, contextTokens: counts?.context ?? contextTokens })
+    return fault('context_overflow', { promptTokens: counts?.prompt ?? null, contextTokens: counts?.context ?? contextTokens, of })
   }
   const [one, other] = [Number(found[1]), Number(found[2])]
-  return fault('context_overflow', { promptTokens: Math.max(one, other), contextTokens: Math.min(one, other) })
+  return fault('context_overflow', { promptTokens: Math.max(one, other), contextTokens: Math.min(one, other), of })
 }
 
 /** Milliseconds to wait from Retry-After (seconds or a date) or retry-after-ms; null = not said, or no time. */
