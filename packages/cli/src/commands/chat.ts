@@ -14,7 +14,7 @@ import { idleExit, serve } from '../daemon.ts'
 import { findJob } from '../jobs.ts'
 import { lookOf } from '../live.ts'
 import { cut, oneLine, visible } from '../text.ts'
-import { seeToModel } from './run.ts'
+import { seeToModel } from '../starter.ts'
 
 /** Chats are looked for among so many of the newest jobs. */
 const searched = 1000

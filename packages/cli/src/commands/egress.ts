@@ -6,9 +6,9 @@ import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { csv } from '../csv.ts'
+import { momentMs } from '../moment.ts'
 import { bytes, count, counted, fields, table } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
-import { sinceMs } from './usage.ts'
 
 const groups = ['purpose', 'host', 'job', 'day'] as const
 type Group = (typeof groups)[number]
@@ -42,7 +42,7 @@ export const egress: Command = {
     const by = args.text('by')
     const chosen = by === null ? ['purpose', 'host'] as const : [oneOf('by', by, groups)]
     const query = new URLSearchParams(args.flag('csv') ? { limit: String(csvRows) } : {})
-    const since = sinceMs(args.text('since'))
+    const since = momentMs('since', args.text('since'))
     if (since !== null) query.set('since', String(since))
     const word = args.text('job')
     if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)

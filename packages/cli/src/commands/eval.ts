@@ -7,11 +7,11 @@ import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
 import { courseLine, rowLine, summaryLines } from '../eval-text.ts'
 import { drawEval } from '../eval-plot.ts'
+import { momentMs } from '../moment.ts'
 import { operate } from '../operation.ts'
 import { counted } from '../print.ts'
 import { save } from '../save.ts'
 import { oneLine } from '../text.ts'
-import { sinceMs } from './usage.ts'
 
 /** As protocol/eval.ts has them: a command does not load the schemas for them. */
 export const arms: readonly EvalArm[] = ['local', 'local_again', 'stronger', 'frontier', 'plan', 'advise', 'step', 'rest', 'review', 'random', 'oracle']
@@ -119,7 +119,7 @@ function jobsOf(query: string, cwd: string): NonNullable<EvalRequestInput['jobs'
   for (const term of query === 'all' ? [] : query.split(',')) {
     const [, name = '', value = ''] = /^([a-z]+)=(.+)$/.exec(term.trim()) ?? []
     switch (name) {
-      case 'since': found.since = sinceMs(value); break
+      case 'since': found.since = momentMs('since', value); break
       case 'limit': found.limit = wholeOf(value); break
       case 'state': found.state = value as NonNullable<typeof found.state>; break
       case 'folder': found.folder = resolve(cwd, value); break

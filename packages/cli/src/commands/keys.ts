@@ -1,12 +1,13 @@
 // Owns `hearth keys ...`: make, list, revoke. A secret is printed once, by `add`, and never kept.
 import type { Client } from '@hearth/protocol/client'
-import type { ApiKey, Budget, BudgetReply, BudgetRow, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
+import type { ApiKey, BudgetReply, BudgetRow, KeyList, KeyReply, KeyRequestInput, StatusReply } from '@hearth/protocol'
 import { ask } from '../ask.ts'
-import { oneOf, parseUsd, usageFault } from '../args.ts'
+import { oneOf } from '../args.ts'
+import { budgetFrom, budgetText } from '../budget-words.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
-import { age, table, usd } from '../print.ts'
+import { age, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
 
 const daemon = async (ctx: Context): Promise<Client> => (await serve(ctx)).client
@@ -50,23 +51,6 @@ export const add: Command = {
     ctx.err.line(reply.url === null ? `The daemon does not listen for it: ${await whyNot(ctx)}` : `OpenAI clients: base URL ${visible(reply.url)}/v1`)
     return 0
   },
-}
-
-const moneyOf = { escalation: 'escalationUsdMicros', job: 'jobUsdMicros', day: 'dayUsdMicros', month: 'monthUsdMicros' } as const
-const countOf = { job: 'jobCount', day: 'dayCount', month: 'monthCount' } as const
-
-/** Limits like '5/day' (dollars) and '3x/job' (escalations); null for none. */
-export function budgetFrom(words: readonly string[]): Budget | null {
-  if (words.length === 0) return null
-  const budget: Budget = { escalationUsdMicros: null, jobUsdMicros: null, dayUsdMicros: null, monthUsdMicros: null, jobCount: null, dayCount: null }
-  for (const word of words.flatMap((text) => text.split(','))) {
-    const [amount = '', period = ''] = word.trim().split('/')
-    const usd = parseUsd(amount)
-    if (usd !== null && Object.hasOwn(moneyOf, period)) budget[moneyOf[period as keyof typeof moneyOf]] = usd
-    else if (/^\d{1,6}x$/.test(amount) && Object.hasOwn(countOf, period)) budget[countOf[period as keyof typeof countOf]] = Number.parseInt(amount, 10)
-    else throw usageFault(`--budget takes 5/day, 20/month, 0.50/job, 0.10/escalation, 3x/job, 50x/day or 500x/month, not '${word}'.`)
-  }
-  return budget
 }
 
 async function whyNot(ctx: Context): Promise<string> {
@@ -120,18 +104,6 @@ export const revoke: Command = {
     ctx.out.line(args.flag('json') ? jsonLine(key) : `${visible(key.id)} (${oneLine(key.name)}) is revoked`)
     return 0
   },
-}
-
-/** The limits as `keys add --budget` takes them; before those of a day and a month what of them is used. */
-function budgetText(budget: Budget | null, limits: readonly BudgetRow[]): string {
-  const amount = (unit: BudgetRow['unit'], value: number): string => (unit === 'usdMicros' ? usd(value) : `${value}x`)
-  const set = Object.entries({ usdMicros: moneyOf, escalations: countOf } as const).flatMap(([unit, fields]) => Object.entries(fields).map(([period, field]) => ({ unit: unit as BudgetRow['unit'], period, limit: budget?.[field] ?? null })))
-  const words = set.flatMap(({ unit, period, limit }) => {
-    if (limit === null) return []
-    const row = limits.find((one) => one.unit === unit && one.period === period)
-    return [`${row === undefined ? '' : `${amount(unit, row.spent)} of `}${amount(unit, limit)}/${period}`]
-  })
-  return words.length === 0 ? 'as the box' : words.join(', ')
 }
 
 function stateOf(key: ApiKey, now: number): 'live' | 'revoked' | 'expired' {

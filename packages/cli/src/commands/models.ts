@@ -8,9 +8,9 @@ import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { serve } from '../daemon.ts'
+import { endpointLines, remoteLines } from '../model-text.ts'
 import { bytes, count, duration, table } from '../print.ts'
 import { jsonLine, oneLine, visible } from '../text.ts'
-import { endpointLines, remoteLines } from './models-show.ts'
 import { showTransfer } from '../transfer.ts'
 
 /** Models need the daemon for a moment only: one that was started for this ends soon. */

@@ -4,15 +4,15 @@ import { dirname, join, resolve } from 'node:path'
 import type { Config, ProviderConfig, ProviderGap, RemoteModelConfig } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
 import { usageFault, oneOf, type Args } from '../args.ts'
+import { budgetFrom } from '../budget-words.ts'
 import type { Command } from '../command.ts'
 import { edited, readConfigFile, writeWhole, type Edit } from '../config-edit.ts'
 import type { Context } from '../context.ts'
 import { reach } from '../daemon.ts'
 import { table } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
-import { budgetFrom } from './keys.ts'
 import { piped, typed } from '../typed.ts'
-import { gapLines } from './models-show.ts'
+import { gapLines } from '../model-text.ts'
 
 const kinds = ['anthropic', 'openai', 'compatible'] as const
 const consents = ['never', 'ask', 'auto'] as const

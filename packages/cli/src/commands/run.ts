@@ -1,9 +1,8 @@
 // Owns `hearth run`: builds the request, sees to a daemon and a model, submits, and hands over to watch.
 import { fstatSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Client } from '@hearth/protocol/client'
 import { fault, FaultError } from '@hearth/protocol/fault'
-import type { JobRequestInput, JobResult, ModelList, SubmitReply } from '@hearth/protocol'
+import type { JobRequestInput, JobResult, SubmitReply } from '@hearth/protocol'
 import { jobResults } from '@hearth/protocol/workspace'
 import { oneOf, usageFault, type Args } from '../args.ts'
 import type { Command } from '../command.ts'
@@ -11,8 +10,8 @@ import type { Context } from '../context.ts'
 import { idleExit, serve } from '../daemon.ts'
 import { consents, modes } from '../escalation-words.ts'
 import { bytes, duration } from '../print.ts'
+import { seeToModel } from '../starter.ts'
 import { jsonLine, visible } from '../text.ts'
-import { showTransfer } from '../transfer.ts'
 import { watch } from '../watch.ts'
 
 /** The protocol holds two million characters; more is refused before it is read into memory. */
@@ -147,23 +146,6 @@ function isRedirected(): boolean {
   } catch {
     return false
   }
-}
-
-/**
- * On a box without any model the starter is fetched first: the smallest agent model of the catalogue. A larger one that was asked for
- * by name, here or in the configuration, is nothing to fetch unasked: the daemon then says that it is missing.
- */
-export async function seeToModel(ctx: Context, client: Client, wanted: string | null): Promise<void> {
-  if (wanted?.startsWith('scripted:') === true) return
-  const { models, default: standard } = await client.call<ModelList>('GET', '/api/models')
-  if (models.some((model) => model.installed)) return
-  const starter = models.filter((model) => model.roles.includes('agent') && model.bytes !== null).sort((a, b) => (a.bytes ?? 0) - (b.bytes ?? 0))[0]
-  const asked = wanted ?? standard
-  if (starter === undefined || (asked !== null && asked !== starter.id)) return
-  const size = starter.bytes === null ? '' : `, ${bytes(starter.bytes)}`
-  ctx.err.line(`hearth: no model is installed; fetching the starter ${visible(starter.id)} first${size}`)
-  const { model } = await showTransfer(ctx, `/api/models/${encodeURIComponent(starter.id)}/pull`, ctx.err, false)
-  ctx.err.line(`hearth: ${visible(model.id)} is installed and verified`)
 }
 
 function escalationOf(args: Args): Pick<JobRequestInput, 'escalation'> {

@@ -2,10 +2,11 @@
 import { resolve } from 'node:path'
 import { Client } from '@hearth/protocol/client'
 import type { KeyList, UsageReport, UsageStatement } from '@hearth/protocol'
-import { parseSeconds, usageFault, type Args } from '../args.ts'
+import { usageFault, type Args } from '../args.ts'
 import { ask } from '../ask.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { momentMs } from '../moment.ts'
 import { save } from '../save.ts'
 import { jsonLine } from '../text.ts'
 
@@ -53,7 +54,7 @@ async function showReport(ctx: Context, args: Args, client: Client): Promise<num
   const limit = args.whole('limit', 1) ?? (args.flag('csv') || args.flag('json') ? 10_000 : 40)
   if (limit > 10_000) throw usageFault('--limit takes 10000 at most.')
   const query = new URLSearchParams({ by, limit: String(limit) })
-  const given = { since: sinceMs(args.text('since')), until: timeMs('until', args.text('until'), 86_400_000), tag, principal: await principalOf(client, args.text('principal')) }
+  const given = { since: momentMs('since', args.text('since')), until: momentMs('until', args.text('until'), 86_400_000), tag, principal: await principalOf(client, args.text('principal')) }
   for (const [name, value] of Object.entries(given)) if (value !== null) query.set(name, String(value))
   const word = args.text('job')
   if (word !== null) query.set('job', (await (await import('../jobs.ts')).findJob(client, word)).id)
@@ -89,26 +90,4 @@ async function principalOf(client: Client, word: string | null): Promise<string 
   if (one === undefined) throw usageFault(`There is no key named '${word}'; --principal also takes an id like socket:1000 or key:7k2m9x4tq8wz.`)
   if (named.length > 1) throw usageFault(`'${word}' is the name of ${named.length} keys: ${named.map(({ id, revokedAt }) => `key:${id}${revokedAt === null ? '' : ' (revoked)'}`).join(', ')}. Give --principal one of these ids.`)
   return `key:${one.id}`
-}
-
-/** The moment of `--since`; null when it is absent. Throws FaultError `usage`. */
-export function sinceMs(text: string | null): number | null {
-  return timeMs('since', text, 0)
-}
-
-/** Milliseconds since 1970 from '7d' (ago) or an ISO date in UTC, to which `ofDate` is added when it names a whole day; null when absent. */
-function timeMs(name: string, text: string | null, ofDate: number): number | null {
-  if (text === null) return null
-  const seconds = /[smhd]$/.test(text) ? parseSeconds(text) : null
-  if (seconds !== null) return Math.round(Date.now() - seconds * 1000)
-  const whole = /^\d{4}-\d{2}-\d{2}$/.test(text)
-  // A time without a zone would be read in that of the terminal.
-  const date = whole ? Date.parse(text) : /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d\d:\d\d)?$/.test(text) ? Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) ? text : `${text}Z`) : NaN
-  if (Number.isNaN(date) || !isDay(text.slice(0, 10))) throw usageFault(`--${name} takes a time like 24h or 7d, or a date like 2026-01-31, not '${text}'.`)
-  return whole ? date + ofDate : date
-}
-
-/** Whether the calendar has it: 31 February would be read as a day in March. */
-function isDay(text: string): boolean {
-  return new Date(text).toISOString().startsWith(text)
 }
