@@ -267,16 +267,50 @@ describe('what would leave', () => {
     assert.deepEqual(expert.sent.map(({ approved }) => approved), [offer.offer.sha256])
   })
 
-  it('is offered again when a person edited it, and is then sent as edited', async () => {
-    const expert = new Experts({ turns, consent: 'ask' })
+  it('goes as a person edited it, without another question when nothing is found in it', async () => {
+    const expert = new Experts({ turns, consent: 'ask', secret: 'hunter2' })
     const asked = await run(expert, { model: obedient() })
-    const edited = await run(expert, { past: [...asked.events, given({ text: 'Only this.' })], model: obedient() })
+    const { end, events } = await run(expert, { past: [...asked.events, given({ text: 'Only this.' })], model: obedient() })
+    assert.equal(end.type === 'ended' && end.outcome, 'resolved')
+    assert.deepEqual(expert.sent.map(({ request, approved }) => [request.messages[1]?.text, approved]), [['Only this.', sha256('Only this.')]])
+    assert.deepEqual(events.filter(({ type }) => type === 'escalation_offered' || type.startsWith('approval')).map(({ type }) => type), ['escalation_offered', 'approval_given'])
+    const [yes] = ofType(events, 'approval_given')
+    assert.deepEqual(yes, { type: 'approval_given', callId: 'escalation:e1', approved: true, by: 'me', note: 'as edited', sha256: sha256('Only this.') })
+  })
+
+  it('is asked about once more when something is found in what a person wrote, or when it may cost more', async () => {
+    const expert = new Experts({ turns, consent: 'ask', secret: 'hunter2' })
+    const asked = await run(expert, { model: obedient() })
+    const edited = await run(expert, { past: [...asked.events, given({ text: 'It is hunter2.' })], model: obedient() })
     assert.equal(edited.end.type === 'suspended' && edited.end.state, 'waiting_approval')
     const [offer] = ofType(edited.events, 'escalation_offered')
-    assert.equal(offer?.offer.preview, 'Only this.')
-    const { end } = await run(expert, { past: [...asked.events, given({ text: 'Only this.' }), ...edited.events, given({ sha256: offer.offer.sha256 })], model: obedient() })
+    assert.deepEqual([offer?.offer.preview, offer?.again], ['It is <SECRET-1>.', 'in what me wrote was found: 1 key.'])
+    assert.match(ofType(edited.events, 'approval_asked')[0]?.question ?? '', /^Asked again: in what me wrote was found: 1 key\. May 17 bytes go to big /)
+    const { end } = await run(expert, { past: [...asked.events, given({ text: 'It is hunter2.' }), ...edited.events, given({ sha256: offer?.offer.sha256 ?? '' })], model: obedient() })
     assert.equal(end.type === 'ended' && end.outcome, 'resolved')
-    assert.deepEqual(expert.sent.map(({ request }) => request.messages[1]?.text), ['Only this.'])
+    const dear = asked.events.map((event) => (event.type === 'escalation_offered' ? { ...event, offer: { ...event.offer, worstUsdMicros: 1 } } : event))
+    const more = await run(expert, { past: [...dear, given({ text: 'Only this.' })], model: obedient() })
+    assert.equal(ofType(more.events, 'escalation_offered')[0]?.again, 'it may cost more than was shown.')
+    assert.equal(more.end.type === 'suspended' && more.end.state, 'waiting_approval')
+  })
+
+  it('is asked about once more when the yes holds no longer, and never after an answer', async () => {
+    let lapsed: string | null = 'It was sent once.'
+    const expert = new Experts({ turns, consent: 'ask', lapsed: () => lapsed })
+    const asked = await run(expert, { model: obedient() })
+    const yes = given({ sha256: ofType(asked.events, 'escalation_offered')[0]?.offer.sha256 ?? '' })
+    const again = await run(expert, { past: [...asked.events, yes], model: obedient() })
+    assert.equal(again.end.type === 'suspended' && again.end.state, 'waiting_approval')
+    assert.match(ofType(again.events, 'approval_asked')[0]?.question ?? '', /^Asked again: It was sent once\. May /)
+    assert.equal(expert.sent.length, 0)
+    lapsed = null
+    const done = await run(expert, { past: [...asked.events, yes, ...again.events, yes], model: obedient() })
+    assert.equal(done.end.type === 'ended' && done.end.outcome, 'resolved')
+    lapsed = 'It was sent once.'
+    const answer = done.events.findIndex(({ type }) => type === 'remote')
+    const cut = await run(expert, { past: [...asked.events, yes, ...again.events, yes, ...done.events.slice(0, answer + 1)], model: obedient() })
+    assert.equal(cut.end.type === 'ended' && cut.end.outcome, 'resolved')
+    assert.equal(expert.sent.length, 1)
   })
 
   it('stays when nobody can be asked any more, and the job ends as without an expert', async () => {

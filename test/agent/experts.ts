@@ -7,6 +7,8 @@ type Options = {
   /** What it says, turn by turn, in each escalation. */
   turns: ScriptInput['turns']
   consent?: Offer['consent']
+  /** Why a yes holds no more. */
+  lapsed?: () => string | null
   /** Why this is refused; null = it is offered. */
   deny?: (asked: Consultation) => Denial | null
   /** Replaced in what would leave. */
@@ -48,6 +50,10 @@ export class Experts implements Expert {
         return model.generate(request, signal)
       },
     })
+  }
+
+  lapsed(): Promise<string | null> {
+    return Promise.resolve(this.#o.lapsed?.() ?? null)
   }
 
   spent(id: string): number {

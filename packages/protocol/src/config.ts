@@ -117,6 +117,7 @@ export const Config = z.strictObject({
     budget: Budget.prefault({}).describe('of this box; without a limit in money nothing is bought'),
     reserved: z.array(Earmark).default([]).describe('money of this box that is kept for some'),
     assumedChance: z.number().min(0).max(1).default(0.5).describe('chance that a job which buys help is resolved, as long as this box knows no better: it counts as 10 jobs beside those that were seen; bounds what a job with a worth may spend'),
+    approvalSeconds: z.int().min(0).default(86_400).describe('a yes to what would leave holds so long; if it was not sent until then, it is asked again'),
     pauseSeconds: z.int().min(0).default(7 * 86_400).describe('a job that waits for money ends as over_budget after so long'),
     providers: z.array(ProviderConfig).default([]).describe('who sells tokens; docs/providers.md tells more'),
     routes: z.array(RouteConfig).default([]).describe('who is asked for what: the first that fits; none = all models of the providers, in their order'),

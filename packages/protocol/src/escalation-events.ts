@@ -16,6 +16,7 @@ export const escalationEvents = [
     type: z.literal('escalation_offered'), step: z.int(), id, mode, signals,
     packet: z.strictObject({ prefix: z.string(), body: z.string(), files: z.array(z.string()) }).describe('what the agent would send; a person may have edited it'),
     maxTokens: z.int().describe('completion tokens of one turn'), maxTurns: z.int(), offer: Offer,
+    again: z.string().optional().describe('why it is offered once more; absent = it is not'),
   }),
   z.strictObject({ type: z.literal('escalation_denied'), step: z.int(), id, mode, signals, denial: Denial, usdMicros: z.int().optional().describe('what it cost all the same; absent = nothing') }),
   z.strictObject({

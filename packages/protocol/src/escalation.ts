@@ -127,6 +127,11 @@ export interface Expert {
    * What was replaced is put back in its answers. A refusal is its `failed` event, with one of the fault codes of this subject.
    */
   model(asked: Consultation, offer: Offer, approved: string | null): Promise<Model>
+  /**
+   * Why the yes of a person to this offer holds no more, as a sentence: it is too old, the text is another one now, or it was sent once and nobody knows what came of it.
+   * Null = it holds, also after a start of the daemon. Absent = every yes does.
+   */
+  lapsed?(asked: Consultation, offer: Offer): Promise<string | null>
   /** Why nothing of this file (relative to the folder) may be in a packet; null = it may. */
   withholds?(path: string): string | null
   /** What a call of this escalation cost so far, micro-dollars. */

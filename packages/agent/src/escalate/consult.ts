@@ -32,7 +32,7 @@ export async function askFor(run: Run, expert: Expert, modes: readonly Escalatio
     if (run.signal.aborted) return aborted(run.signal)
     const found = await expert.offer(asked)
     if (found.ok) {
-      await putOffer(run, asked, found.offer)
+      await put(run, offerEvent(asked, found.offer))
       return goOn(run, expert)
     }
     denied = { mode, denial: found.denial }
@@ -63,13 +63,15 @@ export async function goOn(run: Run, expert: Expert): Promise<AgentEnd | null> {
         await deny(run, offered, { rule: 'consent', why: said.why, remedy: 'The job goes on without help where it can.' })
         return null
       case 'edited': {
-        const asked = { ...consultationOf(offered), packet: { prefix: '', body: said.text, files: offered.packet.files } }
-        const found = await expert.offer(asked)
-        if (found.ok) await putOffer(run, asked, found.offer)
-        else await deny(run, offered, found.denial)
+        await offerEdited(run, expert, offered, said)
         break
       }
-      case 'go': return converse(run, expert, offered, said.approved)
+      case 'go': {
+        const why = said.approved === null || answered(run, offered) ? null : await expert.lapsed?.(consultationOf(offered), offered.offer) ?? null
+        if (why === null) return converse(run, expert, offered, said.approved)
+        await offerAgain(run, expert, offered, why)
+        break
+      }
       default: return said satisfies never
     }
   }
@@ -82,7 +84,7 @@ export async function abandon(run: Run): Promise<null> {
   return null
 }
 
-type Verdict = { type: 'go'; approved: string | null } | { type: 'wait'; asked: boolean } | { type: 'refused'; why: string } | { type: 'edited'; text: string }
+type Verdict = { type: 'go'; approved: string | null } | { type: 'wait'; asked: boolean } | { type: 'refused'; why: string } | { type: 'edited'; text: string; given: EventOf<'approval_given'> }
 
 /** What a person said to exactly this text. An approval of another text, or of none that is named, is none. */
 function verdictOn({ id, offer }: EventOf<'escalation_offered'>, since: readonly JobEventBody[]): Verdict {
@@ -91,25 +93,59 @@ function verdictOn({ id, offer }: EventOf<'escalation_offered'>, since: readonly
   if (given?.type === 'approval_given') {
     const text = given.text?.trim() ?? null
     if (!given.approved || text === '') return { type: 'refused', why: `${given.by} refused it${given.note.trim() === '' ? '' : `: ${given.note.trim()}`}` }
-    if (text !== null && given.text !== offer.preview) return { type: 'edited', text: given.text ?? '' }
+    if (text !== null && given.text !== offer.preview) return { type: 'edited', text: given.text ?? '', given }
     if (given.sha256 === offer.sha256) return { type: 'go', approved: offer.sha256 }
   }
   const [askedAt, givenAt] = [since.findLastIndex((event) => event.type === 'approval_asked' && event.callId === approvalOf(id)), given === undefined ? -1 : since.lastIndexOf(given)]
   return { type: 'wait', asked: askedAt > givenAt }
 }
 
-function approvalQuestion({ mode, offer, packet }: EventOf<'escalation_offered'>): string {
+/**
+ * What a person wrote is looked at as every text is. When nothing is found in it, and it goes to the same receiver at no higher price, writing it was the yes to it; else it is
+ * asked about once more, with what was found.
+ */
+async function offerEdited(run: Run, expert: Expert, offered: EventOf<'escalation_offered'>, { text, given }: Extract<Verdict, { type: 'edited' }>): Promise<void> {
+  const asked = { ...consultationOf(offered), packet: { prefix: '', body: text, files: offered.packet.files } }
+  const found = await expert.offer(asked)
+  if (!found.ok) return deny(run, offered, found.denial)
+  const { offer } = found
+  const { model, host, worstUsdMicros } = offered.offer
+  const news = [
+    ...(offer.preview === text ? [] : [`in what ${given.by} wrote was found: ${offer.redactions.map(({ kind, count }) => `${count} ${kind}`).join(', ')}`]),
+    ...(offer.model === model && offer.host === host ? [] : ['it would go to another model now']),
+    ...(offer.worstUsdMicros <= worstUsdMicros ? [] : ['it may cost more than was shown']),
+  ]
+  const { note: _note, text: _text, ...yes } = given
+  await Promise.all([
+    put(run, offerEvent(asked, offer, news.length === 0 ? undefined : `${news.join('; ')}.`)),
+    ...(news.length === 0 && offer.consent === 'ask' ? [put(run, { ...yes, note: 'as edited', sha256: offer.sha256 })] : []),
+  ])
+}
+
+async function offerAgain(run: Run, expert: Expert, offered: EventOf<'escalation_offered'>, why: string): Promise<void> {
+  const asked = consultationOf(offered)
+  const found = await expert.offer(asked)
+  if (found.ok) await put(run, offerEvent(asked, found.offer, why))
+  else await deny(run, offered, found.denial)
+}
+
+/** The expert has answered at least once: what it said is not asked for again. */
+function answered(run: Run, { id }: EventOf<'escalation_offered'>): boolean {
+  return remoteEvents(openOffer(run.history.events)?.since ?? [], id).some(({ type }) => type === 'turn')
+}
+
+function approvalQuestion({ mode, offer, packet, again }: EventOf<'escalation_offered'>): string {
   const replaced = offer.redactions.reduce((sum, { count }) => sum + count, 0)
-  return `May ${offer.bytes} bytes go to ${offer.model} at ${offer.host} (${mode})? At worst ${(offer.worstUsdMicros / 1e6).toFixed(4)} USD; ${replaced} secrets replaced; something of ${packet.files.length} files is in it.`
+  return `${again === undefined ? '' : `Asked again: ${again} `}May ${offer.bytes} bytes go to ${offer.model} at ${offer.host} (${mode})? At worst ${(offer.worstUsdMicros / 1e6).toFixed(4)} USD; ${replaced} secrets replaced; something of ${packet.files.length} files is in it.`
 }
 
 function consultationOf({ id, mode, step, signals, packet, maxTokens, maxTurns }: EventOf<'escalation_offered'>): Consultation {
   return { id, mode, step, signals, packet, maxTokens, maxTurns }
 }
 
-async function putOffer(run: Run, asked: Consultation, offer: EventOf<'escalation_offered'>['offer']): Promise<void> {
+function offerEvent(asked: Consultation, offer: EventOf<'escalation_offered'>['offer'], again?: string): EventOf<'escalation_offered'> {
   const { packet, signals } = asked
-  await put(run, { type: 'escalation_offered', ...asked, signals: [...signals], packet: { ...packet, files: [...packet.files] }, offer })
+  return { type: 'escalation_offered', ...asked, signals: [...signals], packet: { ...packet, files: [...packet.files] }, offer, ...(again === undefined ? {} : { again }) }
 }
 
 /** A question of the model's own is answered in any case. */
