@@ -43,8 +43,9 @@ export const add: Command = {
       ...priceFlags,
     },
     examples: [
-      ['hearth provider add anthropic --model claude-example-1 --context 200000 --max-output 16000 --input 3 --output 15 --cache-read 0.30 --cache-write 3.75 < key.txt', 'key from a file, price of today'],
-      ['hearth provider add router --url https://router.example/api/v1 --model vendor/coder --context 128000 --max-output 8000', 'asks for the key; the price comes later'],
+      ['hearth provider add anthropic < key.txt', 'the provider; then its models, one by one'],
+      ['hearth provider add anthropic --model claude-example-1 --context 200000 --max-output 16000', 'its price comes later: hearth provider price'],
+      ['hearth provider add router --url https://router.example/api/v1', 'asks for the key'],
     ],
   },
   async run(ctx, args) {
@@ -72,7 +73,7 @@ export const price: Command = {
     name: 'provider price', operands: 'ID', arity: [1, 1],
     about: "Sets the price of a model that a provider sells, from a day on; what was bought before keeps the price of its day. In dollars for a million tokens, as the provider's own page says it.",
     flags: priceFlags,
-    examples: [['hearth provider price anthropic/claude-example-1 --input 3 --output 15 --cache-read 0.30 --cache-write 3.75', 'from today on']],
+    examples: [['hearth provider price router/coder --input 0.40 --output 1.60 --cache-read 0.10', 'from today on']],
   },
   async run(ctx, args) {
     const id = args.operands[0] ?? ''
