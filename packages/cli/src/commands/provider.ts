@@ -9,14 +9,13 @@ import type { Command } from '../command.ts'
 import { edited, readConfigFile, writeWhole, type Edit } from '../config-edit.ts'
 import type { Context } from '../context.ts'
 import { reach } from '../daemon.ts'
+import { consents, modes } from '../escalation-words.ts'
 import { table } from '../print.ts'
 import { jsonLine, oneLine } from '../text.ts'
 import { piped, typed } from '../typed.ts'
 import { gapLines } from '../model-text.ts'
 
 const kinds = ['anthropic', 'openai', 'compatible'] as const
-const consents = ['never', 'ask', 'auto'] as const
-const modes = ['plan', 'advise', 'step', 'review', 'rest'] as const
 
 const priceFlags = {
   input: { type: 'string', value: 'USD', help: 'for a million tokens that are read' },
