@@ -5,7 +5,6 @@ import { gib, ok, warn, type Check } from './verdict.ts'
 
 type Judge = (snapshot: HardwareSnapshot, gpu: GpuSnapshot) => Check | null
 
-
 /** The machine, then the GPU and what surrounds it. A box without a GPU is not asked about one; what a box does not tell is not judged. */
 export function examineHardware(snapshot: HardwareSnapshot): Check[] {
   const gpu = mainGpu(snapshot) ?? snapshot.gpus[0] ?? null
