@@ -201,6 +201,15 @@ test('an invalid request is refused before the script is looked at', async () =>
   assert.deepEqual(await ask({ probabilities: 3 }), [1, 'unsupported', 'Reporting token probabilities is not supported by this model or adapter.'])
 })
 
+test('a fault needs only what its sentence cannot do without', async () => {
+  for (const fault of [{ code: 'context_overflow', detail: { promptTokens: 9000, contextTokens: 8192 } }, { code: 'provider_auth', detail: { provider: 'p', how: 'status 401' } }]) {
+    const path = join(dir, 'fault.json')
+    await writeFile(path, JSON.stringify({ version: 1, turns: [{ fault }] }))
+    const loaded = await loadScript(path)
+    assert.ok(loaded.ok, loaded.ok ? '' : loaded.fault.message)
+  }
+})
+
 test('a file that is not a script is refused with the place', async () => {
   const path = join(dir, 'bad.json')
   const cases: [string, string][] = [

@@ -122,16 +122,18 @@ function problemOf(answer: ScriptAnswer): string | null {
 
 /** The fault that a turn names; null when its detail lacks what the sentence needs. */
 export function scriptedFault(named: { code: string; detail: Record<string, unknown> }): Fault | null {
-  const missing = new Set<string | symbol>()
+  let missing = false
   const detail = new Proxy(named.detail, {
     get(target, key) {
-      if (!Object.hasOwn(target, key)) missing.add(key)
+      missing ||= !Object.hasOwn(target, key)
       return target[String(key)]
     },
   })
   try {
     const made = fault(named.code as FaultCode, detail as never)
-    return missing.size > 0 || `${made.message}${made.remedy}`.includes('NaN') ? null : made
+    // What a sentence can do without leaves no trace in it.
+    const sentence = `${made.message} ${made.remedy}`
+    return sentence.includes('NaN') || (missing && sentence.includes('undefined')) ? null : made
   } catch {
     return null
   }
