@@ -63,9 +63,10 @@ test('the chance is that of jobs of the same kind which had a check, bought some
   for (let n = 0; n < 8; n += 1) await past(`good${n}`, 'resolved', bug)
   await past('bad', 'stuck', bug)
   for (let n = 0; n < 5; n += 1) await past(`docs${n}`, 'stuck', { checks: ['true'] })
-  // None of these says anything: no check could have resolved it, it was cancelled, it bought nothing, it is not over.
+  // None of these says anything: no check could have resolved it, it was cancelled, it bought nothing, it is not over, it was a trial.
   await past('unchecked', 'stuck', { tags: { kind: 'bug' } })
   await past('cancelled', 'cancelled', bug)
+  await past('trial', 'stuck', { ...bug, tags: { kind: 'bug', eval: 'x' } })
   await job('poor', bug)
   await say('poor', ended('stuck'))
   await job('open', bug)

@@ -122,10 +122,10 @@ export function jobMoney(query: Query, jobId: string): { budgetUsdMicros: number
 const talliedDays = 90
 const talliedCalls = 5000
 
-/** Of the newest calls that were bought: jobs with a check that are over, and how many of them were resolved; those of this kind, and all others. */
+/** Of the newest calls that were bought: jobs with a check that are over and were no trial of `hearth eval`, and how many of them were resolved; those of this kind, and all others. */
 export function boughtJobs(query: Query, kind: string, now: number): { like: Tally; others: Tally } {
   const rows = query(`SELECT ${jobKind} = ?1 AS alike, count(*) AS n, count(*) FILTER (WHERE state = 'resolved') AS resolved FROM jobs
-    WHERE ended_at >= ?2 AND state <> 'cancelled' AND ${checkedJob} AND id IN (SELECT job_id FROM reservations ORDER BY id DESC LIMIT ${talliedCalls}) GROUP BY 1`, kind, now - talliedDays * dayMs)
+    WHERE ended_at >= ?2 AND state <> 'cancelled' AND ${checkedJob} AND json_extract(request, '$.tags.eval') IS NULL AND id IN (SELECT job_id FROM reservations ORDER BY id DESC LIMIT ${talliedCalls}) GROUP BY 1`, kind, now - talliedDays * dayMs)
   const tally = (alike: number): Tally => {
     const row = rows.find((one) => one['alike'] === alike) ?? {}
     return { jobs: number(row, 'n'), resolved: number(row, 'resolved') }
