@@ -125,6 +125,30 @@ describe('forks of an evaluation', () => {
     assert.equal(done.summary.verdict[1], 'Help would be asked for in 0 of 1 local courses. Of the 1 other 1 fails without a word.')
   })
 
+  it('goes on alone where the model asks itself, and each arm answers its question in its way', async () => {
+    const asks = { calls: [{ name: 'ask_expert', arguments: { question: 'how?', tried: 'nothing' } }] }
+    const model = script(asks, bash('echo right > f'), finish)
+    const { done } = await evaluated(task(), '--model', model, '--stronger', model, '--fork', '--arms', 'local,advise,stronger')
+    assert.deepEqual(done.rows.map(({ arm, solved, fork, askedAt }) => [arm, solved, fork?.trigger, askedAt]), [['local', true, 'ask_expert', []], ['advise', true, 'ask_expert', [1]], ['stronger', true, 'ask_expert', []]])
+    for (const arm of ['local', 'stronger']) assert.ok((await events(rowOf(done.rows, arm).jobId)).some((event) => event.type === 'nudge' && event.text.startsWith('Nobody can be asked now. Go on by yourself')))
+    assert.deepEqual([done.summary.forks?.needed, done.summary.arms.find(({ arm }) => arm === 'advise')?.precision], [0, 0])
+  })
+
+  it('is over alone where guards had nothing left but help; a stronger model goes on with the whole ladder', async () => {
+    const stuck = box.script({ loop: true, turns: [bash('echo still wrong; exit 1')] })
+    // However many turns there are by then.
+    const able = box.script({ loop: true, turns: [bash('echo right > f'), finish] })
+    const { done } = await evaluated(task({ maxSteps: 100 }), '--model', stuck, '--stronger', able, '--fork', '--arms', 'local,stronger,step')
+    const [local, stronger, step] = [rowOf(done.rows, 'local'), rowOf(done.rows, 'stronger'), rowOf(done.rows, 'step')]
+    assert.ok(local.fork?.step != null && local.fork.step > 3, JSON.stringify(local))
+    assert.deepEqual([local.solved, local.outcome, local.steps], [false, 'stuck', local.fork.step])
+    assert.deepEqual([stronger.solved, stronger.outcome], [true, 'resolved'])
+    assert.equal(step.askedAt?.[0], local.fork.step)
+    const past = (await events(local.jobId)).filter(({ type }) => type === 'guard')
+    assert.equal((await events(local.fork.jobId)).filter(({ type }) => type === 'guard').length, past.length)
+    assert.ok(past.every((event) => event.type !== 'guard' || event.action !== 'escalate'))
+  })
+
   it('forks a review where the model says that it is done', async () => {
     const { done } = await evaluated(task({ check: null }), '--model', script(bash('echo right > f'), finish, finish, finish), '--fork', '--arms', 'local,review')
     assert.deepEqual(done.rows.map(({ arm, solved, escalations, fork }) => [arm, solved, escalations > 0, fork?.trigger]), [['local', true, false, 'done'], ['review', true, true, 'done']])

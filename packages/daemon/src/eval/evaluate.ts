@@ -200,7 +200,9 @@ async function* tryAgain(at: Phase, task: Playable, repeat: number): AsyncGenera
     sum.joules = sum.joules === null || played.row.joules === null ? null : sum.joules + played.row.joules
     if (played.verified === true) chosen = played.row
   }
-  return { row: { ...chosen, ...sum, arm: 'local_again' }, verified: chosen.outcome === 'resolved' }
+  // The first try may have gone on from a course; what comes of all of them did not.
+  const { fork: _fork, unforked: _unforked, ...row } = chosen
+  return { row: { ...row, ...sum, arm: 'local_again' }, verified: chosen.outcome === 'resolved' }
 }
 
 /** What all its jobs cost so far, also those that were cut off and are no row. */

@@ -1,7 +1,7 @@
 // Owns forks: the folder as the local course of a task left it where help would first be asked for, and the job of an arm that goes on from there in a copy of its own.
 import { existsSync } from 'node:fs'
 import { cp, mkdir, rm } from 'node:fs/promises'
-import { fault, FaultError, type EvalArm, type EventOf, type Job, type JobEvent, type JobRequestInput, type Principal } from '@hearth/protocol'
+import { fault, FaultError, type EvalArm, type Job, type JobEvent, type JobRequestInput, type Principal } from '@hearth/protocol'
 import { pastToTrigger, type Trigger } from '../queue/fork.ts'
 import { newId, type Intake } from '../queue/intake.ts'
 import type { Store } from '../store/store.ts'
@@ -44,8 +44,9 @@ export async function copyFolder({ sandbox, limits }: Runs, from: string, to: st
 /** Why no arm can go on from this course, as a sentence's end; null = one can. `folder`: what was kept of it. */
 export function cannotFork({ store, workspaces }: Forks, { jobId, cannot }: Course, folder: string): string | null {
   if (cannot !== null) return cannot
-  const base = began(store.read.journal(jobId))?.base ?? null
-  const kept = existsSync(folder) && (base === null || existsSync(workspaces.keeper.keptDir(jobId)))
+  const events = store.read.journal(jobId)
+  const began = events.find((event) => event.type === 'workspace')
+  const kept = triggerOf(events) !== null && existsSync(folder) && (began?.base == null || existsSync(workspaces.keeper.keptDir(jobId)))
   return kept ? null : `what was kept of job ${jobId} is gone`
 }
 
@@ -69,8 +70,4 @@ export async function beginFork(of: Forks, arm: EvalArm, { jobId }: Course, fold
 /** What asked for help there. */
 export function nameOf({ mode, signals }: Trigger): string {
   return mode === 'review' ? 'done' : signals.map(({ name }) => name).join(', ')
-}
-
-function began(events: readonly JobEvent[]): EventOf<'workspace'> | undefined {
-  return events.find((event) => event.type === 'workspace')
 }
