@@ -57,6 +57,26 @@ test('hearth why tells each decision with its evidence, price and effect', async
   assert.deepEqual(json.decisions.map(({ what }) => what), ['guard', 'guard', 'signals', 'escalation_offered', 'approval_asked', 'suspended', 'approval_given', 'handed_back', 'effect', 'escalation_denied', 'ended'])
 })
 
+test('hearth why tells the seconds of a model that was loaded for it, and who was not asked', async (t) => {
+  const { home, daemon } = await withDaemon(t, { events: [] })
+  const swap = { leaves: ['small'], roomMs: 0, loadMs: 41_000, loadFrom: null, checkMs: 0, answerMs: 12_000, backMs: 9000 }
+  const offered: JobEventBody = {
+    type: 'escalation_offered', step: 9, id: 'e1', mode: 'advise', signals, packet: { prefix: '', body: 'p', files: [] }, maxTokens: 700, maxTurns: 1,
+    offer: { ...offer, model: 'qwen', place: 'local', host: 'this box', consent: 'auto', redactions: [], worstUsdMicros: 0, because: 'it is on this box, and loading it pays: 41 s to load', swap, insteadUsdMicros: 310_000 },
+  }
+  daemon.add('abc', {}, [
+    offered,
+    { type: 'escalation_denied', step: 14, id: 'e2', mode: 'step', signals, denial: { rule: 'provider', why: 'Nobody can be asked now.', remedy: 'Raise it.', passedOver: [{ model: 'qwen', why: '190 s is more than the 120 s allowed', swap }, { model: 'desk', why: '192.0.2.7: nobody listens there' }] } },
+  ])
+  assert.deepEqual((await home.hearth('why', 'abc')).stdout.split('\n').slice(1, -2), [
+    'step 9    e1: qwen on this box for advice: 2.0 KiB, nothing leaves',
+    '          chosen: it is on this box, and loading it pays: 41 s to load; a bought answer would have cost at most $0.31',
+    'step 14   e2 (step) denied by provider: Nobody can be asked now. Raise it.',
+    '          not asked: qwen, 190 s is more than the 120 s allowed',
+    '          not asked: desk, 192.0.2.7: nobody listens there',
+  ])
+})
+
 test('a job that bought nothing says so', async (t) => {
   const { home, daemon } = await withDaemon(t, { events: [] })
   daemon.add('abc', {}, [{ type: 'ended', outcome: 'done_unverified', verified: null, summary: null, fault: null, receipt, exitCode: 0 }])

@@ -126,9 +126,9 @@ export const Config = z.strictObject({
     packetTokens: z.int().min(512).max(200_000).default(8192).describe('longest packet'),
     stepTurns: z.int().min(1).max(50).default(6).describe('turns of a step that is taken over'),
     localWaitSeconds: z.strictObject({
-      interactive: z.int().min(0).default(30),
-      job: z.int().min(0).default(120),
-      batch: z.int().min(0).default(600),
+      interactive: z.int().min(0).max(86_400).default(30),
+      job: z.int().min(0).max(86_400).default(120),
+      batch: z.int().min(0).max(86_400).default(600),
     }).prefault({}).describe('a model of this box that is not in memory is loaded and asked when loading, answering and bringing back the job\'s own model are forecast to take no longer, by the class of the job; 0 = only one that is in memory'),
     timeouts: z.strictObject({
       silenceSeconds: z.number().positive().max(3600).default(300).describe('longest silence of an answer; a model that thinks without showing it says nothing for minutes'),
