@@ -70,7 +70,7 @@ export function spentOf(query: Query, ask: Ask): Spent {
     limits: ask.limits.map((limit) => spentIn(query, limit, at, jobId, escalation)),
     earmarks: ask.earmarks.map(({ principals, monthUsdMicros }) => periods(query, anyOf, JSON.stringify(principals), at, monthUsdMicros > 0)),
     packages: ask.packages.map((each) => drawnFrom(query, each, 0).used),
-    throughput: throughputOf(query, ask.provider.id, at),
+    throughput: ask.provider.tokensPerMinute === null ? new Map<string, number>() : throughputOf(query, ask.provider.id, at),
   }
 }
 
