@@ -18,7 +18,7 @@ test('whoever watches leaves with 12, a restart wakes nobody, and a resume with 
   const run = await runToEnd(here, cli, ['run', '--cwd', here.work(), '--budget', '0.125', '--worth', '3', poor])
   const id = run.stderr.split('\n')[0] ?? ''
   assert.equal(run.code, 12)
-  assert.equal(run.stderr.trim().split('\n').at(-1), `job ${id} waits for money; 'hearth resume ${id} --budget USD' lets it go on, 'hearth budget ${id}' shows its limits`)
+  assert.equal(run.stderr.trim().split('\n').at(-1), `job ${id} waits for money; 'hearth budget ${id}' shows each limit that holds for it, 'hearth resume ${id}' asks again, with --budget USD or --worth USD for a larger one of its own`)
   await first.kill('SIGKILL')
   await start(here)
   const budget = async (...words: string[]): Promise<BudgetReply> => JSON.parse((await runToEnd(here, cli, ['budget', ...words, '--json'])).stdout) as BudgetReply

@@ -61,7 +61,7 @@ export async function watch(ctx: Context, jobId: string, options: WatchOptions):
         // One of an earlier day may have been answered since.
         if (event.lacks === 'money' && (await client.call<Job>('GET', `/api/jobs/${encodeURIComponent(jobId)}`)).lastSeq === event.seq) {
           view?.close()
-          ctx.err.line(`job ${visible(jobId)} waits for money; 'hearth resume ${visible(jobId)} --budget USD' lets it go on, 'hearth budget ${visible(jobId)}' shows its limits`)
+          ctx.err.line(`job ${visible(jobId)} waits for money; 'hearth budget ${visible(jobId)}' shows each limit that holds for it, 'hearth resume ${visible(jobId)}' asks again, with --budget USD or --worth USD for a larger one of its own`)
           return outcomeTable.over_budget.exit
         }
         if (event.state !== 'waiting_approval') continue
