@@ -1,6 +1,6 @@
 // Owns the rules for values whose name stands elsewhere than before a sign: in elements and attributes, in columns and tables, in statements and command lines, behind a
 // blank, in words. Reads one view of a text; no part of a pattern can be matched in two ways without a bound, so its time grows with the text alone.
-import type { Match } from './rules.ts'
+import type { Finding } from './finding.ts'
 import { isSecretValue } from './rules-value.ts'
 
 // What may tell of a password, with anything before the longer words; the shorter ones are the ends of others (bypass, compass).
@@ -47,7 +47,7 @@ const technical = /^(?:sha|md|utf|base|ed|oauth|u?int|float|http|tls|ssl|rsa|aes
 
 type Take = (value: string, start: number, isLoose: boolean) => void
 
-export function matchForms(view: string, found: Match[]): void {
+export function matchForms(view: string, found: Finding[]): void {
   if (!telling.test(view)) return
   const take: Take = (value, start, isLoose) => {
     const raw = value.replace(/[.,;:!?)\]]+$/, '')

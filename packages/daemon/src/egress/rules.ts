@@ -1,14 +1,13 @@
 // Owns the rules for secrets that nobody told us of: forms that services give out (the table), blocks of keys, addresses with a password in them,
 // and values behind telling names. Reads one view of a text; its time grows with the text alone.
+import type { Finding } from './finding.ts'
 import { matchForms } from './rules-forms.ts'
 import { tokenRules } from './rules-table.ts'
 import { isSecretValue } from './rules-value.ts'
 
-export type Match = { kind: string; start: number; end: number }
-
 /** Every rule over one text. Matches may lie in each other. */
-export function matchRules(text: string): Match[] {
-  const found: Match[] = []
+export function matchRules(text: string): Finding[] {
+  const found: Finding[] = []
   const mayHold = wordsOf(text)
   for (const { kind, words, pattern } of tokenRules) {
     if (!words.some(mayHold)) continue
@@ -72,7 +71,7 @@ const headless = /(?<![A-Za-z0-9/])(?:MII[A-Za-z0-9+/]{3}IBAAKC|MII[A-Za-z0-9+/]
 const putty = /Private-Lines: \d{1,4}(?=\r?\n)/g
 const longestBlock = 20_000
 
-function keyBlocks(text: string, found: Match[]): void {
+function keyBlocks(text: string, found: Finding[]): void {
   if (text.includes('PRIVATE KEY')) {
     let last = -1
     for (const match of text.matchAll(begin)) {
@@ -141,7 +140,7 @@ function startOfBlock(text: string, closes: number): number {
 const userinfo = /:\/\/([^\s:/@"'`<>]{0,100}):([^\s"'`<>@/?#]{1,200}(?:[@/?#][^\s"'`<>@/]{0,100}){0,3})@(?=[A-Za-z0-9[_$-])/g
 const tokenInfo = /:\/\/([A-Za-z0-9_~.-]{20,200})(?::x-oauth-basic)?@(?=[A-Za-z0-9])/g
 
-function addresses(text: string, found: Match[]): void {
+function addresses(text: string, found: Finding[]): void {
   if (!text.includes('://')) return
   each(text, userinfo, 2, 'url-password', found, isLogin)
   each(text, tokenInfo, 1, 'url-password', found, (raw) => isSecretValue(raw, 'key', false))
@@ -174,7 +173,7 @@ const bearer = /\bBearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,4000})/g
 const cookie = /(?:sess(?:ion)?(?:_?id)?|sid|auth|token|jwt|csrf|xsrf)[A-Za-z0-9_-]{0,20}=([A-Za-z0-9._~+/%=-]{16,2000})/gi
 const listed = /\b(?:name|key|variable)["'`]?[ \t]{0,4}[:=][ \t]{0,4}["'`]?([A-Za-z0-9_.-]{0,60}(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|dsn|credentials?)[A-Za-z0-9_-]{0,30})["'`]?[ \t]{0,4},?\s{0,80}(?:[\w./-]{1,120}[:-])?(?:\d{1,6}[:|\t-])?[+-]?\s{0,40}["'`]?value["'`]?[ \t]{0,4}[:=][ \t]{0,4}["'`]?([^\s"'`,}]{4,2000})/gi
 
-function assignments(text: string, found: Match[]): void {
+function assignments(text: string, found: Finding[]): void {
   for (const [name, pattern] of named) {
     for (const match of text.matchAll(pattern)) {
       const rest = match[1] ?? ''
@@ -199,7 +198,7 @@ function assignments(text: string, found: Match[]): void {
   each(text, listed, 2, 'password', found, (raw) => isSecretValue(raw, 'password', true))
 }
 
-function each(text: string, pattern: RegExp, group: number, kind: string, found: Match[], judge: (raw: string) => boolean): void {
+function each(text: string, pattern: RegExp, group: number, kind: string, found: Finding[], judge: (raw: string) => boolean): void {
   for (const match of text.matchAll(pattern)) {
     const raw = match[group] ?? ''
     if (!judge(raw)) continue

@@ -1,7 +1,7 @@
 // Owns looking into what is written in base64 or hex, packed or not: decoded, and again what is in it, three deep, when it is text. What is found inside makes a finding of
 // the whole blob.
 import { constants, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
-import type { Match } from './rules.ts'
+import type { Finding } from './finding.ts'
 
 const base64 = /(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20,90000}={0,2}/g
 // The same in lines of a fixed width, as mail and certificates have them, perhaps in a diff or a numbered list.
@@ -23,10 +23,10 @@ export class Blobs {
   }
 
   /** `look` finds in a decoded text, with what is to be used there. */
-  async inside(text: string, look: (inner: string, deeper: Blobs) => Promise<Match[]>): Promise<Match[]> {
+  async inside(text: string, look: (inner: string, deeper: Blobs) => Promise<Finding[]>): Promise<Finding[]> {
     if (this.#depth >= deepest) return []
     const deeper = new Blobs(this.#left, this.#depth + 1)
-    const found: Match[] = []
+    const found: Finding[] = []
     for (const [pattern, encoding] of [[base64, 'base64'], [wrapped, 'base64'], [hex, 'hex']] as const) {
       for (const match of text.matchAll(pattern)) {
         if (this.#left.characters <= 0) break

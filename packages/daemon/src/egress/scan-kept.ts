@@ -1,7 +1,7 @@
 // Owns the kept rules: secretlint's recommended ones, made once. Loaded when something is first looked at.
 // They are run here and not by secretlint's core: its profiler keeps a mark for each rule and text, for ever. A test compares the two.
 import type { rules as recommended } from '@secretlint/secretlint-rule-preset-recommend'
-import type { Match } from './rules.ts'
+import type { Finding } from './finding.ts'
 
 type Context = Parameters<(typeof recommended)[number]['create']>[0]
 type Source = Parameters<NonNullable<ReturnType<(typeof recommended)[number]['create']>['file']>>[0]
@@ -10,18 +10,18 @@ type Source = Parameters<NonNullable<ReturnType<(typeof recommended)[number]['cr
 // of a hostile text (`ghs_1_` again and again: 0.9 MB/s). The fourth gives the place of the name and the length of the key. Ours have what these two find.
 export const leftOut = /filter-comments$|rule-gcp$|rule-github$|rule-aws$/
 
-type Look = (text: string) => Promise<Match[]>
+type Look = (text: string) => Promise<Finding[]>
 let made: Promise<Look> | null = null
 
 /** What the kept rules find. */
-export async function keptMatches(text: string): Promise<Match[]> {
+export async function keptMatches(text: string): Promise<Finding[]> {
   made ??= load()
   return (await made)(text)
 }
 
 async function load(): Promise<Look> {
   const { rules } = await import('@secretlint/secretlint-rule-preset-recommend')
-  let found: Match[] = []
+  let found: Finding[] = []
   const looks = rules.filter(({ meta }) => !leftOut.test(meta.id)).map((rule) => {
     const kind = kindOf(rule.meta.id)
     // What a rule asks of its surroundings: words for its message, which is not read, and a place to report to.
@@ -32,7 +32,7 @@ async function load(): Promise<Look> {
     return rule.create(context, {})
   })
   return (text) => {
-    const mine: Match[] = []
+    const mine: Finding[] = []
     found = mine
     const source = { content: text, filePath: 'packet.txt', ext: '.txt', contentType: 'text', hasBOM: false } as unknown as Source
     // None of these rules waits for anything: what one has reported is there when it returns.

@@ -1,20 +1,18 @@
 // Owns looking at a text before it leaves: every known secret in any form, and everything that looks like one. Says where; changes nothing, decides nothing.
 import { setImmediate } from 'node:timers/promises'
+import type { Finding } from './finding.ts'
 import { keptMatches } from './scan-kept.ts'
 import type { KnownTexts } from './scan-known.ts'
 import { Blobs } from './scan-blobs.ts'
 import { continues, joined, news, placeOf, unescaped, visible, type View } from './scan-view.ts'
-import { matchRules, type Match } from './rules.ts'
-
-/** `start` and `end`: UTF-16 offsets of the text. Findings are in order and do not touch each other's characters. */
-export type Finding = { kind: string; start: number; end: number }
+import { matchRules } from './rules.ts'
 
 // A text is looked at in pieces, so that the daemon answers others in between and nothing grows faster than the text. What lies across two pieces is in both.
 const pieceChars = 128 * 1024
 const overlapChars = 24 * 1024
 
 /**
- * Everything in the text that must not leave. Deterministic: the same text and the same known texts give the same findings.
+ * Everything in the text that must not leave, in order and apart from each other. Deterministic: the same text and the same known texts give the same findings.
  * Its time grows with the text (about a second for a few megabytes); it gives way to others between pieces.
  */
 export async function scan(text: string, known: KnownTexts): Promise<Finding[]> {
@@ -45,9 +43,9 @@ function viewsOf(text: string): { views: View[]; seen: View; open: View; whole: 
   return { views: [...new Set([seen, open, whole])], seen, open, whole }
 }
 
-async function scanPiece(text: string, known: KnownTexts, blobs: Blobs): Promise<Match[]> {
+async function scanPiece(text: string, known: KnownTexts, blobs: Blobs): Promise<Finding[]> {
   const { views, seen, open, whole } = viewsOf(text)
-  const found: Match[] = []
+  const found: Finding[] = []
   for (const view of views) {
     found.push(...known.find(view))
     const ranges = view === seen ? [{ start: 0, end: view.text.length }] : news(view)
@@ -62,7 +60,7 @@ async function scanPiece(text: string, known: KnownTexts, blobs: Blobs): Promise
   return found
 }
 
-function place(view: View, offset: number, matches: readonly Match[]): Match[] {
+function place(view: View, offset: number, matches: readonly Finding[]): Finding[] {
   return matches.filter(({ start, end }) => end > start).map(({ kind, start, end }) => ({ kind, ...placeOf(view, offset + start, offset + end) }))
 }
 
@@ -73,7 +71,7 @@ const byName: ReadonlySet<string> = new Set(['password', 'secret-value', 'author
  * Put together, the last word of a line and the first of the next look like one. What was found without that ends where it ended, and a value is
  * only as long as its line, if the next line is not surely a part of it. Null = it is no finding.
  */
-function certain(text: string, one: Match, found: readonly Match[]): Match | null {
+function certain(text: string, one: Finding, found: readonly Finding[]): Finding | null {
   const goesOn = (at: number): boolean => continues(text.slice(at, at + 800))
   const before = found.filter(({ start, end }) => start < one.end && one.start < end && end < one.end).map(({ end }) => end)
   if (before.length > 0) {
