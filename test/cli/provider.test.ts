@@ -1,7 +1,7 @@
 // `hearth provider` in an empty home, as somebody who never did it walks it: each stop says the next one, up to the first answer. The configuration keeps every byte that
 // is the owner's own.
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { edited } from '../../packages/cli/src/config-edit.ts'
@@ -120,6 +120,9 @@ test('what is not JSON is left alone, a link is followed, and a wrong word chang
   assert.equal(readFileSync(real, 'utf8'), '{ "http": { "port": null }, "escalation": {"consent":"auto"} }\n')
   assert.equal(statSync(real).mode & 0o777, 0o640)
   const before = readFileSync(real, 'utf8')
+  const key = join(linked.dir, 'keys/x.key')
+  assert.notEqual((await linked.launch(['provider', 'add', 'x', '--url', 'ftp://x.example'], { input: 'sk-0123456789' }).done).code, 0)
+  assert.equal(existsSync(key), false)
   for (const words of [['allow', '--consent', 'yes'], ['allow'], ['price', 'none/such', '--input', '1', '--output', '1'], ['add', 'anthropic', '--model', 'm', '--context', '1000', '--max-output', '100', '--input', '1', '--output', '1', '--no-key'], ['add', 'Big', '--no-key', '--url', 'https://x.example/v1'], ['add', 'x', '--no-key', '--url', 'ftp://x.example']]) {
     const wrong = await linked.hearth('provider', ...words)
     assert.notEqual(wrong.code, 0, words.join(' '))

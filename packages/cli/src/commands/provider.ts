@@ -1,5 +1,5 @@
 // Owns `hearth provider ...`: writing into the owner's configuration who sells tokens, at which price, and what may be bought. Each step says the next.
-import { existsSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { Config, ProviderConfig, ProviderGap, RemoteModelConfig } from '@hearth/protocol'
 import { fault, FaultError } from '@hearth/protocol/fault'
@@ -55,8 +55,8 @@ export const add: Command = {
     const kind = known?.kind ?? kindOf(name, args)
     const model = modelFrom({ id: name, kind }, args)
     if (known === undefined) {
-      const provider = await providerFrom(ctx, { id: name, kind }, args)
-      await save(ctx, file, [{ at: ['escalation', 'providers', config.escalation.providers.length], value: { ...provider, models: model === null ? [] : [model] } }], args)
+      const { entry, key } = await providerFrom(ctx, { id: name, kind }, args)
+      await save(ctx, file, [{ at: ['escalation', 'providers', config.escalation.providers.length], value: { ...entry, models: model === null ? [] : [model] } }], args, key)
     } else {
       const given = ['kind', 'url', 'key-file', 'no-key'].find((flag) => args.flag(flag))
       if (given !== undefined) throw new FaultError(fault('conflict', { problem: `There is a provider '${name}' already; change its ${given} in ${file.path}.` }))
@@ -156,10 +156,18 @@ async function checked(path: string, value: unknown): Promise<Config> {
   throw new FaultError(fault('bad_config', { path, where: issue?.path.join('.') ?? 'the file', problem: `${(issue?.message ?? 'it has the wrong shape').replace(/\.$/, '')}; nothing was changed` }))
 }
 
-/** Writes the edits when what comes of them is a valid configuration, and says what is next. */
-async function save(ctx: Context, { path, text }: Found['file'], edits: readonly Edit[], args: Args): Promise<void> {
+type Key = { path: string; text: string }
+
+/** Writes the edits when what comes of them is a valid configuration, before them the key that they name, and says what is next. */
+async function save(ctx: Context, { path, text }: Found['file'], edits: readonly Edit[], args: Args, key: Key | null = null): Promise<void> {
   const made = edited(text, edits)
   const { escalation } = await checked(path, JSON.parse(made))
+  if (key !== null) {
+    writeWhole(key.path, `${key.text}\n`, 0o600)
+    // One that lay there may have been open to others.
+    chmodSync(key.path, 0o600)
+    ctx.err.line(`The key is in ${oneLine(key.path)} (0600).`)
+  }
   writeWhole(path, made, 0o600)
   const gaps = await gapsOf(escalation)
   if (args.flag('json')) {
@@ -201,25 +209,23 @@ function kindOf(name: string, args: Args): ProviderConfig['kind'] {
   return said === null ? kinds.find((one) => one === name) ?? 'compatible' : oneOf('kind', said, kinds)
 }
 
-/** A new entry, with its key on disk. */
-async function providerFrom(ctx: Context, { id: name, kind }: Pick<ProviderConfig, 'id' | 'kind'>, args: Args): Promise<Pick<ProviderConfig, 'id' | 'kind'> & { url?: string; keyFile?: string }> {
+/** A new entry, and its key when that was given. */
+async function providerFrom(ctx: Context, { id: name, kind }: Pick<ProviderConfig, 'id' | 'kind'>, args: Args): Promise<{ entry: Pick<ProviderConfig, 'id' | 'kind'> & { url?: string; keyFile?: string }; key: Key | null }> {
   if (!/^[a-z0-9][a-z0-9-]{0,30}$/.test(name)) throw usageFault(`A provider is called by small letters, digits and '-', not '${name}'.`)
   const url = args.text('url')
   if (kind === 'compatible' && url === null) throw usageFault(`'${name}' needs --url, its base address (with /v1); or is it --kind anthropic or --kind openai?`)
   const entry = { id: name, kind, ...(url === null ? {} : { url }) }
   const given = args.text('key-file')
-  if (args.flag('no-key')) return entry
+  if (args.flag('no-key')) return { entry, key: null }
   if (given !== null) {
     const path = resolve(ctx.cwd, given)
     if (!existsSync(path)) throw usageFault(`There is no file ${path}.`)
-    return { ...entry, keyFile: path }
+    return { entry: { ...entry, keyFile: path }, key: null }
   }
-  const key = (ctx.stdin.isTTY ? await typed(ctx, `Key of ${name} (it is not shown): `, false) : await piped(ctx)).trim()
-  if (!/^[\x21-\x7e]{8,10000}$/.test(key)) throw usageFault('The key is read from standard input: one line of plain characters. --key-file names a file that holds it; --no-key is for a provider that asks for none.')
+  const text = (ctx.stdin.isTTY ? await typed(ctx, `Key of ${name} (it is not shown): `, false) : await piped(ctx)).trim()
+  if (!/^[\x21-\x7e]{8,10000}$/.test(text)) throw usageFault('The key is read from standard input: one line of plain characters. --key-file names a file that holds it; --no-key is for a provider that asks for none.')
   const path = join(dirname(ctx.paths.config), 'keys', `${name}.key`)
-  writeWhole(path, `${key}\n`, 0o600)
-  ctx.err.line(`The key is in ${path} (0600).`)
-  return { ...entry, keyFile: path }
+  return { entry: { ...entry, keyFile: path }, key: { path, text } }
 }
 
 function modelFrom(provider: Pick<ProviderConfig, 'id' | 'kind'>, args: Args): Pick<RemoteModelConfig, 'id' | 'model' | 'contextTokens' | 'maxOutputTokens' | 'prices'> | null {

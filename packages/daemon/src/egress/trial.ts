@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { readKey } from '@hearth/engine/remote/key-file'
 import {
-  fault, FaultError, gapsOfBox, gapsOfModel, gapsOfProvider, ModelRequest, priceAt, providerUrl, type Config, type Door, type Principal, type ProviderConfig, type ProviderTrial, type RemoteModelConfig,
+  fault, FaultError, gapsOfBox, gapsOfModel, gapsOfProvider, ModelRequest, priceAt, providerUrl, type Config, type Door, type Principal, type ProviderTrial,
 } from '@hearth/protocol'
 import type { Log } from '../log.ts'
 import { Purse, type Purchase } from '../meter/purse.ts'
@@ -19,8 +19,6 @@ const maxTokens = 16
 const words = 'Answer with the one word: ok'
 const request = ModelRequest.parse({ messages: [{ role: 'user', text: words }], maxTokens, purpose: 'canary' })
 
-type Found = { provider: ProviderConfig; model: RemoteModelConfig }
-
 export class Trials {
   readonly #o: TrialOptions
   readonly #purse: Purse
@@ -32,18 +30,15 @@ export class Trials {
 
   /** What would be sent and what it costs at worst; sends nothing. `name`: of a model, or of a provider, whose first model is meant. Throws FaultError where something is missing. */
   async look(name: string, principal: Principal): Promise<ProviderTrial> {
-    const { found, purchase } = await this.#ready(name)
-    const quote = this.#purse.quote({ principal, jobId: null, step: () => null }, purchase, request)
-    if (!quote.ok) throw new FaultError(fault('not_bought', quote.denial))
-    const { provider, model } = found
-    return { model: model.id, provider: provider.id, host: new URL(providerUrl(provider)).host, text: words, maxTokens, worstUsdMicros: quote.hold.usdMicros }
+    return this.#lookAt(await this.#ready(name), principal)
   }
 
   /** Sends it. Throws FaultError with the provider's own fault, and when it may cost more than was agreed to. */
   async ask(name: string, principal: Principal, agreedUsdMicros: number, signal: AbortSignal): Promise<ProviderTrial> {
     const { store, packets, held, door, log } = this.#o
-    const look = await this.look(name, principal)
-    const { found: { provider, model }, purchase } = await this.#ready(name)
+    const purchase = await this.#ready(name)
+    const look = this.#lookAt(purchase, principal)
+    const { provider, model } = purchase
     const { createRemoteModel, throughDoor } = await import('@hearth/engine')
     const send = recordedSend(throughDoor(door, null), {
       packets, held: await held.texts(), jobId: null, escalation: purchase.escalation, principal: principal.id, purpose: request.purpose, model: model.id, redactions: [],
@@ -62,8 +57,15 @@ export class Trials {
     throw new FaultError(fault('internal', { problem: 'a call ended without a last word' }))
   }
 
-  /** The model with nothing missing. */
-  async #ready(name: string): Promise<{ found: Found; purchase: Purchase }> {
+  #lookAt(purchase: Purchase, principal: Principal): ProviderTrial {
+    const quote = this.#purse.quote({ principal, jobId: null, step: () => null }, purchase, request)
+    if (!quote.ok) throw new FaultError(fault('not_bought', quote.denial))
+    const { provider, model } = purchase
+    return { model: model.id, provider: provider.id, host: new URL(providerUrl(provider)).host, text: words, maxTokens, worstUsdMicros: quote.hold.usdMicros }
+  }
+
+  /** The model, with nothing missing. */
+  async #ready(name: string): Promise<Purchase> {
     const { escalation } = this.#o.config
     const sold = escalation.providers.flatMap((provider) => provider.models.map((model) => ({ provider, model })))
     const found = sold.find(({ model }) => model.id === name) ?? sold.find(({ provider }) => provider.id === name)
@@ -77,6 +79,6 @@ export class Trials {
     const [gap] = [...gapsOfProvider(provider, 'how' in key ? key.how : null), ...gapsOfModel(model, now), ...gapsOfBox(escalation, priceAt(model.prices, now))]
     if (gap !== undefined) throw new FaultError(fault('not_bought', { why: gap.what, remedy: gap.remedy }))
     if (escalation.dataClass === 'local-only') throw new FaultError(fault('not_bought', { why: 'This box is local-only: nothing leaves it.', remedy: 'Set escalation.dataClass to redact in the configuration.' }))
-    return { found, purchase: { escalation: `trial-${randomBytes(6).toString('hex')}`, provider, model, project: null } }
+    return { escalation: `trial-${randomBytes(6).toString('hex')}`, provider, model, project: null }
   }
 }
