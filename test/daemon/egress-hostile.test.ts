@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import { Placeholders } from '../../packages/daemon/src/egress/placeholders.ts'
 import { tokenRules } from '../../packages/daemon/src/egress/rules-table.ts'
 import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
-import { scan, type Finding } from '../../packages/daemon/src/egress/scan.ts'
+import type { Finding } from '../../packages/daemon/src/egress/finding.ts'
+import { scan } from '../../packages/daemon/src/egress/scan.ts'
 import { makers, randomOf } from '../fixtures/planted-secrets.ts'
 
 const held = new KnownTexts([{ kind: 'held', value: 'sk-held-0123456789abcdef' }, { kind: 'denied', value: 'Falke' }])

@@ -7,7 +7,8 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { keptMatches, leftOut } from '../../packages/daemon/src/egress/scan-kept.ts'
 import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
-import { scan, type Finding } from '../../packages/daemon/src/egress/scan.ts'
+import type { Finding } from '../../packages/daemon/src/egress/finding.ts'
+import { scan } from '../../packages/daemon/src/egress/scan.ts'
 import { chars, makers, randomOf, ways } from '../fixtures/planted-secrets.ts'
 
 const none = new KnownTexts([])

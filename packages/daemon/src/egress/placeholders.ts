@@ -2,7 +2,8 @@
 // stored, because looking at the same text again gives the same placeholders. Sends nothing.
 import { createHmac } from 'node:crypto'
 import { KnownTexts } from './scan-known.ts'
-import { scan, scanKnown, type Finding } from './scan.ts'
+import type { Finding } from './finding.ts'
+import { scan, scanKnown } from './scan.ts'
 
 export type Redaction = { kind: string; count: number }
 export type Hidden = { text: string; redactions: Redaction[]; findings: readonly Finding[] }

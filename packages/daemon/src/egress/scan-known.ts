@@ -1,9 +1,9 @@
 // Owns finding texts that are known (keys this daemon holds, the owner's own words) in whatever form they were written. Linear in the text. Guesses nothing.
+import type { Finding } from './finding.ts'
 import { placeOf, type View } from './scan-view.ts'
 
 /** `kind` is what a placeholder calls it. */
 export type Known = { kind: string; value: string }
-export type Found = { kind: string; start: number; end: number }
 
 // Letters and digits that a form needs so that it is looked for among the letters and digits alone: shorter ones would be met by chance.
 const skeletonLeast = 10
@@ -48,9 +48,9 @@ export class KnownTexts {
   }
 
   /** Every known text in this view, in any form, with anything but letters and digits between its parts. Places are those of the text itself. */
-  find(view: View): Found[] {
+  find(view: View): Finding[] {
     if (this.size === 0) return []
-    const found: Found[] = []
+    const found: Finding[] = []
     if (this.#exact.length > 0) {
       const lower = view.text.toLowerCase()
       // A few letters become longer in lower case, and then nothing stands where it stood.
@@ -65,7 +65,7 @@ export class KnownTexts {
   }
 
   // Rabin and Karp's rolling hash over the letters and digits of the text, of the first ten of each form.
-  #findBones(view: View, found: Found[]): void {
+  #findBones(view: View, found: Finding[]): void {
     const { text } = view
     const bones = new Uint8Array(text.length)
     const places = new Int32Array(text.length)
