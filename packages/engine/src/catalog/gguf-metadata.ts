@@ -119,8 +119,8 @@ export async function readString(reader: BoundedReader, capBytes: number, what: 
   return reader.text(bytes)
 }
 
-// Not async: a tokenizer has hundreds of thousands of strings, a hostile file tens of millions, and each await would cost more than the rest.
-function skipString(reader: BoundedReader, what: string): void {
+/** Needs `has(8)`. Not async: a tokenizer has hundreds of thousands of strings, a hostile file tens of millions, and each await would cost more than the rest. */
+export function skipString(reader: BoundedReader, what: string): void {
   reader.skip(stringLength(reader, caps.stringBytes, what), what)
 }
 

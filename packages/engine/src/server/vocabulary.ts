@@ -2,7 +2,7 @@
 // The native worker asks the library for this; a llama-server does not list its vocabulary.
 import { open } from 'node:fs/promises'
 import { BoundedReader, Malformed } from '../catalog/bounded-reader.ts'
-import { arrayType, readScalar, scalarSize, stringType } from '../catalog/gguf-metadata.ts'
+import { arrayType, readScalar, readString, scalarSize, skipString, stringType } from '../catalog/gguf-metadata.ts'
 import type { Inspection } from '../local/wire.ts'
 
 export type Vocabulary = {
@@ -15,6 +15,7 @@ export type Vocabulary = {
 
 const headerBytesAtMost = 512 * 2 ** 20
 const arrayAtMost = 4e6
+const [keyBytes, textBytes] = [256, 16 * 2 ** 20]
 const wanted = /^(general\.architecture|tokenizer\.(chat_template|ggml\.(model|tokens|token_type|bos_token_id|eos_token_id))|[^.]+\.(context_length|nextn_predict_layers))$/
 
 // Values of tokenizer.ggml.token_type in llama.cpp's include/llama.h.
@@ -52,7 +53,7 @@ async function readHeader(reader: BoundedReader): Promise<Map<string, Value>> {
   const count = Number(reader.u64())
   const values = new Map<string, Value>()
   for (let i = 0; i < count; i++) {
-    const key = await text(reader, 256, 'a key')
+    const key = await readString(reader, keyBytes, 'a key')
     const value = await readValue(reader, wanted.test(key), key)
     if (value !== null) values.set(key, value)
   }
@@ -62,7 +63,12 @@ async function readHeader(reader: BoundedReader): Promise<Map<string, Value>> {
 async function readValue(reader: BoundedReader, keep: boolean, key: string): Promise<Value | null> {
   if (!reader.has(4)) await reader.load(4, key)
   const type = reader.u32()
-  if (type === stringType) return keep ? await text(reader, 16 * 2 ** 20, key) : skipText(reader, key)
+  if (type === stringType && keep) return await readString(reader, textBytes, key)
+  if (type === stringType) {
+    if (!reader.has(8)) await reader.load(8, key)
+    skipString(reader, key)
+    return null
+  }
   if (type !== arrayType) return Number(await readScalar(reader, type, `'${key}'`))
   if (!reader.has(12)) await reader.load(12, key)
   const itemType = reader.u32()
@@ -71,14 +77,11 @@ async function readValue(reader: BoundedReader, keep: boolean, key: string): Pro
   if (itemType === stringType) {
     const items: string[] = []
     for (let i = 0; i < length; i++) {
-      if (!reader.has(8)) await reader.load(8, key)
-      if (!keep) {
-        reader.skip(lengthOf(reader, key), key)
-        continue
+      if (keep) items.push(await readString(reader, textBytes, key))
+      else {
+        if (!reader.has(8)) await reader.load(8, key)
+        skipString(reader, key)
       }
-      const bytes = lengthOf(reader, key)
-      if (!reader.has(bytes)) await reader.load(bytes, key)
-      items.push(reader.text(bytes))
     }
     return keep ? items : null
   }
@@ -91,26 +94,6 @@ async function readValue(reader: BoundedReader, keep: boolean, key: string): Pro
   const items: number[] = []
   for (let i = 0; i < length; i++) items.push(Number(await readScalar(reader, itemType, what)))
   return items
-}
-
-async function text(reader: BoundedReader, most: number, key: string): Promise<string> {
-  if (!reader.has(8)) await reader.load(8, key)
-  const bytes = lengthOf(reader, key)
-  if (bytes > most) throw new Malformed(`${key} claims ${bytes} bytes`)
-  if (!reader.has(bytes)) await reader.load(bytes, key)
-  return reader.text(bytes)
-}
-
-async function skipText(reader: BoundedReader, key: string): Promise<null> {
-  if (!reader.has(8)) await reader.load(8, key)
-  reader.skip(lengthOf(reader, key), key)
-  return null
-}
-
-function lengthOf(reader: BoundedReader, key: string): number {
-  const bytes = Number(reader.u64())
-  if (bytes > 64 * 2 ** 20) throw new Malformed(`${key} claims a text of ${bytes} bytes`)
-  return bytes
 }
 
 function vocabularyOf(values: ReadonlyMap<string, Value>): Vocabulary {
