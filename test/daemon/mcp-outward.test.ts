@@ -1,9 +1,9 @@
 // What leaves for an MCP server outside of this box is judged as everything else is: policy, strangers' words, files that stay, secrets, a person's yes, the record.
 import assert from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { Config, fault, JobRequest, McpServer, Project, ProjectRules, type Job, type JobEvent, type JobEventBody, type PinnedDoor, type Principal } from '@hearth/protocol'
+import { Config, fault, JobRequest, McpServer, Project, ProjectRules, type EgressReply, type Job, type JobEvent, type JobEventBody, type PinnedDoor, type Principal } from '@hearth/protocol'
 import { createDoor } from '../../packages/daemon/src/egress/door.ts'
 import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
 import { JobTerms, type Terms } from '../../packages/daemon/src/egress/terms.ts'
@@ -15,7 +15,7 @@ import { Store } from '../../packages/daemon/src/store/store.ts'
 import { call, finish, ofType, Workbench, type Options, type Ran } from '../agent/workbench.ts'
 import { asking, outwardParts } from '../fixtures/asking.ts'
 import { McpHttpServer, type Behaviour } from '../fixtures/mcp-http-server.ts'
-import { makePlace } from './process.ts'
+import { DaemonProcess, makePlace, real } from './process.ts'
 
 const place = makePlace()
 const secret = 'ghp_0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R'
@@ -207,5 +207,41 @@ describe('the terms of a server', () => {
     await own.emit(...done('read', { path: 'conf/prod.ini' }))
     assert.deepEqual([own.said(), own.network()], ['data_class: This job has seen conf/prod.ini, which never leaves the house, so nothing of the job does.', null])
     assert.equal((await job({ dataClass: 'local-only' })).network(), 'Nothing of this job may leave the house: the project of this folder says local-only.')
+  })
+})
+
+describe('in a whole daemon', () => {
+  it('a call waits for its yes, leaves with placeholders and is on record; a local-only file that is named ends all of it', async () => {
+    const here = makePlace()
+    const server = await McpHttpServer.open()
+    open.push(server)
+    // This box by an address that nothing counts as this box.
+    const url = server.url.replace('127.0.0.1', '0.0.0.0')
+    writeFileSync(join(here.home, 'config.json'), JSON.stringify({ sandbox: { limits: 'weak' }, agent: { mcpServers: { far: { url, consent: 'ask' } } } }))
+    const daemon = await DaemonProcess.start(here, real)
+    try {
+      const cwd = here.work()
+      mkdirSync(join(cwd, 'private'))
+      writeFileSync(join(cwd, 'private/a.csv'), 'words')
+      await daemon.client.call('POST', '/api/projects', { path: cwd, id: null, rules: { localOnly: ['private/**'] } })
+      const script = join(here.root, 'script.json')
+      const asked = call('mcp', { name: 'far__echo', arguments: { text: `use ${secret}` } })
+      writeFileSync(script, JSON.stringify({ version: 1, contextTokens: 32_768, turns: [asked, call('bash', { command: 'cat private/a.csv' }), asked, finish()] }))
+      const { job } = await daemon.submit({ prompt: 'Look.', cwd, model: `scripted:${script}` })
+      const waits = await daemon.until(job.id, 'approval_asked')
+      assert.ok(waits.type === 'approval_asked' && waits.question.startsWith('May this be sent to 0.0.0.0:'), JSON.stringify(waits))
+      assert.equal(server.of('tools/call').length, 0)
+      await daemon.until(job.id, 'suspended')
+      await daemon.client.call('POST', `/api/jobs/${job.id}/approve`, { callId: waits.callId, approved: true })
+      const results = (await daemon.all(job.id)).flatMap((event) => (event.type === 'tool_result' && event.name !== 'finish' ? [event.observation] : []))
+      assert.deepEqual(results, [`echo use ${secret}`, 'words', 'far__echo failed: This job has seen private/a.csv, which never leaves the house, so nothing of the job does. Do that part in a job of its own'])
+      assert.deepEqual(server.of('tools/call').map(({ text }) => text.includes(secret)), [false])
+      const { packets, entries } = await daemon.client.call<EgressReply>('GET', '/api/egress')
+      assert.deepEqual(new Set(packets.map(({ purpose, model, jobId }) => `${purpose} ${model} ${jobId ?? ''}`)), new Set([`mcp far ${job.id}`]))
+      assert.equal(entries.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0), server.bytes)
+    } finally {
+      await daemon.kill('SIGTERM')
+      here.clear()
+    }
   })
 })
