@@ -103,3 +103,29 @@ test('with the reserve used up too, what could not be written was never said, an
   const { checks } = await disk.client.call<DoctorReport>('GET', '/api/doctor')
   assert.equal(checks.find(({ name }) => name === 'database')?.detail, 'integrity_check: ok')
 })
+
+test('a full disk of the folder is told to the model, leaves the old file whole and harms nothing else', async (t) => {
+  const place = makePlace()
+  t.after(() => place.clear())
+  writeFileSync(join(place.root, 'config.json'), config)
+  const folder = place.work('little')
+  const disk = await startOnSmallDisk(place, 32, { [folder]: 1 })
+  t.after(() => disk.daemon.kill('SIGKILL'))
+  const script = join(place.root, 'writes.json')
+  const call = (name: string, args: object): object => ({ calls: [{ name, arguments: args }] })
+  writeFileSync(script, JSON.stringify({
+    version: 1,
+    turns: [call('write', { path: 'f', content: 'old\n' }), call('bash', { command: 'head -c 2000000 /dev/zero > g' }), call('write', { path: 'f', content: 'new\n' }), call('bash', { command: 'rm g; cat f' }), call('finish', { answer: 'done' })],
+  }))
+  const { job: { id } } = await disk.client.call<{ job: Job }>('POST', '/api/jobs', { prompt: 'write', cwd: folder, model: `scripted:${script}`, checks: ['grep -qx old f'] })
+  const { state } = await until('it ends', async () => { const job = await jobOf(disk, id); return isEnded(job.state) && job })
+  const events = await eventsOf(disk, id)
+  const said = events.flatMap((event) => (event.type === 'tool_result' && event.name !== 'finish' ? [event.observation] : []))
+  assert.equal(state, 'resolved', said.join('\n'))
+  assert.match(said[1] ?? '', /No space left on device/)
+  assert.equal(said[2], 'f was not written: No space left on device')
+  assert.equal(said[3], 'old\n')
+  assert.equal(disk.inside(`ls -A ${folder}`), 'f\n')
+  const { checks } = await disk.client.call<DoctorReport>('GET', '/api/doctor')
+  assert.equal(checks.find(({ name }) => name === 'database')?.detail, 'integrity_check: ok')
+})
