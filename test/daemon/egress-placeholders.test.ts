@@ -96,3 +96,13 @@ test('secrets are not put back where they could leave', () => {
   for (const tool of ['bash', 'fetch', 'mcp', 'ask_expert', 'server__tool', 'unheard-of']) assert.equal(putsBackFor(tool, true), false)
   for (const tool of ['fetch', 'mcp', 'ask_expert']) assert.equal(putsBackFor(tool, false), false)
 })
+
+test('a text inside a value is a secret by its own words, or as a whole by the name before it', async () => {
+  const placeholders = new Placeholders(Buffer.alloc(16, 1), 'job')
+  const value = { path: 'a.ts', content: 'const a = 1\npassword: "Tr0ub4dor&3"\nconst b = 2', login: { user: 'bob', password: 'hunter2x9', list: ['plain', { api_key: 'required' }] }, 'Tr0ub4dor&3': 1 }
+  const { value: made, redactions, places } = await placeholders.hideInside(value, new KnownTexts())
+  assert.match(JSON.stringify(made), /^\{"path":"a\.ts","content":"const a = 1\\npassword: \\"‹secret:password:\w{6}›\\"\\nconst b = 2","login":\{"user":"bob","password":"‹secret:password:\w{6}›","list":\["plain",\{"api_key":"required"\}\]\},"‹secret:password:\w{6}›":1\}$/)
+  assert.deepEqual(redactions, [{ kind: 'password', count: 3 }])
+  assert.deepEqual(places.map(({ at }) => at), ['content', 'login.password', ''])
+  assert.deepEqual(placeholders.putBackInside(made), value)
+})

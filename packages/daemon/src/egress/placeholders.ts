@@ -79,12 +79,14 @@ export class Placeholders {
         const shown = await text(name, at)
         const where = at === '' ? shown : `${at}.${shown}`
         const hidden = await inside(item, where)
-        const told = hidden === item && typeof item === 'string' ? (await scan(JSON.stringify({ [name]: item }), none))[0] : undefined
-        if (told !== undefined && typeof item === 'string') {
-          counts.set(told.kind, (counts.get(told.kind) ?? 0) + 1)
-          places.push({ kind: told.kind, at: where })
+        const kind = typeof item === 'string' && hidden === item ? await toldByName(name, item) : null
+        if (kind === null || typeof item !== 'string') made.push([shown, hidden])
+        else {
+          counts.set(kind, (counts.get(kind) ?? 0) + 1)
+          places.push({ kind, at: where })
+          this.#learn(kind, item)
+          made.push([shown, this.#placeholder(kind, item)])
         }
-        made.push([shown, told === undefined || typeof item !== 'string' ? hidden : this.#whole(told.kind, item)])
       }
       return Object.fromEntries(made)
     }
@@ -128,11 +130,6 @@ export class Placeholders {
     }
   }
 
-  #whole(kind: string, value: string): string {
-    this.#learn(kind, value)
-    return this.#placeholder(kind, value)
-  }
-
   #learn(kind: string, value: string): void {
     if (value.length >= learnedLeast && value.length <= learnedMost) this.#learned.add({ kind, value })
   }
@@ -149,6 +146,14 @@ export class Placeholders {
     this.#values.set(`${name}:${own}`, value)
     return `‹secret:${name}:${own}›`
   }
+}
+
+/** The kind of secret that a whole text is by the name before it alone; null = it is none. */
+async function toldByName(name: string, value: string): Promise<string | null> {
+  if (value.length > learnedMost) return null
+  const text = JSON.stringify({ [name]: value })
+  const [start, end] = [JSON.stringify(name).length + 3, text.length - 2]
+  return (await scan(text, none)).find((one) => one.start <= start && one.end >= end)?.kind ?? null
 }
 
 /** The commonest first. */
