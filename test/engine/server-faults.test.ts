@@ -105,6 +105,17 @@ test('what a build lacks is left out with a note', async (t) => {
   assert.ok(log.some((line) => line.includes('the model file has none and engine.adapters.llamaServer.draftModel is not set')), log.join('\n'))
 })
 
+test('one that guesses ahead is not asked how likely its tokens are', async (t) => {
+  for (const [more, expected] of [[{}, 24], [{ speculation: 'ngram' }, 0], [{ args: ['--model-draft', '/d.gguf'] }, 0]] as const) {
+    const { engine } = engineOf(t, 'good', more)
+    const answer = await ask(engine.model(starter()), { ...request, likelihoods: true })
+    assert.equal(answer.text, ' word'.repeat(24))
+    const pieces = answer.events.flatMap((event) => (event.type === 'text' ? event.probabilities ?? [] : []))
+    assert.deepEqual(pieces, Array.from({ length: expected }, () => ({ text: ' word', probability: 0.25, top: [] })), JSON.stringify(more))
+    await engine.close()
+  }
+})
+
 test('an owner cannot contradict what the daemon says to it', () => {
   const parsed = Config.safeParse({ engine: { adapters: { llamaServer: { args: ['--host', '0.0.0.0'] } } } })
   assert.equal(parsed.success, false)

@@ -30,7 +30,7 @@ export function ownLikelihoods(context: object, model: object, llama: object): b
       const token = Array.isArray(chosen) ? chosen[0] : chosen
       if (token < 0) return [token]
       const greedy = free.pop() ?? greedySampler(nativeModel, make)
-      const seen = await sample(row, greedy, ...wanted(token))
+      const seen = await sample(row, greedy, ...wanted(token)).catch(() => null)
       free.push(greedy)
       return [token, undefined, Array.isArray(seen) ? likelihood(token, seen) : undefined]
     },

@@ -99,6 +99,11 @@ export function serverArguments(probe: ServerProbe, load: Load, config: LlamaSer
   return { argv, env, notes }
 }
 
+/** A server that was started with these guesses ahead: of a guessed token it says no likelihood, so a list would have holes. */
+export function guessesAhead(argv: readonly string[]): boolean {
+  return argv.some((word) => /^(--spec-|--model-draft|-md(=|$))/.test(word))
+}
+
 function speculationArguments(probe: ServerProbe, config: LlamaServerConfig, heads: boolean, notes: string[]): string[] {
   const count = probe.flags.has('--spec-draft-n-max') ? '--spec-draft-n-max' : '--draft-max'
   switch (config.speculation) {

@@ -9,7 +9,7 @@ import { isObject, shown } from '../foreign.ts'
 import type { Generate, Load, Segment, StateWork, ToWorker } from '../local/wire.ts'
 import { ServerProcess, type Confined, type Probes } from './child.ts'
 import { completionBody, CompletionReader } from './completion.ts'
-import { refusal, serverArguments } from './flags.ts'
+import { guessesAhead, refusal, serverArguments } from './flags.ts'
 import { ask, stream } from './http.ts'
 import { restoreSlot, saveSlot } from './slot-files.ts'
 import { readVocabulary, type Vocabulary } from './vocabulary.ts'
@@ -50,6 +50,7 @@ class LlamaServer implements WorkerProcess {
   #vocabulary: Vocabulary | null = null
   /** Program and arguments, which the layout of a slot's memory may depend on; null when it cannot save slots. */
   #library: string | null = null
+  #guesses = false
   #contextTokens = 0
   #bos: number | null = null
   #gone = false
@@ -111,6 +112,7 @@ class LlamaServer implements WorkerProcess {
     const server = new ServerProcess()
     const { argv, env, notes } = serverArguments(probe, load, config, server.socket, this.#vocabulary.heads)
     for (const note of notes) this.#hearing.log(note)
+    this.#guesses = guessesAhead(argv)
     if (probe.flags.has('--slot-save-path')) this.#library = libraryOf(program, serverArguments(probe, load, config, '', this.#vocabulary.heads).argv)
     const failed = server.start(program, argv, { ...confined, env: { ...confined.env, ...env } }, {
       exit: (exit) => this.#exit(exit), log: (line) => this.#hearing.log(line),
@@ -152,7 +154,8 @@ class LlamaServer implements WorkerProcess {
     })
   }
 
-  async #generate(request: Generate): Promise<void> {
+  async #generate(asked: Generate): Promise<void> {
+    const request = this.#guesses ? { ...asked, likelihoods: false } : asked
     const run = new AbortController()
     this.#runs.set(request.id, run)
     const signal = AbortSignal.any([run.signal, this.#over.signal])
