@@ -27,7 +27,7 @@ for (const toolMode of ['native', 'json'] as const) {
       stream(to, [
         ...events.begin('anthropic', counts), { type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } },
         { type: 'content_block_delta', index: 0, delta: { type: 'thinking_delta', thinking: `thought ${n}` } }, { type: 'content_block_delta', index: 0, delta: { type: 'signature_delta', signature: `seal-${n}` } },
-        ...(text === '' ? [] : [{ type: 'content_block_start', index: 1, content_block: { type: 'text', text: '' } }, ...[...text].map((letter) => ({ type: 'content_block_delta', index: 1, delta: { type: 'text_delta', text: letter } }))]),
+        ...(text === '' ? [] : [{ type: 'content_block_start', index: 1, content_block: { type: 'text', text: '' } }, ...Array.from(text, (letter) => ({ type: 'content_block_delta', index: 1, delta: { type: 'text_delta', text: letter } }))]),
         ...(toolMode === 'json' ? [] : events.call('anthropic', 2, `toolu_${n}`, name, [given.slice(0, 5), given.slice(5)])), ...events.end('anthropic', toolMode === 'json' ? 'end' : 'calls', counts),
       ])
     }, { model: { contextTokens: 100_000, profile: { toolMode, reasoning: { ask: 'medium' } } } })
