@@ -10,7 +10,7 @@ import { Engine, type InstalledModel } from '@hearth/engine'
 import { createConfine } from '@hearth/sandbox'
 import { ask } from '../contract/model-contract.ts'
 import { nodeBinary, root, starter, starterPath } from '../fixtures/starter.ts'
-import { checkMs, loadMs, Loads, type Loadable, type Loaded } from '../../packages/engine/src/profile/loads.ts'
+import { checkMs, leaveMs, loadMs, Loads, type Loadable, type Loaded } from '../../packages/engine/src/profile/loads.ts'
 
 const GiB = 2 ** 30
 let scratch = ''
@@ -136,7 +136,7 @@ describe('a model that is loaded to be asked', () => {
 
 describe('how long a load takes', () => {
   const file = (name: string, bytes: number, more: Partial<Loadable> = {}): Loadable => ({ model: name, file: name, library: 'l1', backend: 'cpu', machine: 'm', bytes, ...more })
-  const loaded = (name: string, bytes: number, loadsMs: number[], checkMs: number | null = 100): Loaded => ({ ...file(name, bytes), loadsMs, checkMs })
+  const loaded = (name: string, bytes: number, loadsMs: number[], checkMs: number | null = 100): Loaded => ({ ...file(name, bytes), loadsMs, leavesMs: [], checkMs })
   const known = [loaded('small', 1000, [500, 900, 600]), loaded('large', 100_000, [20_000], 4000)]
 
   it('the slowest of its own, else of the nearest in size by the bytes, never shorter for a smaller one', () => {
@@ -147,6 +147,11 @@ describe('how long a load takes', () => {
     assert.equal(loadMs(known, file('new', 1000, { backend: 'vulkan' })), null)
     assert.equal(loadMs(known, file('new', 1000, { machine: 'another' })), null)
     assert.equal(loadMs([], file('new', 1000)), null)
+  })
+
+  it('the slowest of the last times it left', () => {
+    const one = { ...loaded('small', 1000, [1]), leavesMs: [300, 900, 20] }
+    assert.deepEqual([leaveMs([one], file('small', 1000)), leaveMs([one], file('new', 1000)), leaveMs(known, file('small', 1000))], [900, 0, 0])
   })
 
   it('the check of its first words: none when this build passed it or nothing is checked', () => {
@@ -161,14 +166,19 @@ describe('how long a load takes', () => {
     const cacheDir = mkdtempSync(join(scratch, 'loads-'))
     const log: string[] = []
     const run = async (checks: boolean, said: 'trusted' | 'gone' = 'trusted'): Promise<void> => {
-      const { launch, check } = new Loads({ cacheDir, checks, log: (line) => log.push(line) }).timed({ launch: () => ({ fault: { code: 'x' } }) as never, check: () => Promise.resolve(said) }, () => file('a', 10))
+      const loads = new Loads({ cacheDir, checks, log: (line) => log.push(line) })
+      const { launch, check, changed } = loads.timed({ launch: () => ({ fault: { code: 'x' } }) as never, check: () => Promise.resolve(said) }, () => file('a', 10))
       launch({} as never)
       assert.equal(await check({} as never, () => undefined), said)
+      // The first leaves in order, the second is given up while it loads: that says nothing.
+      for (const phase of ['starting', 'ready', 'draining', 'stopped', 'starting', 'draining', 'stopped'] as const) changed(phase)
+      await loads.close()
+      changed('ready')
     }
     for (const checks of [true, false, false, false]) await run(checks)
     await run(true, 'gone')
     const [one, ...none] = await new Loads({ cacheDir, checks: true, log: () => undefined }).all()
-    assert.deepEqual([one?.model, one?.loadsMs.length, one?.checkMs === null, none, log], ['a', 3, false, [], []])
+    assert.deepEqual([one?.model, one?.loadsMs.length, one?.leavesMs.length, one?.checkMs === null, none, log], ['a', 3, 3, false, [], []])
     writeFileSync(join(cacheDir, 'loads.json'), 'not JSON')
     assert.deepEqual(await new Loads({ cacheDir, checks: true, log: () => undefined }).all(), [])
   })

@@ -85,7 +85,10 @@ describe('a stronger model of this box that is not in memory', () => {
     assert.ok(before?.type === 'turn' && behind?.type === 'turn')
     const had = before.usage.promptTokens + before.usage.completionTokens
     assert.ok(behind.usage.reusedTokens >= 0.95 * had, `${behind.usage.reusedTokens} of ${had} tokens came back`)
-    t.diagnostic(`${behind.usage.reusedTokens} of ${had} tokens came back; ${offer.because ?? ''}`)
+    const ms = (a: JobEvent, b: JobEvent): string => `${((b.at - a.at) / 1000).toFixed(1)} s`
+    const [asked, back] = [events[events.findIndex(({ type }) => type === 'escalation_offered')], events[at]]
+    assert.ok(asked !== undefined && back !== undefined)
+    t.diagnostic(`${behind.usage.reusedTokens} of ${had} tokens came back; ${offer.because ?? ''}; ${ms(asked, back)} until the answer, ${ms(back, behind)} until the end of the next turn (${Math.round(behind.timings.queuedMs)} ms of it waiting for the model)`)
     const told = (await box.hearth(['why', id])).stdout.replace(/\s+/g, ' ')
     assert.match(told, /e1: big on this box for advice: \d\S* (bytes|KiB), nothing leaves chosen: it is on this box, and loading it pays: .* s back, 3600 s allowed; a bought answer would have cost at most \$0\.\d+/)
   })

@@ -191,6 +191,7 @@ export class Engine {
   /** Ends every worker and every run (`shutting_down`), and keeps what their sequences held. No process is left when it resolves. */
   async close(): Promise<void> {
     this.#keeping.close()
+    await this.#loads.close()
     await this.#box.close()
     await Promise.all([...this.#open.values()].map(async (open) => {
       if (open.handover !== null) await open.supervisor.settle(settleMs)
@@ -229,10 +230,11 @@ export class Engine {
       },
       identity: async (choice, ready) => ({ ...this.#launches.identity(choice, ready), driver: await driverOf(ready.backend), model: identityOf(installed.path) }),
     })
+    const timed = this.#loads.timed(trust, () => this.#swaps.loadable(installed))
     const supervisor: Supervisor = new Supervisor({
       model: installed.id, load, log,
       prepare: () => trust.prepare(),
-      ...this.#loads.timed(trust, () => this.#swaps.loadable(installed)),
+      launch: timed.launch, check: timed.check,
       beforeEnd: async () => await open.handover?.keepAll(),
       lend: (use) => {
         // What the sessions hold is kept first: the question takes the place of one of them.
@@ -241,6 +243,7 @@ export class Engine {
         })
       },
       onState: (phase) => {
+        timed.changed(phase)
         if (phase === 'starting') slots.forget()
         const problem = phase === 'ready' ? draftProblem(installed, load.speculation, supervisor.status.ready) : null
         if (problem !== null) log(`${problem.message} ${problem.remedy}`)

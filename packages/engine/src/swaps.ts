@@ -6,7 +6,7 @@ import type { Handover } from './local/handover.ts'
 import type { Slots } from './local/slots.ts'
 import type { Supervisor } from './local/supervisor.ts'
 import { bytesOf } from './model-files.ts'
-import { checkMs, loadMs, type Loadable, type Loads } from './profile/loads.ts'
+import { checkMs, leaveMs, loadMs, type Loadable, type Loads } from './profile/loads.ts'
 import type { Identity } from './profile/store.ts'
 
 /** `asker`: the model of who asks, which comes back afterwards; null = none of this box. `sessionKey`: its conversation. `promptChars`: of the first turn. */
@@ -61,9 +61,9 @@ export class Swaps {
     return {
       ok: true,
       swap: {
-        leaves: leaving.map(({ id }) => id), roomMs: whole(leaving.reduce((sum, { handover }) => sum + (handover?.keepingMs ?? 0), 0)) ?? 0,
+        leaves: leaving.map(({ id }) => id), roomMs: Math.round(leaving.reduce((sum, one) => sum + Math.max(one.handover?.keepingMs ?? 0, leaveMs(known, this.loadable(one.installed))), 0)),
         loadMs: whole(load?.ms ?? null), loadFrom: load?.from ?? null, checkMs: whole(checkMs(known, this.loadable(installed), checks)), answerMs: whole(answer),
-        backMs: own === undefined ? 0 : whole(sum(loadMs(known, this.loadable(own.installed))?.ms ?? null, returningMs(own, own.slots.tokensOf(sessionKey)))),
+        backMs: own === undefined ? 0 : whole(sum(leaveMs(known, this.loadable(installed)), loadMs(known, this.loadable(own.installed))?.ms ?? null, returningMs(own, own.slots.tokensOf(sessionKey)))),
       },
     }
   }
@@ -82,8 +82,8 @@ function no(why: string, remedy: string): SwapAnswer {
   return { ok: false, why, remedy }
 }
 
-function sum(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? null : a + b
+function sum(...parts: (number | null)[]): number | null {
+  return parts.reduce((all, one) => (all === null || one === null ? null : all + one), 0)
 }
 
 function whole(ms: number | null): number | null {

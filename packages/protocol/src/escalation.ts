@@ -75,7 +75,7 @@ export type Consultation = {
  */
 export const Swap = z.strictObject({
   leaves: z.array(z.string()).describe('models that leave the memory for it'),
-  roomMs: z.int().min(0).describe('saving their conversations'),
+  roomMs: z.int().min(0).describe('until they have left, with the saving of their conversations'),
   loadMs: z.int().min(0).nullable().describe('loading it'),
   loadFrom: z.string().nullable().describe('the model that the loading time was scaled from, by the size of the files; null = its own loads'),
   checkMs: z.int().min(0).nullable().describe('the check of its first words; 0 = this file and build have passed it'),

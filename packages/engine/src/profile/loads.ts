@@ -2,6 +2,7 @@
 // A file that cannot be read means: nothing was measured yet. Loads nothing.
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { WorkerState } from '@hearth/protocol'
 import { z } from 'zod'
 import { makePrivate, problemOf, writeJson } from '../catalog/durable.ts'
 import type { Converse } from '../golden/check.ts'
@@ -13,6 +14,7 @@ import type { Identity } from './store.ts'
 const Loaded = z.strictObject({
   model: z.string(), file: z.string(), library: z.string(), backend: z.string(), machine: z.string(), bytes: z.int().min(0),
   loadsMs: z.array(z.number().min(0)).min(1).describe('the last ones, from the start of the process to the first token'),
+  leavesMs: z.array(z.number().min(0)).describe('the last ones, from the last request to the end of the process, with the saving of conversations'),
   checkMs: z.number().min(0).nullable().describe('the longest check of its first words with this library; null = none was passed'),
 })
 const File = z.strictObject({ version: z.literal(1), loaded: z.array(Loaded) })
@@ -21,11 +23,12 @@ export type Loaded = z.infer<typeof Loaded>
 export type Loadable = Identity & { model: string; bytes: number }
 
 // A file that lies in the page cache loads ten times faster than one that does not, and nobody knows which it will be: the slowest of these counts.
-const keptLoads = 3
+const keptTimes = 3
 const keptFiles = 256
 
 /** How a worker is started and trusted. */
 type Starting = { launch: Launch; check(ready: Ready, converse: Converse): Promise<Trusted> }
+type Times = { loadMs: number; checkMs: number } | { leaveMs: number }
 
 export class Loads {
   readonly #path: string | null
@@ -34,6 +37,7 @@ export class Loads {
   /** Without a folder. */
   #held: Loaded[] = []
   #writing: Promise<void> = Promise.resolve()
+  #closed = false
 
   /** `checks`: first words are checked at all. */
   constructor({ cacheDir, checks, log }: { cacheDir: string | null; checks: boolean; log: (line: string) => void }) {
@@ -42,10 +46,17 @@ export class Loads {
     this.#log = log
   }
 
-  /** The same start and check of a worker, measured: the one begins a load, the other is asked when it is over. `about`: what was loaded. */
-  timed(inner: Starting, about: () => Loadable): Starting {
+  /** The same start and check of a worker, measured: the one begins a load, the other is asked when it is over. `changed`: its phases. `about`: what was loaded. */
+  timed(inner: Starting, about: () => Loadable): Starting & { changed(phase: WorkerState): void } {
     let begun = performance.now()
+    let last: WorkerState = 'stopped'
+    let leaving: number | null = null
     return {
+      changed: (phase) => {
+        if (phase === 'draining') leaving = last === 'ready' ? performance.now() : null
+        else if (phase === 'stopped' && leaving !== null) void this.#keep(about, { leaveMs: performance.now() - leaving })
+        last = phase
+      },
       launch: (hearing) => {
         begun = performance.now()
         return inner.launch(hearing)
@@ -53,7 +64,7 @@ export class Loads {
       check: async (ready, converse) => {
         const loaded = performance.now()
         const said = await inner.check(ready, converse)
-        if (said === 'trusted') await this.#keep(about, loaded - begun, performance.now() - loaded)
+        if (said === 'trusted') await this.#keep(about, { loadMs: loaded - begun, checkMs: performance.now() - loaded })
         return said
       },
     }
@@ -69,22 +80,35 @@ export class Loads {
     }
   }
 
-  #keep(about: () => Loadable, loadMs: number, checkMs: number): Promise<void> {
+  /** What is still to be written is; nothing is measured any more. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#writing
+  }
+
+  #keep(about: () => Loadable, times: Times): Promise<void> {
+    if (this.#closed) return Promise.resolve()
     this.#writing = this.#writing.then(async () => {
-      const { bytes, model, ...identity } = about()
+      const what = about()
       const all = await this.all()
-      const old = all.find((one) => isOf(one, identity))
-      const before = old?.library === identity.library ? old.checkMs : null
-      const next: Loaded = {
-        model, bytes, ...identity, loadsMs: [...(old?.loadsMs ?? []), Math.round(loadMs)].slice(-keptLoads),
-        checkMs: this.#checks ? Math.max(before ?? 0, Math.round(checkMs)) : before,
-      }
+      const old = all.find((one) => isOf(one, what))
+      // One that leaves was loaded, and was written down then; if that was lost, so is this.
+      const next = 'leaveMs' in times ? old && { ...old, leavesMs: [...old.leavesMs, Math.round(times.leaveMs)].slice(-keptTimes) } : this.#loaded(what, old, times)
+      if (next === undefined) return
       this.#held = [...all.filter((one) => one !== old), next].slice(-keptFiles)
       if (this.#path === null) return
       await makePrivate(dirname(this.#path))
       await writeJson(this.#path, { version: 1, loaded: this.#held } satisfies z.infer<typeof File>)
     }).catch((error: unknown) => this.#log(`how long a load took was not kept: ${problemOf(error)}`))
     return this.#writing
+  }
+
+  #loaded({ bytes, model, ...identity }: Loadable, old: Loaded | undefined, { loadMs, checkMs }: { loadMs: number; checkMs: number }): Loaded {
+    const before = old?.library === identity.library ? old.checkMs : null
+    return {
+      model, bytes, ...identity, loadsMs: [...(old?.loadsMs ?? []), Math.round(loadMs)].slice(-keptTimes), leavesMs: old?.leavesMs ?? [],
+      checkMs: this.#checks ? Math.max(before ?? 0, Math.round(checkMs)) : before,
+    }
   }
 }
 
@@ -102,6 +126,11 @@ export function loadMs(loads: readonly Loaded[], what: Loadable): { ms: number; 
   if (own !== undefined) return { ms: Math.max(...own.loadsMs), from: null }
   const near = nearest(loads, what)
   return near === null ? null : { ms: Math.max(...near.loadsMs) * scale(near, what), from: near.model }
+}
+
+/** Milliseconds until it has left the memory: the slowest of its last times; 0 = it never left. */
+export function leaveMs(loads: readonly Loaded[], what: Loadable): number {
+  return Math.max(0, ...(loads.find((one) => isOf(one, what))?.leavesMs ?? []))
 }
 
 /** Milliseconds of the check of its first words; 0 = it passed with this build, or it is not checked. Scaled as a load is; null = none was ever made here. */
