@@ -93,6 +93,7 @@ const unknown: readonly { name: string; inner: (signal: AbortSignal) => AsyncGen
   { name: 'and without them', async *inner() { yield { type: 'text', text: 'a' }; yield { type: 'failed', fault: fault('endpoint_failed', { endpoint: 'e', how: 'cut' }), usage: none, timings } }, ended: 'endpoint_failed', costs: worst },
   { name: 'a model that throws', async *inner() { yield { type: 'queued', position: 1 }; throw new Error('boom') }, ended: 'internal', costs: worst },
   { name: 'numbers without sense', async *inner() { yield { type: 'done', stop: 'end', usage: { promptTokens: 5, reusedTokens: 9, completionTokens: 1 }, timings } }, ended: 'end', costs: worst },
+  { name: 'an answer whose tokens were guessed', async *inner() { yield { type: 'text', text: 'a' }; yield { type: 'done', stop: 'end', usage: { ...usage, estimated: true }, timings } }, ended: 'end', costs: worst },
 ]
 for (const { name, inner, ended, costs } of unknown) {
   test(name, () => shop(async ({ ask, rows, open }) => {

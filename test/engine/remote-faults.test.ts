@@ -298,19 +298,19 @@ test('a usage that cannot be true is noted, and what was heard is counted', asyn
       const { end } = await ask(model, request)
       assert.equal(end.type, 'done')
       assert.equal(end.usage.completionTokens, 7, 'two bytes a token')
-      assert.ok(end.usage.promptTokens >= 40)
+      assert.ok(end.usage.promptTokens >= 40 && end.usage.estimated === true)
       assert.deepEqual(log, [`the provider 'far' gives a usage that cannot be true (${problem}); 7 completion tokens were counted instead`])
     }
     for (const said of [{ prompt: -1, completion: 3 }, { prompt: 5_000_000, completion: 3 }, { prompt: 40, cached: 41, completion: 3 }, { prompt: 0, completion: 3 }, { prompt: 1.5, completion: 3 }]) {
       const { model, log } = await remote(t, kind, (to) => stream(to, says(kind, ['One'], said)))
       const { end } = await ask(model, request)
-      assert.ok(end.usage.promptTokens > 30 && end.usage.reusedTokens === 0, JSON.stringify(end.usage))
+      assert.ok(end.usage.promptTokens > 30 && end.usage.reusedTokens === 0 && end.usage.estimated === true, JSON.stringify(end.usage))
       assert.equal(log.length, 1)
     }
     const none = await remote(t, kind, (to) => stream(to, says(kind, ['One'], counts).map((event) => JSON.parse(JSON.stringify(event, (name, value: unknown) => (name === 'usage' ? undefined : value))) as unknown)))
     const { end } = await ask(none.model, request)
     assert.equal(end.type, 'done')
-    assert.ok(end.usage.promptTokens > 30 && end.usage.completionTokens === 2, JSON.stringify(end.usage))
+    assert.ok(end.usage.promptTokens > 30 && end.usage.completionTokens === 2 && end.usage.estimated === true, JSON.stringify(end.usage))
     assert.deepEqual(none.log, ["the provider 'far' gives no usage; 2 completion tokens were counted instead"])
   }
 })

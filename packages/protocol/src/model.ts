@@ -81,6 +81,7 @@ export const Usage = z.strictObject({
   reusedTokens: z.int().min(0),
   completionTokens: z.int().min(0),
   cacheWriteTokens: z.int().min(0).optional().describe('prompt tokens that a provider wrote into its cache, at a price of their own; absent = none'),
+  estimated: z.literal(true).optional().describe('the provider ended its answer and gave no counts, or such as cannot be: these were guessed; absent = they are its own'),
   drafts: z.strictObject({
     draftedTokens: z.int().min(0),
     acceptedTokens: z.int().min(0),

@@ -47,7 +47,7 @@ export function paid(inner: Model, account: Account, askFor: AskFor, till: Till,
       const prepaid = cost.listUsdMicros - cost.usdMicros
       return till.settle(id, used === null ? 'unknown' : 'used', cost, {
         at: now(), jobId: ask.jobId, step: ask.step, principal: ask.principal, origin: ask.origin, model: ask.model, place: inner.info.place, purpose: request.purpose,
-        usage: used ?? noUsage, timings: end.timings, joules: null, usdMicros: cost.usdMicros, ...(prepaid === 0 ? {} : { prepaidUsdMicros: prepaid }),
+        usage: used ?? (end.usage.estimated === true ? end.usage : noUsage), timings: end.timings, joules: null, usdMicros: cost.usdMicros, ...(prepaid === 0 ? {} : { prepaidUsdMicros: prepaid }),
         escalation: ask.escalation, ended: endWord(end),
       })
     }, now)
@@ -62,7 +62,8 @@ function unsent(why: Fault): ModelEvent {
 const noTimings = { queuedMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: null, totalMs: 0 }
 
 /**
- * What was used, or null when that is not known: the model broke off without a word, its numbers make no sense, or an answer comes without any. Told without
+ * What was used, or null when that is not known: the model broke off without a word, its numbers make no sense, or an answer comes without any (its tokens may
+ * be guessed then, its price is not). Told without
  * numbers before anything arrived, a failure is a refusal, and a call that was taken back was not sent: both cost nothing. One that was sent and heard nothing
  * at all is not known either: what it thought in silence is billed.
  */
@@ -70,6 +71,7 @@ function usageOf({ end, told, arrived }: CallEnd): Usage | null {
   const { promptTokens, reusedTokens, completionTokens, cacheWriteTokens = 0 } = end.usage
   const sane = [promptTokens, reusedTokens, completionTokens, cacheWriteTokens].every((tokens) => Number.isSafeInteger(tokens) && tokens >= 0) && reusedTokens + cacheWriteTokens <= promptTokens
   if (end.type === 'failed' && !arrived && promptTokens > 0 && completionTokens === 0) return null
+  if (end.usage.estimated === true) return null
   return told && sane && (promptTokens > 0 || (!arrived && (end.type === 'failed' || end.stop === 'cancelled'))) ? end.usage : null
 }
 

@@ -157,7 +157,8 @@ export class Answer {
   #usage(): Usage {
     const { count, log, who } = this.#options
     if (this.#started === null) return this.sent ? { ...noUsage, promptTokens: count.prompt() } : noUsage
-    const counted = { ...this.#started, completionTokens: count.completion(this.#heard) }
+    // What is cut off has no last word; an answer that came to its end should have one.
+    const counted: Usage = { ...this.#started, completionTokens: count.completion(this.#heard), ...(this.#finish === null ? {} : { estimated: true }) }
     if (this.#said === null) {
       if (this.#finish !== null) log(`${who} gives no usage; ${counted.completionTokens} completion tokens were counted instead`)
       return counted
