@@ -86,7 +86,11 @@ export class Outward {
   }
 
   async #hidden(terms: Extract<Terms, { ok: true }>, value: unknown): Promise<{ value: unknown; redactions: Redaction[] }> {
-    this.#placeholders ??= this.#o.placeholderKey().then((key) => new Placeholders(key, this.#asking.job.id))
+    this.#placeholders ??= this.#o.placeholderKey().then((key) => new Placeholders(key, this.#asking.job.id)).catch((error: unknown) => {
+      // A key file that is mended is read again.
+      this.#placeholders = null
+      throw error
+    })
     const held = await this.#o.held()
     const hidden = await (await this.#placeholders).hideInside(value, held)
     // What was cut over several texts stands only in all of them together.
