@@ -1,9 +1,10 @@
 // Proves the moments of help that an evaluation draws: as many as were bought, never after a course is over, the same for the same rows and seed; and rules that only get stricter.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { EvalArm, EvalRow } from '@hearth/protocol'
+import type { EvalArm, EvalRow, JobEvent, JobEventBody } from '@hearth/protocol'
+import { pastToTrigger } from '../../packages/daemon/src/queue/fork.ts'
 import { pairOf } from '../../packages/daemon/src/eval/statistics.ts'
-import { armsProblem, oracleMoments, randomMoments, rulesOf, seedOf } from '../../packages/daemon/src/eval/arms.ts'
+import { armsProblem, courseRules, forkProblem, oracleMoments, pastOf, randomMoments, rulesOf, seedOf } from '../../packages/daemon/src/eval/arms.ts'
 
 const row = (arm: EvalArm, task: string, repeat: number, more: Partial<EvalRow> = {}): EvalRow =>
   ({ task, repeat, arm, solved: false, outcome: '', usdMicros: 0, seconds: 1, joules: null, escalations: 0, jobId: null, steps: 6, askedAt: [], ...more })
@@ -49,6 +50,39 @@ describe('a job of an arm', () => {
     const place = [{ consent: 'ask', modes: ['plan'] }, { dataClass: 'local-only' }] as const
     assert.deepEqual(rulesOf('advise', place, []), { consent: 'ask', dataClass: 'local-only', modes: [] })
     assert.deepEqual(rulesOf('frontier', place, []), { consent: 'ask', dataClass: 'local-only', modes: [], askAt: [] })
+  })
+
+  it('of the course that is forked stops where one of the arms would ask, and buys nothing', () => {
+    assert.deepEqual(courseRules(['local', 'advise', 'step', 'frontier'], []), { consent: 'auto', dataClass: 'open', modes: ['advise', 'step'], untilTrigger: true })
+    assert.deepEqual(courseRules(['local', 'stronger'], []).modes, ['advise'])
+    assert.deepEqual(courseRules(['review'], [{ dataClass: 'local-only' }]), { consent: 'auto', dataClass: 'local-only', modes: ['advise', 'review'], untilTrigger: true })
+    assert.deepEqual([forkProblem(['local', 'random']), forkProblem(['plan', 'oracle'])?.startsWith('none of these arms goes on')], [null, true])
+  })
+
+  it('goes on from a course as its arm does', () => {
+    const events: JobEvent[] = ([
+      { type: 'workspace', kind: 'in_place', path: '/old', base: 'c0', detail: '' }, { type: 'started', attempt: 1, seed: 1, sandbox: '' }, { type: 'step', step: 1 },
+      { type: 'guard', step: 1, guard: 'same_call', action: 'nudge', evidence: 'x' }, { type: 'nudge', step: 1, text: 'Take another way.' },
+      { type: 'guard', step: 2, guard: 'same_call', action: 'escalate', evidence: 'x' }, { type: 'signals', step: 2, signals: [{ kind: 'hard', name: 'same_call', evidence: 'x' }], acts: true },
+      {
+        type: 'escalation_offered', step: 2, id: 'e1', mode: 'advise', signals: [{ kind: 'hard', name: 'same_call', evidence: 'x' }], packet: { prefix: '', body: '', files: [] }, maxTokens: 1, maxTurns: 1,
+        offer: { model: 'nobody', place: 'local', host: '', consent: 'ask', preview: '', sha256: '', bytes: 0, redactions: [], worstUsdMicros: 0 },
+      },
+      { type: 'suspended', reason: '', state: 'waiting_approval' },
+    ] as const satisfies JobEventBody[]).map((body, index) => ({ ...body, seq: index + 1, jobId: 'j', at: 0 }))
+    assert.equal(pastToTrigger(events.slice(0, -2), '/new'), null)
+    const { past, trigger } = pastToTrigger(events, '/new') ?? assert.fail('it has a trigger')
+    assert.deepEqual(trigger, { step: 2, mode: 'advise', signals: [{ kind: 'hard', name: 'same_call', evidence: 'x' }] })
+    assert.deepEqual(past.map(({ type }) => type), ['workspace', 'step', 'guard', 'nudge', 'guard', 'signals'])
+    assert.deepEqual(past[0], { type: 'workspace', kind: 'in_place', path: '/new', base: 'c0', detail: '' })
+    const shape = (arm: EvalArm, of = trigger): string => pastOf(arm, past, of).map((event) => `${event.type}${event.type === 'guard' ? `:${event.action}` : event.type === 'signals' ? `:${event.acts}` : ''}`).join(' ')
+    for (const arm of ['advise', 'step', 'rest'] as const) assert.equal(shape(arm), 'workspace step guard:nudge nudge guard:escalate signals:true')
+    for (const arm of ['local', 'review'] as const) assert.equal(shape(arm), 'workspace step guard:nudge nudge guard:stop signals:false')
+    assert.equal(shape('stronger'), 'workspace step nudge signals:false')
+    // Advice cannot mend a window that is full: the arm would not have asked.
+    assert.equal(shape('advise', { ...trigger, signals: [{ kind: 'hard', name: 'overflow', evidence: 'x' }] }), shape('local'))
+    assert.equal(shape('local', { ...trigger, mode: 'review', signals: [] }), shape('advise'))
+    assert.equal(shape('local', { ...trigger, signals: [{ kind: 'declared', name: 'ask_expert', evidence: 'x' }] }), `${shape('local')} nudge`)
   })
 
   it('has its own seed for each task, repeat and try, and the same in every arm', () => {

@@ -196,13 +196,15 @@ describe('an evaluation', () => {
   it('lets nobody but who administers the box say when a job asks', async () => {
     const made = await box.hearth(['keys', 'add', 'plain', '--scope', 'jobs:write'])
     const key = /hearth_\w+/.exec(made.stdout + made.stderr)?.[0] ?? (made.stdout + made.stderr).split(/\s+/).find((word) => word.length > 40) ?? ''
-    const body = JSON.stringify({ prompt: 'x', cwd: box.folder(), model: 'small', escalation: { askAt: [1] } })
-    const answer = await new Promise<{ status: number | undefined; said: string }>((resolve, reject) => {
-      const sent = request({ agent: false, socketPath: socket(), method: 'POST', path: '/api/jobs', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } },
-        (response) => void text(response).then((said) => resolve({ status: response.statusCode, said }), reject))
-      sent.on('error', reject).end(body)
-    })
-    assert.equal(answer.status, 403, answer.said)
-    assert.match(answer.said, /You may not say when a job asks for help/)
+    for (const escalation of [{ askAt: [1] }, { untilTrigger: true }]) {
+      const body = JSON.stringify({ prompt: 'x', cwd: box.folder(), model: 'small', escalation })
+      const answer = await new Promise<{ status: number | undefined; said: string }>((resolve, reject) => {
+        const sent = request({ agent: false, socketPath: socket(), method: 'POST', path: '/api/jobs', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } },
+          (response) => void text(response).then((said) => resolve({ status: response.statusCode, said }), reject))
+        sent.on('error', reject).end(body)
+      })
+      assert.equal(answer.status, 403, answer.said)
+      assert.match(answer.said, /You may not say when a job asks for help/)
+    }
   })
 })

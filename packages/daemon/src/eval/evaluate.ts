@@ -7,7 +7,7 @@ import { armsProblem, courseRules, forkable, forkProblem, needs, oracleMoments, 
 import { chosenJobs, tasksOfJobs, type JobsFrom } from './from-jobs.ts'
 import { cannotFork } from './forks.ts'
 import { Kept, type Course } from './kept.ts'
-import { play, playCourse, type Of, type Played, type Queue, type Turn } from './play.ts'
+import { endJob, play, playCourse, type Of, type Played, type Queue, type Turn } from './play.ts'
 import { pairOf } from './statistics.ts'
 import { summarize } from './summary.ts'
 import { tasksIn, type Playable, type Skipped } from './tasks.ts'
@@ -56,10 +56,10 @@ async function goOn(of: EvalParts, id: string): Promise<[Kept, Found]> {
 }
 
 /** A daemon that was killed leaves the job at work, which begins again here, and its folder. */
-async function endLeftOver({ store, runner }: EvalParts, id: string): Promise<void> {
-  for (const { id: jobId, request } of store.read.unfinished()) {
+async function endLeftOver(of: EvalParts, id: string): Promise<void> {
+  for (const { id: jobId, request } of of.store.read.unfinished()) {
     if (request.tags['eval'] !== id) continue
-    await runner.cancel(jobId, 'the evaluation, which begins this job again')
+    await endJob(of, jobId, 'the evaluation, which begins this job again')
     const around = dirname(request.cwd)
     if (basename(around).startsWith(rootName)) await rm(around, { recursive: true, force: true })
   }
@@ -150,7 +150,8 @@ async function* playForked(at: At, task: Playable, arm: EvalArm, repeat: number)
   const { of, kept } = at
   let course = kept.course(task.name, repeat)
   if (course === null) {
-    const played: { course: Course } | { stopped: string } = yield* playCourse(of, { task, repeat, arm: 'local', from: null, request: askedFor(at, task, 'local', repeat, { rules: courseRules(kept.asked.request.arms, task.says) }) }, at, (jobId) => kept.folderOf(jobId))
+    const request = askedFor(at, task, 'local', repeat, { rules: courseRules(kept.asked.request.arms, task.says) })
+    const played: { course: Course } | { stopped: string } = yield* playCourse(of, { task, repeat, arm: 'local', from: null, request }, at, (id) => kept.folderOf(id))
     if ('stopped' in played) return played
     course = played.course
     await kept.addCourse(course)

@@ -27,7 +27,7 @@ export function lostInCopy(events: readonly JobEvent[]): string | null {
   return events.some((event) => event.type === 'tool_result' && event.name === 'mcp') ? 'it had used an MCP server, which may remember it' : null
 }
 
-/** Copies a folder whole: ignored files, modes, times, links. What stops it, as a sentence's end; null = done. */
+/** Copies a folder whole: ignored files, modes, times, links. What stops it, as a sentence's end, and then nothing is there; null = done. */
 export async function copyFolder({ sandbox, limits }: Runs, from: string, to: string, signal: AbortSignal): Promise<string | null> {
   await rm(to, { recursive: true, force: true })
   await mkdir(to, { recursive: true, mode: 0o700 })
@@ -37,6 +37,7 @@ export async function copyFolder({ sandbox, limits }: Runs, from: string, to: st
   }, signal)
   if (!result.ok) throw new FaultError(result.fault)
   if (result.cause === 'exited' && result.exitCode === 0) return null
+  await rm(to, { recursive: true, force: true })
   const said = result.stderr.text.trim().split('\n').at(-1) ?? ''
   return `its folder could not be copied (${said === '' ? result.cause : said})`
 }

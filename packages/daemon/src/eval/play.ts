@@ -8,10 +8,9 @@ import type { Intake } from '../queue/intake.ts'
 import { beginFork, copyFolder, lostInCopy, nameOf, triggerOf, type Forks } from './forks.ts'
 import type { Course } from './kept.ts'
 import type { Runner } from '../queue/runner.ts'
-import type { Store } from '../store/store.ts'
 import type { Playable } from './tasks.ts'
 
-export type Queue = Forks & { intake: Pick<Intake, 'submit' | 'goOn'>; runner: Pick<Runner, 'cancel'>; feed: Pick<Feed, 'events'>; store: Pick<Store, 'read'> }
+export type Queue = Forks & { intake: Pick<Intake, 'submit'>; runner: Pick<Runner, 'cancel'>; feed: Pick<Feed, 'events'> }
 
 export type Turn = {
   task: Playable
@@ -91,10 +90,10 @@ async function* playIn(cwd: string, queue: Queue, { task, arm, repeat, request, 
 }
 
 /** The job's end; `held`: it is one that waits where help would be asked for, and has come there. One that waits for money never goes on by itself, so it is cancelled; so is one that nobody waits for any more. */
-async function* untilOver({ feed, runner }: Queue, { id, request }: Job, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent, EventOf<'ended'> | { held: string } | { stopped: string }> {
+async function* untilOver(queue: Queue, { id, request }: Job, principal: Principal, signal: AbortSignal): AsyncGenerator<EvalEvent, EventOf<'ended'> | { held: string } | { stopped: string }> {
   let over = false
   try {
-    for await (const page of feed.events(id, 0, true, signal)) {
+    for await (const page of queue.feed.events(id, 0, true, signal)) {
       for (const event of page) {
         if (event.type === 'ended') {
           over = true
@@ -102,8 +101,8 @@ async function* untilOver({ feed, runner }: Queue, { id, request }: Job, princip
         }
         if (event.type !== 'suspended' || event.state === undefined) continue
         if (event.state === 'waiting_approval' && request.escalation?.untilTrigger === true) {
-          await runner.cancel(id, 'the evaluation, whose forks go on from there')
           over = true
+          await endJob(queue, id, 'the evaluation, whose forks go on from there')
           return { held: id }
         }
         if (event.lacks === 'money') return { stopped: `a limit in money: ${event.reason}` }
@@ -112,12 +111,14 @@ async function* untilOver({ feed, runner }: Queue, { id, request }: Job, princip
     }
     return { stopped: 'it was given up' }
   } finally {
-    if (!over) {
-      await runner.cancel(id, principal.id)
-      // Its folder is taken away next; what is killed needs a moment.
-      for await (const _ of feed.events(id, 0, true, AbortSignal.timeout(cancelMs))) { /* until it ended */ }
-    }
+    if (!over) await endJob(queue, id, principal.id)
   }
+}
+
+/** Cancels a job whose folder is taken away next, and waits for its end: what is killed needs a moment. */
+export async function endJob({ feed, runner }: Queue, id: string, by: string): Promise<void> {
+  await runner.cancel(id, by)
+  for await (const _ of feed.events(id, 0, true, AbortSignal.timeout(cancelMs))) { /* until it ended */ }
 }
 
 function rowOf(names: Pick<EvalRow, 'task' | 'repeat' | 'arm' | 'jobId'>, { outcome, receipt }: EventOf<'ended'>, events: readonly JobEvent[], solved: boolean, course: Course | null): EvalRow {
