@@ -5,13 +5,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { EvalSummary, type EvalEvent, type EvalRow, type Job, type JobEvent } from '@hearth/protocol'
+import { EvalSummary, type EvalEvent, type EvalRow, type JobEvent } from '@hearth/protocol'
 import { Client } from '@hearth/protocol/client'
 import type { ScriptInput } from '@hearth/engine'
 import { Box } from './box.ts'
-import { World, type Heard } from './eval-world.ts'
-
-type Done = Extract<EvalEvent, { type: 'done' }>
+import { evaluatedIn, jobsOfEval, World, type Heard } from './eval-world.ts'
 
 describe('forks of an evaluation', () => {
   let box: Box
@@ -29,14 +27,8 @@ describe('forks of an evaluation', () => {
     world.close()
   })
 
-  const evaluated = async (...words: string[]): Promise<{ code: number | null; events: EvalEvent[]; done: Done; stderr: string }> => {
-    const ran = await box.hearth(['eval', '--json', ...words])
-    const events = ran.stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as EvalEvent)
-    const done = events.at(-1)
-    assert.ok(done?.type === 'done', `${ran.stdout.slice(-2000)}\n${ran.stderr}`)
-    return { code: ran.code, events, done, stderr: ran.stderr }
-  }
-  const jobsOf = async (id: string): Promise<Job[]> => (await box.jobs()).filter(({ request: { tags } }) => tags['eval'] === id)
+  const evaluated = (...words: string[]): ReturnType<typeof evaluatedIn> => evaluatedIn(box, words)
+  const jobsOf = (id: string): ReturnType<typeof jobsOfEval> => jobsOfEval(box, id)
   const rowOf = (rows: readonly EvalRow[], arm: string): EvalRow => rows.find((row) => row.arm === arm) ?? assert.fail(`no row of ${arm}`)
   const bash = (command: string, more: object = {}): ScriptInput['turns'][number] => ({ calls: [{ name: 'bash', arguments: { command, ...more } }] })
   const finish = { calls: [{ name: 'finish', arguments: { answer: 'done' } }] }

@@ -1,5 +1,6 @@
 // A world whose truth is known: a local model that solves a task by itself with a set probability and does what advice says, a bought one that always helps or never does,
 // and some tasks of the set. Both models are a real server; what they say depends on nothing but what they read.
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
@@ -7,8 +8,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { EvalTask } from '@hearth/protocol'
+import { EvalTask, type EvalEvent, type Job } from '@hearth/protocol'
 import { tasksFolder } from '../tasks/set.ts'
+import type { Box } from './box.ts'
 
 type Call = { name: string; arguments: Record<string, unknown> }
 type Turn = { text?: string; calls?: Call[] }
@@ -119,4 +121,18 @@ export class World {
   #isAble(task: string, job: number): boolean {
     return createHash('sha256').update(`${task} ${job}`).digest().readUInt32BE(0) / 2 ** 32 < this.ability
   }
+}
+
+/** `hearth eval --json` in a box, to its result. */
+export async function evaluatedIn(box: Box, words: readonly string[]): Promise<{ code: number | null; events: EvalEvent[]; done: Extract<EvalEvent, { type: 'done' }>; stderr: string }> {
+  const ran = await box.hearth(['eval', '--json', ...words])
+  const events = ran.stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as EvalEvent)
+  const done = events.at(-1)
+  assert.ok(done?.type === 'done', `${ran.stdout.slice(-2000)}\n${ran.stderr}`)
+  return { code: ran.code, events, done, stderr: ran.stderr }
+}
+
+/** All jobs of an evaluation, newest first. */
+export async function jobsOfEval(box: Box, id: string): Promise<Job[]> {
+  return (await box.jobs()).filter(({ request: { tags } }) => tags['eval'] === id)
 }

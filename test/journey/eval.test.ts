@@ -6,13 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
-import { EvalRow, evalArms, EvalSummary, type EvalEvent, type Job, type UsageReport } from '@hearth/protocol'
+import { EvalRow, evalArms, EvalSummary, type EvalEvent, type UsageReport } from '@hearth/protocol'
 import { Client } from '@hearth/protocol/client'
 import { arms } from '../../packages/cli/src/commands/eval.ts'
 import { Box } from './box.ts'
-import { World } from './eval-world.ts'
-
-type Done = Extract<EvalEvent, { type: 'done' }>
+import { evaluatedIn, jobsOfEval, World } from './eval-world.ts'
 
 describe('an evaluation', () => {
   let box: Box
@@ -33,14 +31,8 @@ describe('an evaluation', () => {
   })
 
   const socket = (): string => join(box.env['HEARTH_HOME'] ?? '', 'hearth.sock')
-  const evaluated = async (...words: string[]): Promise<{ code: number | null; events: EvalEvent[]; done: Done; stderr: string }> => {
-    const ran = await box.hearth(['eval', '--json', ...words])
-    const events = ran.stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as EvalEvent)
-    const done = events.at(-1)
-    assert.ok(done?.type === 'done', `${ran.stdout.slice(-2000)}\n${ran.stderr}`)
-    return { code: ran.code, events, done, stderr: ran.stderr }
-  }
-  const jobsOf = async (id: string): Promise<Job[]> => (await box.jobs()).filter(({ request: { tags } }) => tags['eval'] === id)
+  const evaluated = (...words: string[]): ReturnType<typeof evaluatedIn> => evaluatedIn(box, words)
+  const jobsOf = (id: string): ReturnType<typeof jobsOfEval> => jobsOfEval(box, id)
   /** A task whose judge wants the word right in f, and has a word of its own. */
   const task = (files: Record<string, string> = { f: 'wrong\n' }): string => {
     const folder = mkdtempSync(join(box.home, 'own-'))
