@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { Config, fault, type ModelRow } from '@hearth/protocol'
+import { Config, fault, type ModelRow, type PackageRow } from '@hearth/protocol'
 import { examine, type Facts } from '../../packages/daemon/src/doctor/checks.ts'
 import { cgroupFact, memoryFact, usernsFact } from '../../packages/daemon/src/doctor/facts.ts'
 import { makePlace } from './process.ts'
@@ -19,12 +19,16 @@ const good: Facts = {
   socket: { name: 'socket', path: '/s/sock', exists: true, uid: 7, mode: 0o600, writable: true }, freeBytes: 100 * 2 ** 30,
   sandbox: { available: true, limits: 'cgroup2', detail: 'bubblewrap 0.8.0', fault: null }, models: [model], defaultModel: 'm', workers: [],
   memory: { totalBytes: 64 * 2 ** 30, availableBytes: 32 * 2 ** 30 }, cgroups: { kind: 'v2', controllers: ['memory', 'pids'], writable: true },
-  userns: { maxNamespaces: 1000, debianSwitch: null, apparmorRestricts: null }, git: true, keys: new Map(), now: Date.parse('2026-06-01'),
+  userns: { maxNamespaces: 1000, debianSwitch: null, apparmorRestricts: null }, git: true, keys: new Map(), packages: [], now: Date.parse('2026-06-01'),
+}
+const prepaid: PackageRow = {
+  id: 'prepaid', provider: 'shop', unit: 'tokens', amount: 1_000_000, used: 0, left: 1_000_000, boughtAt: '2026-05-01', expiresAt: '2026-06-03', perDay: 0, emptyAt: null, lapses: 0,
+  worthUsdMicros: 0, forecastUsdMicros: null, pays: null, warnings: [],
 }
 const config = Config.parse({})
 
 test('when all is well every check says ok and none has a remedy', () => {
-  for (const check of examine(good, config)) assert.deepEqual([check.name, check.state, check.remedy], [check.name, 'ok', null])
+  for (const check of examine({ ...good, packages: [prepaid] }, config)) assert.deepEqual([check.name, check.state, check.remedy], [check.name, 'ok', null])
 })
 
 const worker = { model: 'm', pid: null, restarts: 5, lastFault: 'gpu_lost', backend: null, contextTokens: null, sequences: null, busy: 0, waiting: 0 }
@@ -49,6 +53,7 @@ const cases: readonly [name: string, facts: Partial<Facts>, state: 'warn' | 'fai
   ['provider shop', {}, 'warn', /^hearth provider price shop\/big /, selling([])],
   ['provider shop', {}, 'warn', /^hearth provider allow --budget/, selling([price])],
   ['provider shop', {}, 'warn', /^hearth provider allow --consent ask/, selling([price], { budget: { dayUsdMicros: 1 } })],
+  ['package prepaid', { packages: [{ ...prepaid, left: 12_000, warnings: ['12,000 tokens of 1,000,000 are left.', 'It lapses after 2026-06-03, at the pace of the last days with 9,000 tokens unused.'] }] }, 'warn', /^'hearth budget' has its figures\. Renew it/],
   ['user namespaces', { userns: { maxNamespaces: 0, debianSwitch: null, apparmorRestricts: null } }, 'warn', /max_user_namespaces/],
   ['user namespaces', { userns: { maxNamespaces: 9, debianSwitch: 0, apparmorRestricts: null } }, 'warn', /unprivileged_userns_clone=1/],
   ['user namespaces', { userns: { maxNamespaces: 9, debianSwitch: null, apparmorRestricts: 1 } }, 'warn', /AppArmor profile/],

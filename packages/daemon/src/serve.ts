@@ -20,6 +20,7 @@ import { Transfers } from './http/transfers.ts'
 import type { Log } from './log.ts'
 import type { Parts } from './parts.ts'
 import { EnergyMeter } from './meter/energy.ts'
+import { whatIsLeft } from './meter/left.ts'
 import { Feed } from './queue/feed.ts'
 import { Intake, usableFolder, type Guarded } from './queue/intake.ts'
 import { Projects } from './projects.ts'
@@ -111,7 +112,7 @@ export async function serve(options: ServeOptions): Promise<Daemon> {
     const api: Api = {
       keys, packets, trials: new Trials({ config, store, packets, held, door, log }), outside, chats, conversations, listener: { get state() { return loopback.state }, settled: () => loopback.want(keys.usable()) },
       store, runner, intake, feed, parts, workspaces, projects, energy, folderServers, logins: new LoginDesk({ servers: config.agent.mcpServers, folderServers, logins: mcpLogins, remote: remoteServers }), transfers, config, paths, idleExitSeconds, sandboxReport, startedAt: Date.now(),
-      doctor: () => runDoctor({ config, paths, parts, sandboxReport }),
+      doctor: () => runDoctor({ config, paths, parts, sandboxReport, packages: () => whatIsLeft(store, config.escalation, null, (path) => projects.of(path), Date.now()).packages }),
       shutdown: (by) => wish.resolve({ reason: `${by} asked for it`, broken: false }),
     }
     const ours = makeApp(api, whoOn(principal), log)

@@ -1,5 +1,5 @@
 // Decides what is well and what is not: pure functions of facts. Gathers nothing, prints nothing.
-import { gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, type Config, type ModelRow, type SandboxReport, type WorkerStatus } from '@hearth/protocol'
+import { gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, type Config, type ModelRow, type PackageRow, type SandboxReport, type WorkerStatus } from '@hearth/protocol'
 import { versionFault } from '../store/db.ts'
 import { fail, gib, ok, warn, type Check } from './verdict.ts'
 
@@ -27,6 +27,8 @@ export type Facts = {
   userns: { maxNamespaces: number | null; debianSwitch: number | null; apparmorRestricts: number | null }
   /** Why the key of a provider cannot be used, by its id; null = it can. */
   keys: ReadonlyMap<string, string | null>
+  /** What was paid for ahead; empty where no daemon runs, because only its ledger knows what was drawn. */
+  packages: readonly PackageRow[]
   /** Milliseconds since 1970: prices are of days. */
   now: number
 }
@@ -37,7 +39,7 @@ const nodeLeast = 24
 export function examine(facts: Facts, config: Config): Check[] {
   return [
     node(facts), sqlite(facts), database(facts), ...facts.folders.map((folder) => folderCheck(folder, facts.uid)), socket(facts),
-    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), git(facts), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker), ...providers(facts, config),
+    disk(facts, config), memory(facts), cgroups(facts), userns(facts), sandbox(facts, config), git(facts), engineSandbox(config), goldenCheck(config), defaultModel(facts), ...facts.workers.map(worker), ...providers(facts, config), ...facts.packages.map(packageCheck),
   ]
 }
 
@@ -146,4 +148,9 @@ function worker({ model, state, restarts, lastFault, distrusted }: WorkerStatus)
   if (distrusted !== undefined && state !== 'broken') return warn(`worker ${model}`, `${state}; ${distrusted}`, `Update the driver or use another engine build, then run 'hearth models reset ${model}'; what came instead of the right tokens is in the log.`)
   if (state === 'broken') return fail(`worker ${model}`, detail, `Find the cause in the log, then run 'hearth models reset ${model}'.`)
   return state === 'failed' ? warn(`worker ${model}`, detail, 'It is started again by itself.') : ok(`worker ${model}`, detail)
+}
+
+function packageCheck({ id, left, amount, warnings }: PackageRow): Check {
+  return warnings.length === 0 ? ok(`package ${id}`, `${Math.floor(left / amount * 100)} % left`)
+    : warn(`package ${id}`, warnings.map((one) => one.replace(/\.$/, '')).join('; '), "'hearth budget' has its figures. Renew it or take it out in escalation.packages.")
 }

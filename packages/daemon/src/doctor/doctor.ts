@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { readKey } from '@hearth/engine/remote/key-file'
-import { fault, faultFrom, type Config, type DoctorReport, type ModelRow, type Paths, type SandboxReport } from '@hearth/protocol'
+import { fault, faultFrom, type Config, type DoctorReport, type ModelRow, type PackageRow, type Paths, type SandboxReport } from '@hearth/protocol'
 import type { Parts } from '../parts.ts'
 import { freeDisk } from '../queue/intake.ts'
 import { databasePath } from '../state-dir.ts'
@@ -18,9 +18,10 @@ export type DoctorInput = {
   paths: Paths
   parts: Parts
   sandboxReport(): Promise<SandboxReport>
+  packages(): readonly PackageRow[]
 }
 
-export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorInput): Promise<DoctorReport> {
+export async function runDoctor({ config, paths, parts, sandboxReport, packages }: DoctorInput): Promise<DoctorReport> {
   const checks = examine({
     node: process.version, sqlite: process.versions['sqlite'] ?? '0', uid: process.getuid?.() ?? 0,
     database: await databaseFact(databasePath(paths)),
@@ -31,7 +32,7 @@ export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorI
     models: await parts.shelf().then((shelf) => shelf.list()).catch((error: unknown): ModelRow[] | string => faultFrom(error).message),
     defaultModel: await parts.defaultModel().catch(() => null),
     workers: parts.workers(), git: hasGit(), memory: await memoryFact(), cgroups: await cgroupFact(), userns: await usernsFact(),
-    keys: new Map(await Promise.all(config.escalation.providers.map(async ({ id, keyFile }): Promise<[string, string | null]> => [id, await keyProblem(keyFile)]))), now: Date.now(),
+    keys: new Map(await Promise.all(config.escalation.providers.map(async ({ id, keyFile }): Promise<[string, string | null]> => [id, await keyProblem(keyFile)]))), packages: packages(), now: Date.now(),
   }, config)
   const { readHardware } = await import('@hearth/engine/hardware/snapshot')
   checks.push(...examineHardware(await readHardware()))
@@ -40,7 +41,7 @@ export async function runDoctor({ config, paths, parts, sandboxReport }: DoctorI
 
 /** The same, with no daemon running. */
 export function doctorAlone({ config, paths, parts }: Pick<DoctorInput, 'config' | 'paths' | 'parts'>): Promise<DoctorReport> {
-  return runDoctor({ config, paths, parts, sandboxReport: async () => (await parts.sandbox()).report() })
+  return runDoctor({ config, paths, parts, sandboxReport: async () => (await parts.sandbox()).report(), packages: () => [] })
 }
 
 /** For people: one line a check, the remedy below those that are not well. */
