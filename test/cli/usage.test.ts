@@ -8,6 +8,8 @@ import { inkOf } from '../../packages/cli/src/print.ts'
 import { drawUsage } from '../../packages/cli/src/usage-plot.ts'
 import { reportCsv, reportLines, statementCsv, statementLines } from '../../packages/cli/src/usage-text.ts'
 import { emptyReport, noFigures, usageReport, usageStatement } from '../fixtures/usage-report.ts'
+import { root } from '../fixtures/starter.ts'
+import { usageDemo } from '../../scripts/usage-demo.ts'
 import { withDaemon } from './cli.ts'
 
 const ink = inkOf(false)
@@ -183,4 +185,8 @@ test('hearth usage asks for what its flags say, and writes a picture', async (t)
     assert.equal(failed.code, 64)
     assert.ok(failed.stderr.includes(problem), `${failed.stderr} is not ${problem}`)
   }
+})
+
+test('the picture in the docs is what is drawn of its ledger today', async () => {
+  assert.equal(readFileSync(join(root, 'docs/usage.svg'), 'utf8'), await usageDemo(), "it is old: run 'node_modules/.bin/node scripts/usage-demo.ts --write'")
 })

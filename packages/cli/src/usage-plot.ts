@@ -106,11 +106,11 @@ function perResolved(buckets: readonly Bucket[]): string | null {
 }
 
 function spenders(all: UsageReport['spenders']): string | null {
-  const title = 'Money by person and automation'
-  return lying(title, [{ name: 'person', colour: blue }, { name: 'automation', colour: orange }], all.filter((one) => one.usdMicros + one.prepaidUsdMicros > 0).map((one) => {
+  const title = 'Money by person and automation, packages included'
+  return lying(title, [{ name: 'person', colour: blue }, { name: 'automation', colour: orange }], all.flatMap((one) => {
     const money = one.usdMicros + one.prepaidUsdMicros
-    return { name: oneLine(one.label ?? one.principal), value: money, colour: one.origin === 'human' ? blue : orange, figure: dollars(money), more: `${oneLine(one.principal)}: ${dollars(money)} in ${one.calls} calls` }
-  }))
+    return money === 0 ? [] : [{ name: oneLine(one.label ?? one.principal), value: money, colour: one.origin === 'human' ? blue : orange, figure: dollars(money), more: `${oneLine(one.principal)}: ${dollars(money)} in ${one.calls} calls` }]
+  }).toSorted((a, b) => b.value - a.value))
 }
 
 function outcomes(all: UsageReport['jobs']['byOutcome']): string | null {
