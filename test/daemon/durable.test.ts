@@ -138,7 +138,7 @@ test('a full disk under the database: nothing is acknowledged that is not stored
   const here = place()
   mkdirSync(join(here.root, 'disk'))
   // A mount namespace of its own: the little disk goes with the process. Files of the state lie on it, the socket too.
-  const setup = 'mount -t tmpfs -o size=3m,mode=700 tmpfs "$HEARTH_HOME" && echo \'{"storage":{"refuseBelowBytes":0}}\' > "$HEARTH_HOME/config.json" && exec "$@"'
+  const setup = 'mount -t tmpfs -o size=9m,mode=700 tmpfs "$HEARTH_HOME" && echo \'{"storage":{"refuseBelowBytes":0}}\' > "$HEARTH_HOME/config.json" && exec "$@"'
   const daemon = await start(here, undefined, undefined, {}, ['unshare', ...(process.getuid?.() === 0 ? ['--mount'] : ['--mount', '--map-root-user']), 'sh', '-c', setup, 'sh'])
   const client = new Client(`/proc/${daemon.child.pid}/root${here.home}/hearth.sock`)
   const prompt = script({ steps: 1, filler: 'x'.repeat(200_000) })
@@ -149,8 +149,8 @@ test('a full disk under the database: nothing is acknowledged that is not stored
       .then((reply) => stored.push(reply.job.id), (error: unknown) => { refusal = error })
   }
   assert.ok(refusal instanceof FaultError, 'the disk was never full')
-  assert.equal(refusal.fault.code, 'database')
-  assert.match(refusal.fault.message, /database or disk is full/)
+  assert.equal(refusal.fault.code, 'disk_full')
+  assert.match(refusal.fault.message, /^The disk of the state folder .* is full\.$/)
   assert.ok(stored.length > 0)
   const { jobs } = await client.call<{ jobs: { id: string }[] }>('GET', '/api/jobs')
   assert.deepEqual(jobs.map((job) => job.id).toSorted(), stored.toSorted())
