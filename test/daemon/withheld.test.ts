@@ -1,6 +1,7 @@
 // Files that stay in the house are not there for the commands of a job of which something could leave, until the job names one: then it sees them, and nothing of it leaves any more.
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Job, JobEvent, JobRequestInput } from '@hearth/protocol'
@@ -49,6 +50,55 @@ test('the objects of a repository go with a file that it tracks, and too many fi
   const many = folderOf(Array.from({ length: 501 }, (_, i) => `d/${i}.csv`))
   const refused = await keptFiles(many, { owner: [], localOnly: ['*.csv'] })
   assert.ok('fault' in refused && /more than 500 files and folders in it are local-only/.test(refused.fault.message))
+})
+
+test('a file is found under the name that its folder has for it: in other letters, by a link on the way, as what a link leads to', async () => {
+  const folder = folderOf(['Private/a.csv', 'real/a.csv', 'blobs/1', 'deep/shelf/b.csv', 'deep/open.txt', '.git/annex/2'])
+  symlinkSync('/work/real', join(folder, 'secret'))
+  symlinkSync('blobs/1', join(folder, 'latest.csv'))
+  symlinkSync('.git/annex/2', join(folder, 'kept.csv'))
+  symlinkSync('deep', join(folder, 'way'))
+  symlinkSync('..', join(folder, 'deep/up'))
+  symlinkSync('/etc/passwd', join(folder, 'out.csv'))
+  for (const [glob, found] of [['private/**', ['Private']], ['secret/**', ['real']], ['latest.csv', ['blobs/1']], ['way/shelf/*', ['deep/shelf']], ['out.csv', []]] as const) {
+    assert.deepEqual(await keptFiles(folder, { owner: [], localOnly: [glob] }), found, glob)
+  }
+  assert.deepEqual((await keptFiles(folder, { owner: [], localOnly: ['kept.csv', '.git/config'] }) as string[]).slice(0, 1), ['.git'])
+})
+
+test('the objects of a repository inside the folder, a submodule or not, and of one whose index is split', async () => {
+  const folder = folderOf(['lib/private/a.csv', 'lib/x.ts', 'own/private/b.csv'])
+  const git = (at: string, ...args: string[]): void => void execFileSync('git', ['-C', join(folder, at), '-c', 'user.name=a', '-c', 'user.email=a@b', ...args])
+  git('lib', 'init', '-q')
+  git('lib', 'add', '.')
+  assert.deepEqual(await keptFiles(folder, { owner: [], localOnly: ['lib/private/**'] }), ['lib/private', 'lib/.git', '.git', '/objects'])
+  git('own', 'init', '-q')
+  assert.deepEqual(await keptFiles(folder, { owner: [], localOnly: ['own/private/**'] }), ['own/private'])
+  git('own', 'add', '.')
+  git('own', 'commit', '-q', '-m', 'a')
+  git('own', 'update-index', '--split-index')
+  assert.deepEqual(await keptFiles(folder, { owner: [], localOnly: ['own/private/**'] }), ['own/private', 'own/.git', '.git', '/objects'])
+})
+
+test('a name that is not UTF-8 is hidden with the folder around it, or refused where there is none', async () => {
+  const folder = folderOf(['data/x.txt'])
+  const odd = (at: string): Buffer => Buffer.concat([Buffer.from(`${join(folder, at)}/`), Buffer.from([0xe4]), Buffer.from('.csv')])
+  writeFileSync(odd('data'), 'x')
+  assert.deepEqual(await keptFiles(folder, { owner: [], localOnly: ['*.csv'] }), ['data'])
+  assert.deepEqual(await keptFiles(folder, { owner: [], localOnly: ['*.sql'] }), [])
+  writeFileSync(odd('.'), 'x')
+  const refused = await keptFiles(folder, { owner: [], localOnly: ['*.csv'] })
+  assert.ok('fault' in refused)
+  assert.equal(refused.fault.message, `The working directory ${folder} cannot be used: the name of '\ufffd.csv' is not UTF-8, so what is local-only there cannot be hidden from commands; rename it.`)
+})
+
+test('others are served while a large folder is walked', async () => {
+  const folder = folderOf(Array.from({ length: 3000 }, (_, i) => `d/${i}.txt`))
+  let turns = 0
+  const counting = setInterval(() => { turns += 1 }, 0)
+  await keptFiles(folder, { owner: [], localOnly: ['*.csv', '**/dump*'] })
+  clearInterval(counting)
+  assert.ok(turns >= 3, `${turns} turns of the loop`)
 })
 
 describe('a job in a project with local-only files', () => {

@@ -55,6 +55,16 @@ test('work beside it goes on: files are made, moved and removed in the folders a
   assert.equal(await run('echo 1 > b/new && mv b/new b/newer && mv b/newer a/newer && cat a/newer && rm a/newer && echo done', all), '1\ndone\n')
 })
 
+test('a part of .git is all of it, so that its hooks and settings stay as they are; a place in a hidden folder is hidden with it', async () => {
+  mkdirSync(join(work, '.git/hooks'), { recursive: true })
+  writeFileSync(join(work, '.git/config'), '[core]\n')
+  for (const hidden of [['.git/HEAD'], ['.git/hooks/none'], ['a/private/deep/x', 'a/private', 'a/private/deep', '.git/config', '.git']]) {
+    assert.doesNotMatch(await run('echo x > .git/hooks/post-checkout; echo x > .git/config; cat .git/HEAD a/private/deep/x', hidden), hidden.length > 1 ? /SECRET/ : /SECRET head/)
+  }
+  assert.ok(!existsSync(join(work, '.git/hooks/post-checkout')))
+  assert.equal(readFileSync(join(work, '.git/config'), 'utf8'), '[core]\n')
+})
+
 test('what is not there, and a link, are left out; a folder of the way may be a link or a file', async () => {
   symlinkSync('/etc', join(work, 'etc'))
   assert.equal(await run('ls a/none || true; cat b/open.txt', ['a/none', 'none/x', 'link', 'etc/passwd', 'b/open.txt/x']), "ls: cannot access 'a/none': No such file or directory\nopen")

@@ -45,7 +45,11 @@ export function veilOver(workspace: string, hidden: readonly string[], readOnly:
     return fd
   }
   try {
-    for (const path of hidden) {
+    // A part of `.git` is all of it: a folder bound there for a part would lie over what git-guard.ts keeps read-only.
+    const places = new Set(hidden.map((path) => (path.startsWith('.git/') ? '.git' : path)))
+    for (const path of places) {
+      // In an empty folder nothing can be covered.
+      if (foldersAround(path).some((folder) => places.has(folder))) continue
       const parent = folderOf(posix.dirname(path))
       const fd = parent === null ? null : openOrNull(`/proc/self/fd/${parent}/${posix.basename(path)}`)
       if (fd === null) continue
@@ -68,6 +72,11 @@ export function veilOver(workspace: string, hidden: readonly string[], readOnly:
     },
     close,
   }
+}
+
+function foldersAround(path: string): string[] {
+  const parent = posix.dirname(path)
+  return parent === '.' ? [] : [parent, ...foldersAround(parent)]
 }
 
 function openOrNull(path: string): number | null {

@@ -62,7 +62,7 @@ export function neverLeaves(names: readonly string[], lists: PathLists): PathRul
 }
 
 /** One spelling for what one file can be called: no look-alikes, `.`, `..`, doubled slashes, backslashes, or blanks and dots at the end. */
-function plainPath(name: string): string {
+export function plainPath(name: string): string {
   const flat = name.normalize('NFKC').replaceAll('\\', '/').replace(/[\p{Cf}\p{Cc}]/gu, '').toLowerCase()
   return posix.normalize(`/${flat}`).split('/').map((part) => part.replace(/[. ]+$/, (end) => (part === end ? part : ''))).join('/').slice(1)
 }
