@@ -74,3 +74,11 @@ test('a long text of nothing but beginnings gives way to others while it is read
   // One for each piece of it at least.
   assert.ok(turns >= Math.floor(text.length / (128 * 1024)), `${turns}`)
 })
+
+test('a text that is one piece gives way too, when what is in it is many texts', async () => {
+  let turns = 0
+  const counting = setInterval(() => { turns += 1 }, 0)
+  assert.deepEqual(await scan(`${'A'.repeat(21)}\n`.repeat(5_000), held), [])
+  clearInterval(counting)
+  assert.ok(turns > 0)
+})

@@ -1,5 +1,6 @@
 // Owns looking into what is written in base64 or hex, packed or not: decoded, and again what is in it, three deep, when it is text. What is found inside makes a finding of
 // the whole blob.
+import { setImmediate } from 'node:timers/promises'
 import { constants, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import type { Finding } from './finding.ts'
 
@@ -11,15 +12,24 @@ const deepest = 3
 // Characters that come out of one text at most, at all depths together: a text of nothing but blobs is looked into as far as this.
 const decodedLimit = 400_000
 const unpackedLimit = 150_000
+/** Others wait no longer than about this long for a text that is looked at. */
+const stretchMs = 15
 
 /** One for each text that is looked at. */
 export class Blobs {
-  readonly #left: { characters: number }
+  readonly #left: { characters: number; since: number }
   readonly #depth: number
 
-  constructor(left = { characters: decodedLimit }, depth = 0) {
+  constructor(left = { characters: decodedLimit, since: performance.now() }, depth = 0) {
     this.#left = left
     this.#depth = depth
+  }
+
+  /** Gives way to others when it is their turn; to be asked between two readings of the text or of what is in it. */
+  async giveWay(): Promise<void> {
+    if (performance.now() - this.#left.since < stretchMs) return
+    await setImmediate()
+    this.#left.since = performance.now()
   }
 
   /** `look` finds in a decoded text, with what is to be used there. */
@@ -30,6 +40,7 @@ export class Blobs {
     for (const [pattern, encoding] of [[base64, 'base64'], [wrapped, 'base64'], [hex, 'hex']] as const) {
       for (const match of text.matchAll(pattern)) {
         if (this.#left.characters <= 0) break
+        await this.giveWay()
         const inner = decoded(match[0], encoding)
         if (inner === null) continue
         this.#left.characters -= inner.length

@@ -50,6 +50,7 @@ async function scanPiece(text: string, known: KnownTexts, blobs: Blobs): Promise
     found.push(...known.find(view))
     const ranges = view === seen ? [{ start: 0, end: view.text.length }] : news(view)
     for (const range of ranges) {
+      await blobs.giveWay()
       const part = view.text.slice(range.start, range.end)
       // The kept rules need no reading between: whatever stands in it stands in the one put together.
       const kept = view === seen || view === whole ? await keptMatches(part) : []
