@@ -1,10 +1,11 @@
 // `hearth provider` in an empty home, as somebody who never did it walks it: each stop says the next one, up to the first answer. The configuration keeps every byte that
 // is the owner's own.
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { edited } from '../../packages/cli/src/config-edit.ts'
+import { FaultError } from '@hearth/protocol/fault'
+import { edited, readConfigFile, rewriteConfig } from '../../packages/cli/src/config-edit.ts'
 import { Seller } from '../fixtures/seller.ts'
 import { makeHome } from './cli.ts'
 
@@ -18,6 +19,8 @@ test('an edit changes what it says, and keeps every other byte', () => {
   assert.equal(edited(owner, [{ at: ['http', 'why'], value: 'so, {it} is: \\"x\\"' }]), owner.replace('"maxInFlight": 4', '"maxInFlight": 4, "why": "so, {it} is: \\\\\\"x\\\\\\""'))
   assert.equal(edited(owner, [{ at: ['escalation', 'modes', 1], value: 'step' }]), owner.replace('["advise"]', '["advise", "step"]'))
   assert.equal(edited('{}', [{ at: ['escalation', 'providers', 0], value: { id: 'a' } }]), '{\n  "escalation": {\n    "providers": [\n      {\n        "id": "a"\n      }\n    ]\n  }\n}')
+  const windows = '{\r\n\t"http": {\r\n\t\t"port": 0\r\n\t}\r\n}\r\n'
+  assert.equal(edited(windows, [{ at: ['http', 'maxInFlight'], value: 4 }]), windows.replace('0\r\n', '0,\r\n\t\t"maxInFlight": 4\r\n'))
   // Any edit of any such text is that edit of its value.
   const value = { k: ['v', { n: 1 }] }
   for (const text of [owner, '{"a":[],"b":{"c":[1,{"d":null}]}}', '{ "a" : [ ] , "b" : { "c" : [ 1 , 2 ] } }', '{\t"a":\n[\n]\n,"b":{"c":\n["}{][,\\"",-1.5e3]}}', '{}']) {
@@ -128,4 +131,53 @@ test('what is not JSON is left alone, a link is followed, and a wrong word chang
     assert.notEqual(wrong.code, 0, words.join(' '))
     assert.equal(readFileSync(real, 'utf8'), before, words.join(' '))
   }
+})
+
+test('two commands at once lose nothing of each other', async (t) => {
+  const home = makeHome(t)
+  const path = join(home.dir, 'config.json')
+  const slow = readConfigFile(path)
+  assert.equal((await home.hearth('provider', 'allow', '--consent', 'ask')).stdout, `${path} is written.\nThere is no provider; 'hearth provider add NAME' writes one into the configuration.\n`)
+  const written = readFileSync(path, 'utf8')
+  let keys = 0
+  assert.throws(() => rewriteConfig(slow, '{}', () => (keys += 1)), (error) => error instanceof FaultError && error.fault.code === 'conflict')
+  assert.deepEqual([readFileSync(path, 'utf8'), keys], [written, 0])
+
+  const names = ['a', 'b', 'c']
+  const ran = await Promise.all(names.map((name) => home.launch(['provider', 'add', name, '--url', 'http://127.0.0.1:1/v1'], { input: `sk-of-${name}-0123456789` }).done))
+  const value = JSON.parse(readFileSync(path, 'utf8')) as { escalation: { consent: string; providers: { id: string }[] } }
+  assert.deepEqual(value.escalation.providers.map(({ id }) => id).toSorted(), names.filter((_, index) => ran[index]?.code === 0))
+  assert.equal(value.escalation.consent, 'ask')
+  assert.deepEqual(readdirSync(home.dir).filter((name) => name.endsWith('.new')), [])
+
+  writeFileSync(`${path}.new`, '')
+  const met = await home.hearth('provider', 'allow', '--consent', 'auto')
+  assert.deepEqual([met.code, met.stderr.split('\n')[0]], [73, `hearth: ${path} cannot be created: another command writes it just now, or was ended while it did: then remove ${path}.new.`])
+})
+
+test('a model is there once; what is read-only or a link to nothing stays, and a file stays whose it is', async (t) => {
+  const home = makeHome(t)
+  const path = join(home.dir, 'config.json')
+  writeFileSync(path, '{}\n', { mode: 0o640 })
+  // Root gives it to the user of the daemon; for anybody else it is their own before and after.
+  if (process.getuid?.() === 0) chownSync(path, 65534, 65534)
+  const owner = ({ uid, gid, mode }: { uid: number; gid: number; mode: number }) => [uid, gid, mode & 0o777]
+  const { uid, gid } = statSync(path)
+  await home.launch(['provider', 'add', 'shop', '--url', 'http://127.0.0.1:1/v1'], { input: 'sk-shop-0123456789' }).done
+  assert.deepEqual(owner(statSync(path)), [uid, gid, 0o640])
+  assert.deepEqual([owner(statSync(join(home.dir, 'keys'))), owner(statSync(join(home.dir, 'keys/shop.key')))], [[uid, gid, 0o700], [uid, gid, 0o600]])
+
+  const model = ['provider', 'add', 'shop', '--model', 'Big-1', '--context', '32000', '--max-output', '4000']
+  assert.equal((await home.hearth(...model)).code, 0)
+  const before = readFileSync(path, 'utf8')
+  const again = await home.hearth(...model)
+  assert.deepEqual([again.code, again.stderr], [65, "hearth: There is a model 'shop/big-1' already; hearth provider price sets its price, --id gives another one its name.\nNothing was changed.\n"])
+  chmodSync(path, 0o440)
+  const locked = await home.hearth('provider', 'allow', '--consent', 'ask')
+  assert.deepEqual([locked.code, locked.stderr.split('\n')[0]], [73, `hearth: ${path} cannot be created: it is read-only; chmod u+w lets it be changed.`])
+  assert.equal(readFileSync(path, 'utf8'), before)
+
+  const linked = makeHome(t)
+  symlinkSync(join(linked.dir, 'nowhere.json'), join(linked.dir, 'config.json'))
+  assert.match((await linked.hearth('provider', 'allow', '--consent', 'ask')).stderr, /cannot be created: it is a link that leads nowhere\.\n/)
 })

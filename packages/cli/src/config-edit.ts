@@ -1,5 +1,5 @@
 // Owns changing the owner's configuration file: one value at one place, every other byte as it was. Knows no setting; refuses what is not JSON.
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { chownSync, closeSync, fchmodSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync, type Stats } from 'node:fs'
 import { dirname } from 'node:path'
 import { fault, FaultError } from '@hearth/protocol/fault'
 
@@ -9,12 +9,15 @@ export type Edit = { at: readonly (string | number)[]; value: unknown }
 type Item = { key: string | null; from: number; start: number; end: number }
 type Container = { open: number; close: number; items: Item[] }
 
+const loneLineFeed = /(?<!\r)\n/
 const blank = /\s*/y
 const scalar = /"(?:[^"\\]|\\.)*"|[^\s,\]}]+/y
 
 /** The text with the edits, one after the other. `text`: valid JSON, an object. */
 export function edited(text: string, edits: readonly Edit[]): string {
-  return edits.reduce((before, { at, value }) => set(before, skipBlank(before, 0), at, value, ''), text)
+  const made = edits.reduce((before, { at, value }) => set(before, skipBlank(before, 0), at, value, ''), text)
+  // Where every line of the owner's ends so, the new ones do.
+  return text.includes('\r\n') && !loneLineFeed.test(text) ? made.replaceAll(new RegExp(loneLineFeed, 'g'), '\r\n') : made
 }
 
 function set(text: string, start: number, at: readonly (string | number)[], value: unknown, indent: string): string {
@@ -97,26 +100,68 @@ export function readConfigFile(path: string): ConfigFile {
   }
 }
 
-/** Puts a file there whole or not at all; a link is followed, and the mode of a file that is there stays. Throws FaultError `cannot_create`. */
-export function writeWhole(path: string, text: string, mode: number): void {
+/** Puts the new text there when the file still is what was read; `first` is done before it, when no other command can come in between. Throws FaultError `conflict`, `cannot_create`. */
+export function rewriteConfig({ path, text: read }: ConfigFile, text: string, first: () => void): void {
+  writeWhole(path, text, 0o600, path, () => {
+    if (readConfigFile(path).text !== read) throw new FaultError(fault('conflict', { problem: `${path} was changed while this command ran, so nothing was written; run it again.` }))
+    first()
+  })
+}
+
+/**
+ * Puts a file there whole or not at all; a link is followed, and the mode of a file that is there stays. Whose it is stays too, and a new one is whose `like` is: root may
+ * write what a daemon of another user has to read. `ready`: called when nobody else can write it. Throws FaultError `cannot_create`.
+ */
+export function writeWhole(path: string, text: string, mode: number, like: string, ready: () => void = () => undefined): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     const found = statSync(path, { throwIfNoEntry: false })
+    const owner = found ?? ownerOf(like)
+    makeFolder(dirname(path), owner)
+    if (found === undefined && lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw new Error('it is a link that leads nowhere')
+    if (found !== undefined && (found.mode & 0o222) === 0) throw new Error('it is read-only; chmod u+w lets it be changed')
     const target = found === undefined ? path : realpathSync(path)
-    const beside = `${target}.${process.pid}.new`
-    const file = openSync(beside, 'wx', 0o600)
+    const beside = `${target}.new`
+    const file = openAlone(beside)
     try {
-      writeSync(file, text)
+      ready()
+      writeFileSync(file, text)
+      own(beside, owner)
+      fchmodSync(file, found === undefined ? mode : found.mode & 0o777)
       fsyncSync(file)
+      renameSync(beside, target)
     } catch (error) {
       rmSync(beside, { force: true })
       throw error
     } finally {
       closeSync(file)
     }
-    chmodSync(beside, found === undefined ? mode : found.mode & 0o777)
-    renameSync(beside, target)
   } catch (error) {
+    if (error instanceof FaultError) throw error
     throw new FaultError(fault('cannot_create', { path, problem: error instanceof Error ? error.message : String(error) }))
   }
+}
+
+function openAlone(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    throw new Error(`another command writes it just now, or was ended while it did: then remove ${path}`, { cause: error })
+  }
+}
+
+/** Of the file, else of the nearest folder above it. */
+function ownerOf(path: string): Stats {
+  return statSync(path, { throwIfNoEntry: false }) ?? ownerOf(dirname(path))
+}
+
+function makeFolder(path: string, owner: Stats): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  for (let folder = path; folder.length >= first.length; folder = dirname(folder)) own(folder, owner)
+}
+
+/** Only root can give something away. */
+function own(path: string, { uid, gid }: Stats): void {
+  if (process.getuid?.() === 0) chownSync(path, uid, gid)
 }

@@ -6,7 +6,7 @@ import { fault, FaultError } from '@hearth/protocol/fault'
 import { usageFault, oneOf, type Args } from '../args.ts'
 import { budgetFrom } from '../budget-words.ts'
 import type { Command } from '../command.ts'
-import { edited, readConfigFile, writeWhole, type Edit } from '../config-edit.ts'
+import { edited, readConfigFile, rewriteConfig, writeWhole, type Edit } from '../config-edit.ts'
 import type { Context } from '../context.ts'
 import { reach } from '../daemon.ts'
 import { consents, modes } from '../escalation-words.ts'
@@ -16,6 +16,8 @@ import { piped, typed } from '../typed.ts'
 import { gapLines } from '../model-text.ts'
 
 const kinds = ['anthropic', 'openai', 'compatible'] as const
+
+const noProvider = "There is no provider; 'hearth provider add NAME' writes one into the configuration."
 
 const priceFlags = {
   input: { type: 'string', value: 'USD', help: 'for a million tokens that are read' },
@@ -54,6 +56,9 @@ export const add: Command = {
     const known = config.escalation.providers[at]
     const kind = known?.kind ?? kindOf(name, args)
     const model = modelFrom({ id: name, kind }, args)
+    if (model !== null && config.escalation.providers.some(({ models }) => models.some((one) => one.id === model.id))) {
+      throw new FaultError(fault('conflict', { problem: `There is a model '${model.id}' already; hearth provider price sets its price, --id gives another one its name.` }))
+    }
     if (known === undefined) {
       const { entry, key } = await providerFrom(ctx, { id: name, kind }, args)
       await save(ctx, file, [{ at: ['escalation', 'providers', config.escalation.providers.length], value: { ...entry, models: model === null ? [] : [model] } }], args, key)
@@ -130,7 +135,7 @@ export const ls: Command = {
       return 0
     }
     const { ink, width } = ctx.out
-    if (escalation.providers.length === 0) ctx.err.line("There is no provider; 'hearth provider add NAME' writes one into the configuration.")
+    if (escalation.providers.length === 0) ctx.err.line(noProvider)
     else {
       const rows = escalation.providers.map(({ id, kind, url, keyFile, models }) => [oneLine(id), kind, oneLine(url ?? 'its own'), oneLine(keyFile ?? 'none'), oneLine(models.map((one) => one.id).join(', '))])
       for (const line of table([{ title: 'PROVIDER' }, { title: 'KIND' }, { title: 'ADDRESS' }, { title: 'KEY FILE' }, { title: 'MODELS' }], rows, width, ink)) ctx.out.line(line)
@@ -159,16 +164,17 @@ async function checked(path: string, value: unknown): Promise<Config> {
 type Key = { path: string; text: string }
 
 /** Writes the edits when what comes of them is a valid configuration, before them the key that they name, and says what is next. */
-async function save(ctx: Context, { path, text }: Found['file'], edits: readonly Edit[], args: Args, key: Key | null = null): Promise<void> {
-  const made = edited(text, edits)
+async function save(ctx: Context, file: Found['file'], edits: readonly Edit[], args: Args, key: Key | null = null): Promise<void> {
+  const { path } = file
+  const made = edited(file.text, edits)
   const { escalation } = await checked(path, JSON.parse(made))
-  if (key !== null) {
-    writeWhole(key.path, `${key.text}\n`, 0o600)
+  rewriteConfig(file, made, () => {
+    if (key === null) return
+    writeWhole(key.path, `${key.text}\n`, 0o600, path)
     // One that lay there may have been open to others.
     chmodSync(key.path, 0o600)
-    ctx.err.line(`The key is in ${oneLine(key.path)} (0600).`)
-  }
-  writeWhole(path, made, 0o600)
+  })
+  if (key !== null) ctx.err.line(`The key is in ${oneLine(key.path)} (0600).`)
   const gaps = await gapsOf(escalation)
   if (args.flag('json')) {
     ctx.out.line(jsonLine({ path, gaps }))
@@ -181,8 +187,9 @@ async function save(ctx: Context, { path, text }: Found['file'], edits: readonly
 
 function next(ctx: Context, { providers }: Config['escalation'], gaps: readonly ProviderGap[]): string[] {
   const { ink, width } = ctx.out
-  const [first] = providers
-  return gaps.length > 0 ? gapLines(gaps, Math.min(width, 160), ink) : first === undefined ? [] : [`Nothing is missing. Try it: hearth provider test ${oneLine(providers.at(-1)?.id ?? first.id)}`]
+  const last = providers.at(-1)
+  if (last === undefined) return [noProvider]
+  return gaps.length > 0 ? gapLines(gaps, Math.min(width, 160), ink) : [`Nothing is missing. Try it: hearth provider test ${oneLine(last.id)}`]
 }
 
 async function gapsOf(escalation: Config['escalation']): Promise<ProviderGap[]> {
