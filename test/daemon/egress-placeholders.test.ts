@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { AgentProfile, ModelRequest, type ModelEvent, type ModelInfo } from '@hearth/protocol'
+import { gated } from '../../packages/daemon/src/egress/gate.ts'
 import { Placeholders, putsBackFor } from '../../packages/daemon/src/egress/placeholders.ts'
 import { KnownTexts } from '../../packages/daemon/src/egress/scan-known.ts'
 import { scan } from '../../packages/daemon/src/egress/scan.ts'
@@ -105,4 +107,21 @@ test('a text inside a value is a secret by its own words, or as a whole by the n
   assert.deepEqual(redactions, [{ kind: 'password', count: 3 }])
   assert.deepEqual(places.map(({ at }) => at), ['content', 'login.password', ''])
   assert.deepEqual(placeholders.putBackInside(made), value)
+})
+
+test('the thoughts of a message are looked at as its words are', async () => {
+  const sent: ModelRequest[] = []
+  const token = 'ghp_0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R'
+  const info: ModelInfo = { id: 'desk', place: 'lan', contextTokens: 4096, profile: AgentProfile.parse({ toolMode: 'json' }) }
+  const request = ModelRequest.parse({ messages: [{ role: 'user', text: 'Go on.' }, { role: 'assistant', text: 'Yes.', reasoning: `The token is ${token}.` }, { role: 'user', text: 'And now?' }] })
+  const ask = async (secrets: 'redact' | 'hold'): Promise<ModelEvent[]> => Array.fromAsync(gated({
+    info, host: 'desk.lan', may: () => ({ ok: true, secrets }), placeholders: new Placeholders(key, 'job'), held: () => Promise.resolve(none), approved: null, putsBack: () => false,
+    inner: () => Promise.resolve({ info, generate: async function* (asked) { sent.push(asked); await Promise.resolve(); yield { type: 'text', text: 'ok' } } }),
+  }).generate(request, new AbortController().signal))
+  await ask('redact')
+  const [, thought] = sent[0]?.messages ?? []
+  assert.match(thought?.role === 'assistant' ? thought.reasoning ?? '' : '', /^The token is ‹secret:github-token:[0-9a-z]{6}›\.$/)
+  const [refused] = await ask('hold')
+  assert.match(refused?.type === 'failed' ? refused.fault.message : '', /github-token at messages\[1\]\.reasoning, line 1/)
+  assert.equal(sent.length, 1)
 })

@@ -45,7 +45,7 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** The request with a placeholder for each secret, wherever in it a text stands: words, arguments, results, and what describes tools and answers. */
+/** The request with a placeholder for each secret, wherever in it a text stands: words, thoughts, arguments, results, and what describes tools and answers. */
 async function hide(request: ModelRequest, placeholders: Placeholders, held: KnownTexts): Promise<{ request: ModelRequest; redactions: Redaction[]; places: Placed[] }> {
   const counts = new Map<string, number>()
   const places: Placed[] = []
@@ -70,12 +70,15 @@ async function hide(request: ModelRequest, placeholders: Placeholders, held: Kno
   for (const [index, message] of request.messages.entries()) {
     const at = `messages[${index}]`
     const words = await text(message.text, at)
-    if (message.role !== 'assistant' || message.toolCalls === undefined) messages.push({ ...message, text: words })
-    else {
-      const toolCalls = []
-      for (const [number, call] of message.toolCalls.entries()) toolCalls.push({ ...call, arguments: await inside(call.arguments, `${at}.tool_calls[${number}]`) })
-      messages.push({ ...message, text: words, toolCalls })
+    if (message.role !== 'assistant') {
+      messages.push({ ...message, text: words })
+      continue
     }
+    // A job may have been begun by another model, whose thoughts saw what this one must not.
+    const thoughts = message.reasoning === undefined ? {} : { reasoning: await text(message.reasoning, `${at}.reasoning`) }
+    const toolCalls = []
+    for (const [number, call] of (message.toolCalls ?? []).entries()) toolCalls.push({ ...call, arguments: await inside(call.arguments, `${at}.tool_calls[${number}]`) })
+    messages.push({ ...message, text: words, ...thoughts, ...(message.toolCalls === undefined ? {} : { toolCalls }) })
   }
   const tools = []
   for (const [index, tool] of request.tools.entries()) tools.push({ ...tool, description: await text(tool.description, `tools[${index}]`), parameters: await schema(tool.parameters, `tools[${index}].parameters`) })
