@@ -1,10 +1,12 @@
 // Places of the workspace that a run does not see: not by their names, not by links, and not by moving what stands around them.
 import assert from 'node:assert/strict'
-import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Config, type Limits, type RunResult, type Sandbox } from '@hearth/protocol'
+import { veilOver } from '../../packages/sandbox/src/hidden.ts'
 import { createSandbox } from '../../packages/sandbox/src/index.ts'
 
 const limits: Limits = { memoryBytes: 512 * 2 ** 20, pids: 64, wallMs: 60_000, outputBytes: 2 ** 20, tmpBytes: 2 ** 20, fileBytes: 2 ** 20 }
@@ -63,6 +65,19 @@ test('a part of .git is all of it, so that its hooks and settings stay as they a
   }
   assert.ok(!existsSync(join(work, '.git/hooks/post-checkout')))
   assert.equal(readFileSync(join(work, '.git/config'), 'utf8'), '[core]\n')
+})
+
+test('a file that goes between the look at it and the run is not there afterwards; an empty one that was there stays', () => {
+  for (const name of ['gone.csv', 'b/gone.csv', 'empty.csv']) writeFileSync(join(work, name), '', { mode: 0o444 })
+  const veil = veilOver(work, ['gone.csv', 'b/gone.csv', 'empty.csv'], true)
+  rmSync(join(work, 'gone.csv'))
+  rmSync(join(work, 'b/gone.csv'))
+  const made = spawnSync('bwrap', ['--ro-bind', '/usr', '/usr', '--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--bind', work, '/work', ...veil.args(3), '/usr/bin/true'])
+  assert.equal(made.status, 0, String(made.stderr))
+  for (const fd of veil.hand()) closeSync(fd)
+  assert.ok(existsSync(join(work, 'gone.csv')))
+  assert.deepEqual(veil.close(), ['gone.csv', 'b/gone.csv'])
+  assert.deepEqual(['gone.csv', 'b/gone.csv', 'empty.csv'].map((name) => existsSync(join(work, name))), [false, false, true])
 })
 
 test('what is not there, and a link, are left out; a folder of the way may be a link or a file', async () => {

@@ -1,6 +1,6 @@
 // Owns keeping named places of the workspace out of one run's sight: what is mounted over them, and what keeps the folders around them in their place. Chooses none of them.
 // By descriptor, component by component, as in git-guard.ts: a program that runs beside this one may put a link in a name's place at any moment.
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, type Stats } from 'node:fs'
 import { posix } from 'node:path'
 
 // O_PATH of open(2), which Node does not name; see git-guard.ts.
@@ -11,11 +11,14 @@ export type Veil = {
   args(firstFd: number): string[]
   /** The descriptors to be bound; from now on they are closed by the caller. */
   hand(): number[]
-  /** Closes what was not handed over. */
-  close(): void
+  /**
+   * Call it once, when the run's processes are gone. Closes what was not handed over, and removes the empty files that bubblewrap made: it makes one to cover where a file was
+   * removed between the look at it and the run. Gives their paths.
+   */
+  close(): string[]
 }
 
-export const noVeil: Veil = { args: () => [], hand: () => [], close: () => undefined }
+export const noVeil: Veil = { args: () => [], hand: () => [], close: () => [] }
 
 /**
  * `hidden`: paths relative to the workspace. A folder is an empty one that takes nothing, a file cannot be opened (it is a device on a mount without devices). Links and
@@ -25,9 +28,26 @@ export const noVeil: Veil = { args: () => [], hand: () => [], close: () => undef
 export function veilOver(workspace: string, hidden: readonly string[], readOnly: boolean): Veil {
   const opened = new Map<string, number>()
   const covers: string[] = []
+  const bornAt = new Map<string, number>()
   let handed = false
-  const close = (): void => {
-    if (!handed) for (const fd of opened.values()) closeSync(fd)
+  const closeAll = (): void => {
+    for (const fd of opened.values()) closeSync(fd)
+    opened.clear()
+  }
+  const close = (): string[] => {
+    if (handed) opened.clear()
+    try {
+      return [...bornAt].flatMap(([path, ms]) => {
+        const parent = folderOf(posix.dirname(path))
+        const file = `/proc/self/fd/${parent}/${posix.basename(path)}`
+        const stats = parent === null ? undefined : lstatSync(file, { throwIfNoEntry: false })
+        if (stats === undefined || !isMade(stats) || stats.birthtimeMs === ms) return []
+        rmSync(file)
+        return [path]
+      })
+    } finally {
+      closeAll()
+    }
   }
   /** The folder's descriptor; null = there is no such folder. */
   const folderOf = (path: string): number | null => {
@@ -56,10 +76,13 @@ export function veilOver(workspace: string, hidden: readonly string[], readOnly:
       const stats = fstatSync(fd)
       closeSync(fd)
       if (stats.isDirectory()) covers.push('--size', '4096', '--perms', '0555', '--tmpfs', `/work/${path}`, '--remount-ro', `/work/${path}`)
-      else if (!stats.isSymbolicLink()) covers.push('--ro-bind', '/dev/null', `/work/${path}`)
+      else if (!stats.isSymbolicLink()) {
+        covers.push('--ro-bind', '/dev/null', `/work/${path}`)
+        bornAt.set(path, stats.birthtimeMs)
+      }
     }
   } catch (error) {
-    close()
+    closeAll()
     throw error
   }
   const pins = readOnly ? [] : [...opened].filter(([path]) => path !== '.').toSorted(([a], [b]) => a.length - b.length)
@@ -72,6 +95,11 @@ export function veilOver(workspace: string, hidden: readonly string[], readOnly:
     },
     close,
   }
+}
+
+/** As bubblewrap leaves it. */
+function isMade(stats: Stats): boolean {
+  return stats.isFile() && stats.size === 0 && (stats.mode & 0o7777) === 0o444
 }
 
 function foldersAround(path: string): string[] {

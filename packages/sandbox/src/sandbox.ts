@@ -157,9 +157,9 @@ async function runReady(ready: Ready, config: Config['sandbox'], log: (line: str
   } finally {
     // Before the answer: what the run has sent is on disk.
     await proxy?.close()
-    veil.close()
     await group.remove()
     for (const path of ready.restoreDevices()) log(`sandbox: a sandboxed program changed the rights of ${path}; they were put back`)
+    for (const path of veil.close()) log(`sandbox: ${path} was removed in ${workspace} while it was being hidden from a run; the empty file in its place was removed too`)
     for (const name of guard.after()) log(`sandbox: ${name} was made by a sandboxed program in ${workspace} and removed, because git would obey it`)
   }
 }
