@@ -1,8 +1,8 @@
 // The database: what is resolved is on disk, groups share a commit, one failure is one failure, and nothing written is changed.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { DatabaseSync } from 'node:sqlite'
 import { FaultError, JobRequest, type JobEvent, type JobEventBody, type Principal } from '@hearth/protocol'
@@ -84,13 +84,16 @@ test('a row of a job follows from its events', async () => {
 })
 
 test('a database of a newer Hearth is refused and left as it is', async () => {
-  const path = newPath()
+  const path = join(mkdtempSync(join(place.root, 'newer-')), 'hearth.db')
+  const reserve = join(dirname(path), 'hearth.reserve')
+  writeFileSync(reserve, 'only for a full disk')
   const db = openDb(path, 'write')
   migrate(db, path)
   db.exec("UPDATE meta SET value = '99' WHERE key = 'schema'")
   db.close()
   await assert.rejects(Store.open(path), (error: unknown) => error instanceof FaultError
     && error.fault.message === `The database ${path} cannot be used: its schema is number 99 and this program knows ${migrations.length}, so a newer Hearth made it; update Hearth or use another folder.`)
+  assert.ok(existsSync(reserve))
 })
 
 test('calls that were mended or refused are counted by model, from an index of their own', async () => {
@@ -109,6 +112,8 @@ test('calls that were mended or refused are counted by model, from an index of t
   ]
   await store.append(bodies.map((body, index) => ({ ...body, seq: index + 2, jobId: 'a', at: index + 2 })))
   const counts = (since: number | null) => store.read.usage(since, null, 10).byModel.map((row) => [row.mendedCalls, row.refusedCalls])
+  // One that goes on from it was not that which called.
+  await store.accept(newJob('b'), ...[accepted(newJob('b')), ...bodies.map((body, index) => ({ ...body, seq: index + 2, jobId: 'b', at: 1 }))])
   assert.deepEqual(counts(null), [[2, 2]])
   assert.deepEqual(store.read.usage(null, 'a', 10).byModel.map((row) => row.mendedCalls), [2])
   await store.close()

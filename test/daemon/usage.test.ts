@@ -82,6 +82,11 @@ before(async () => {
       await store.append([{ type: 'ended', outcome: job.state as 'resolved', verified: null, summary: null, fault: null, receipt: receipt, exitCode: 0, seq: bodies.length + 2, jobId: job.id, at: job.endedAt }])
     }
   }
+  // Only played up to where an evaluation forks: no figure of jobs that are over knows it.
+  const request = JobRequest.parse({ prompt: 'p', cwd: '/w/shop', checks: ['true'], escalation: { untilTrigger: true } })
+  const [principal, jobId, at] = [people[0] ?? assert.fail(), 'course', begin + day]
+  await store.accept({ id: jobId, request, principal, project: { id: '/w/shop', path: '/w/shop', dataClass: 'redact', consent: 'auto' }, model: 'small', createdAt: at }, { type: 'accepted', request, principal, model: 'small', seq: 1, jobId, at })
+  await store.append([{ type: 'ended', outcome: 'cancelled', verified: null, summary: null, fault: null, receipt, exitCode: 0, seq: 2, jobId, at: at + 1 }])
   await Promise.all([...ledger.map((entry) => store.ledger(entry)), ...egress.map((entry) => store.egress(entry))])
 })
 after(() => store.close())

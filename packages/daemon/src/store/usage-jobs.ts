@@ -37,6 +37,9 @@ export type EscalationSums = Pick<Escalation, 'mode' | 'model' | 'effect' | 'usd
 // Every call that costs money is bought for something (meter/paid.ts); these words are those of the index.
 const bought = 'escalation IS NOT NULL'
 
+// Played up to where help would be asked for, and gone on with by others (eval/forks.ts): nobody gave it up.
+const onlyCourse = "(state = 'cancelled' AND coalesce(json_extract(request, '$.escalation.untilTrigger'), 0))"
+
 /** Fills the table `picked` with the jobs that are asked for; false = all are, and calls without a job too. */
 export function pickJobs(query: Query, exec: (sql: string) => void, { job, tag }: UsageAsk): boolean {
   if (job === null && tag === null) return false
@@ -56,7 +59,7 @@ export function endedJobs(query: Query, ask: UsageAsk, picked: boolean, from: nu
   const who = ask.principal === null ? [] : [ask.principal]
   const rows = query(`SELECT ended_at / ${dayMs} AS day, state, ${checkedJob} AS checked, principal_id, count(*) AS n, coalesce(sum(usd), 0) AS usd, coalesce(sum(prepaid), 0) AS prepaid
     FROM jobs LEFT JOIN (SELECT job_id, sum(usd_micros) AS usd, sum(prepaid_usd_micros) AS prepaid FROM ledger WHERE ${bought} GROUP BY job_id) ON job_id = jobs.id
-    WHERE ended_at >= ?1 AND ended_at < ?2${jobsWhere(ask, picked, 'jobs.id', '?3')} GROUP BY 1, 2, 3, 4`, from, to, ...who)
+    WHERE ended_at >= ?1 AND ended_at < ?2 AND NOT ${onlyCourse}${jobsWhere(ask, picked, 'jobs.id', '?3')} GROUP BY 1, 2, 3, 4`, from, to, ...who)
   const [open] = query(`SELECT count(*) AS n FROM jobs WHERE ended_at IS NULL AND created_at < ?1${jobsWhere(ask, picked, 'jobs.id', '?2')}`, to, ...who)
   const outcomes = new Map<string, EndedJobs['outcomes'][number]>()
   const ended: EndedJobs = { outcomes: [], days: new Map(), principals: new Map() }
@@ -130,8 +133,8 @@ export function burnOf(query: Query, now: number): { month: number; week: number
 
 /** Tool calls that were mended before they ran, and those that did not run, by the model of their job. `jobs` is a clause on events.job_id. */
 export function unusualByModel(query: Query, from: number, to: number, jobs: string, ...values: string[]): { model: string; mended: number; refused: number }[] {
-  // The end of a job that is refused is an answer to the model, not to its call.
+  // The end of a job that is refused is an answer to the model, not to its call. What a job took over from another one stands at its beginning, and was counted there.
   return query(`SELECT jobs.model AS model, count(*) FILTER (WHERE type = 'call_repaired') AS mended, count(*) FILTER (WHERE type <> 'call_repaired') AS refused
-    FROM events JOIN jobs ON jobs.id = events.job_id WHERE ${unusualCalls} AND (type <> 'tool_result' OR json_extract(body, '$.name') <> 'finish') AND at >= ?1 AND at < ?2 AND ${jobs} GROUP BY jobs.model`, from, to, ...values)
+    FROM events JOIN jobs ON jobs.id = events.job_id WHERE ${unusualCalls} AND (type <> 'tool_result' OR json_extract(body, '$.name') <> 'finish') AND at >= ?1 AND at < ?2 AND at > jobs.created_at AND ${jobs} GROUP BY jobs.model`, from, to, ...values)
     .map((row) => ({ model: text(row, 'model'), mended: number(row, 'mended'), refused: number(row, 'refused') }))
 }

@@ -140,7 +140,8 @@ function opened(path: string, again = true): Db {
     return db
   } catch (error) {
     db?.close()
-    if (again && spendReserve(path)) return opened(path, false)
+    const full = error instanceof FaultError ? error.fault.code === 'disk_full' : isFull(error)
+    if (full && again && spendReserve(path)) return opened(path, false)
     throw error
   }
 }
