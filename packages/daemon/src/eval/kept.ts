@@ -1,10 +1,10 @@
 // Owns the folder STATE/evals/ID: what was asked for, one line for each row and each course that forks begin from, and the folders of such courses, so that an evaluation that
 // was cut off goes on where it was.
-import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EvalRequest, EvalRow, fault, FaultError } from '@hearth/protocol'
 import { z } from 'zod'
-import { newId } from '../queue/intake.ts'
+import { newId, reasonOf } from '../queue/intake.ts'
 
 /** `jobs`: ids of the jobs that are the tasks. Chosen once, because new ones end meanwhile. */
 const Asked = z.strictObject({ request: EvalRequest, jobs: z.array(z.string()).nullable() })
@@ -87,9 +87,14 @@ function nameOf({ task, repeat, arm }: Pick<EvalRow, 'task' | 'repeat' | 'arm'>)
 
 /** The whole lines of a file, which has no other ones afterwards. A line that a crash cut off was never there: its end of line is missing. Throws FaultError `bad_file`. */
 async function linesOf<S extends z.ZodType>(path: string, schema: S): Promise<z.output<S>[]> {
-  const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n').slice(0, -1)
-  const values = whole(path, () => lines.map((line) => schema.parse(JSON.parse(line))))
-  await writeFile(path, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 })
+  const text = await readFile(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0)
+    throw new FaultError(fault('bad_file', { path, problem: reasonOf(error as NodeJS.ErrnoException) }))
+  })
+  const end = text.lastIndexOf('\n') + 1
+  const values = whole(path, () => text.toString('utf8', 0, end).split('\n').slice(0, -1).map((line) => schema.parse(JSON.parse(line))))
+  // Nothing that was paid for is written anew: a full disk would take it away.
+  if (end < text.length) await truncate(path, end)
   return values
 }
 
