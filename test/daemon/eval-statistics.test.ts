@@ -164,6 +164,11 @@ describe('statistics of forks', () => {
     assert.deepEqual(triggers(of('advise'), of('local')), { asked: 3, needed: 3, precision: 2 / 3, recall: 2 / 3 })
     assert.equal(forksOf(rows.filter(({ arm }) => arm === 'advise'), 1)?.needed, null)
     assert.equal(forksOf([], 1), null)
+    // What was kept of its course was removed before its last arm was played.
+    const [first] = both('g', 2, false, true)
+    assert.ok(first !== undefined)
+    const cut = forksOf([first, { ...plain, task: 'g', unforked: 'what was kept is gone' }], 1)
+    assert.deepEqual([cut?.courses, cut?.triggers, cut?.unforked], [1, 1, 0])
   })
 
   it('compares only what both arms played, and takes no pair for matched that is not', () => {

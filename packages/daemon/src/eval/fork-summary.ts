@@ -7,13 +7,15 @@ type Forked = EvalRow & { fork: NonNullable<EvalRow['fork']> }
 /** Null when nothing was forked. A trigger was needed when the local model alone fails from there, and an arm was useful when it solves such a one. */
 export function forksOf(rows: readonly EvalRow[], seed: number): ForkSummary | null {
   const forked = rows.filter((row): row is Forked => row.fork !== undefined)
-  const unforked = pairs(rows.filter((row) => row.unforked !== undefined))
+  // Some arms may have gone on from a course before what was kept of it was removed: it is one that was forked.
+  const courses = pairs(forked)
+  const unforked = pairs(rows.filter((row) => row.unforked !== undefined && !courses.has(pairOf(row))))
   if (forked.length === 0 && unforked.size === 0) return null
   const moments = forked.filter(({ fork }) => fork.step !== null)
   const local = moments.filter(({ arm }) => arm === 'local')
   const needed = pairs(local.filter(({ solved }) => !solved))
   return {
-    courses: new Set([...pairs(forked), ...unforked]).size, triggers: pairs(moments).size, unforked: unforked.size,
+    courses: courses.size + unforked.size, triggers: pairs(moments).size, unforked: unforked.size,
     needed: forked.some(({ arm }) => arm === 'local') ? needed.size : null, missed: pairs(forked.filter(({ fork, solved }) => fork.step === null && !solved)).size,
     arms: evalArms.flatMap((arm) => {
       const mine = moments.filter((row) => row.arm === arm)

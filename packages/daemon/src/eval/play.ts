@@ -100,7 +100,8 @@ async function* untilOver(queue: Queue, { id, request }: Job, principal: Princip
           return event
         }
         if (event.type !== 'suspended' || event.state === undefined) continue
-        if (event.state === 'waiting_approval' && request.escalation?.untilTrigger === true) {
+        // A call of a server outside may wait for a person too, before help would be asked for.
+        if (event.state === 'waiting_approval' && request.escalation?.untilTrigger === true && triggerOf(queue.store.read.journal(id)) !== null) {
           over = true
           await endJob(queue, id, 'the evaluation, whose forks go on from there')
           return { held: id }
