@@ -282,6 +282,16 @@ describe('a machine of the network as the model of a job', () => {
   }, [{ ...desk, local: true }]))
 })
 
+describe('a bought model as the model of a job', () => {
+  it('is not sold to a job that is only played up to where help would be asked for', () => world({ modes: ['rest'] }, async ({ job, experts }) => {
+    const one = await job(undefined, { model: 'big' })
+    const found = (more: JobRequest['escalation']): ReturnType<Experts['main']> => experts().main({ ...one, request: { ...one.request, escalation: { modes: ['rest'], ...more } } }, () => 1, {})
+    assert.equal((await found({}))?.ok, true)
+    const held = await found({ untilTrigger: true })
+    assert.equal(held?.ok === false && held.fault.message, 'This job is only played up to where help would be asked for, and nothing is bought for it.')
+  }))
+})
+
 describe('machines of the network that a route names', () => {
   const endpoints = [{ id: 'desk', url: 'http://192.0.2.7/v1', model: 'm', contextTokens: 8192 }, { id: 'own', url: 'http://192.0.2.8/v1', model: 'm', contextTokens: 8192, local: true }]
   const routes = [{ models: ['big', 'desk', 'own'] }]

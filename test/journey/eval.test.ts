@@ -185,18 +185,18 @@ describe('an evaluation', () => {
     assert.deepEqual(events.flatMap((event) => (event.type === 'begun' ? event.skipped : [])), [{ task: 'b', why: 'it is the same folder as a' }])
   })
 
-  it('lets nobody but who administers the box say when a job asks', async () => {
+  it('lets nobody but who administers the box say when a job asks, or name a job as one of an evaluation', async () => {
     const made = await box.hearth(['keys', 'add', 'plain', '--scope', 'jobs:write'])
     const key = /hearth_\w+/.exec(made.stdout + made.stderr)?.[0] ?? (made.stdout + made.stderr).split(/\s+/).find((word) => word.length > 40) ?? ''
-    for (const escalation of [{ askAt: [1] }, { untilTrigger: true }]) {
-      const body = JSON.stringify({ prompt: 'x', cwd: box.folder(), model: 'small', escalation })
+    for (const more of [{ escalation: { askAt: [1] } }, { escalation: { untilTrigger: true } }, { tags: { eval: '7k2m9x4tq8wz' } }]) {
+      const body = JSON.stringify({ prompt: 'x', cwd: box.folder(), model: 'small', ...more })
       const answer = await new Promise<{ status: number | undefined; said: string }>((resolve, reject) => {
         const sent = request({ agent: false, socketPath: socket(), method: 'POST', path: '/api/jobs', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } },
           (response) => void text(response).then((said) => resolve({ status: response.statusCode, said }), reject))
         sent.on('error', reject).end(body)
       })
       assert.equal(answer.status, 403, answer.said)
-      assert.match(answer.said, /You may not say when a job asks for help/)
+      assert.match(answer.said, /You may not (say when a job asks for help|name a job as one of an evaluation)/)
     }
   })
 })

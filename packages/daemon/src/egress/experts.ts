@@ -4,7 +4,7 @@ import type { KeptThoughts, Send } from '@hearth/engine'
 import {
   AgentProfile, fault, FaultError, noUsage, packetText, type Consultation, type Denial, type Door, type EndpointConfig, type EscalationSettings, type Expert, type Fault, type Job, type Model, type Offer, type PassedOver, type ProviderConfig, type RemoteModelConfig,
 } from '@hearth/protocol'
-import { heldExpert, heldModes } from '../eval/held.ts'
+import { heldExpert, heldFault, heldModes } from '../eval/held.ts'
 import { wholeJob } from '../meter/ask.ts'
 import type { EnergyMeter } from '../meter/energy.ts'
 import { metered, type Account } from '../meter/meter.ts'
@@ -72,6 +72,7 @@ export class Experts {
    */
   async main(job: Job, step: () => number | null, servers: Servers): Promise<{ ok: true; model: Model } | { ok: false; fault: Fault } | null> {
     const endpoint = this.#o.config.engine.endpoints.find(({ id }) => id === job.model)
+    if (heldModes(job) !== null && this.sells(job.model)) return { ok: false, fault: heldFault() }
     return endpoint?.local === false || this.sells(job.model) ? new JobExpert(job, step, servers, this.#o, this.#now).main() : null
   }
 

@@ -93,6 +93,8 @@ export class Intake {
     // What it buys without need is the owner's to say.
     const appointed = (['askAt', 'untilTrigger'] as const).find((name) => asked.escalation?.[name] !== undefined)
     if (appointed !== undefined && !principal.scopes.includes('admin')) throw new FaultError(fault('not_allowed', { what: `say when a job asks for help (escalation.${appointed})` }))
+    // Jobs with it count to that evaluation: for its money, and as left over when it is gone on with.
+    if (asked.tags['eval'] !== undefined && !principal.scopes.includes('admin')) throw new FaultError(fault('not_allowed', { what: 'name a job as one of an evaluation (tags.eval)' }))
     this.#checkNetwork(asked)
     await this.#checkDisk()
     const cwd = await usableFolder(asked.cwd, this.#o.guarded)

@@ -12,7 +12,10 @@ export function escalationSpent(query: Query, jobId: string, escalation: string)
 // Answers that were judged: the newest of each mode, so that a model that became better or worse is known by what it is now.
 const newest = 500
 
-/** By model: answers of this mode in jobs of this kind whose effect is known, how many helped, and what they cost in money and seconds. */
+/**
+ * By model: answers of this mode in jobs of this kind whose effect is known, how many helped, and what they cost in money and seconds. Not those that came when somebody
+ * had said, also at random: they say nothing of who answered.
+ */
 export function helpRecords(query: Query, mode: EscalationMode, kind: string): Map<string, { asked: number; cleared: number; usdMicros: number; seconds: number }> {
   const rows = query(`SELECT model, count(*) AS asked, sum(effect = 'cleared') AS cleared, sum(usd) AS usd, sum(ms) AS ms FROM (
     SELECT json_extract(back.body, '$.model') AS model, json_extract(effect.body, '$.effect') AS effect, json_extract(back.body, '$.usdMicros') AS usd,
@@ -21,7 +24,7 @@ export function helpRecords(query: Query, mode: EscalationMode, kind: string): M
     JOIN jobs ON jobs.id = effect.job_id
     JOIN events AS back ON back.job_id = effect.job_id AND back.type = 'handed_back' AND json_extract(back.body, '$.id') = json_extract(effect.body, '$.id')
     WHERE effect.type = 'effect' AND json_extract(back.body, '$.mode') = ?1
-      AND ${jobKind} = ?2
+      AND ${jobKind} = ?2 AND json_extract(jobs.request, '$.escalation.askAt') IS NULL
     ORDER BY effect.at DESC LIMIT ${newest}) GROUP BY model`, mode, kind)
   return new Map(rows.map((row) => [text(row, 'model'), { asked: number(row, 'asked'), cleared: number(row, 'cleared'), usdMicros: number(row, 'usd'), seconds: number(row, 'ms') / 1000 }]))
 }
