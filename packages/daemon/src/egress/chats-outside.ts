@@ -50,6 +50,6 @@ const onFiles: ReadonlySet<string> = new Set([
 ])
 
 /** Whether a client's tool of this name keeps its arguments in the client's folder. Commands, addresses and what we do not know may carry them away. */
-export function staysWithClient(tool: string): boolean {
+function staysWithClient(tool: string): boolean {
   return onFiles.has(tool.toLowerCase().replace(/[^a-z]/g, ''))
 }
