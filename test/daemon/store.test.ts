@@ -7,6 +7,7 @@ import { after, test } from 'node:test'
 import { DatabaseSync } from 'node:sqlite'
 import { FaultError, JobRequest, type JobEvent, type JobEventBody, type Principal } from '@hearth/protocol'
 import { versionFault, holdLock, openDb } from '../../packages/daemon/src/store/db.ts'
+import { helpRecords } from '../../packages/daemon/src/store/help-rows.ts'
 import { checkIntegrity } from '../../packages/daemon/src/store/integrity.ts'
 import { migrate, migrations, unusualCalls } from '../../packages/daemon/src/store/migrations.ts'
 import type { NewJob } from '../../packages/daemon/src/store/rows.ts'
@@ -121,6 +122,19 @@ test('calls that were mended or refused are counted by model, from an index of t
   const plan = db.prepare(`EXPLAIN QUERY PLAN SELECT count(*) FROM events WHERE ${unusualCalls} AND at >= 5`).all().map((row) => String(row['detail'])).join()
   assert.match(plan, /USING (COVERING )?INDEX events_calls/)
   db.close()
+})
+
+test('what came of help is not judged by jobs that were told when to ask', async () => {
+  const store = await Store.open(newPath())
+  for (const [id, askAt] of [['a', null], ['b', [1]]] as const) {
+    const job = { ...newJob(id), request: JobRequest.parse({ prompt: 'p', cwd: '/w', ...(askAt === null ? {} : { escalation: { askAt } }) }) }
+    const bodies: JobEventBody[] = [
+      { type: 'handed_back', step: 1, id: 'e1', mode: 'advise', how: 'answered', text: '', turns: 1, usdMicros: 0, model: 'big' }, { type: 'effect', step: 2, id: 'e1', effect: 'same', evidence: '' },
+    ]
+    await store.accept(job, accepted(job), ...bodies.map((body, index) => ({ ...body, seq: index + 2, jobId: id, at: index + 2 })))
+  }
+  assert.equal(helpRecords(store.read.query, 'advise', 'task').get('big')?.asked, 1)
+  await store.close()
 })
 
 test('a migration that fails leaves the schema before it', () => {
