@@ -90,6 +90,17 @@ Before anything is bought
   assert.match((await home.hearth('models', 'show', 'far/big')).stdout, /^price +a million tokens: \$3\.00 read, \$0\.000001 out of its cache, \$0\.000001 into it, \$15\.00 written; set for 2026-02-01 and later$/m)
 })
 
+test('who mistypes an id is told all there are, also those on other machines', async (t) => {
+  const home = makeHome(t, true)
+  const sold = { id: 'far/big', model: 'big', contextTokens: 200_000, maxOutputTokens: 8192, prices: [] }
+  writeFileSync(join(home.dir, 'config.json'), JSON.stringify({
+    engine: { endpoints: [endpoint('near', 'http://127.0.0.1:9/v1')] }, escalation: { providers: [{ id: 'far', kind: 'compatible', url: 'https://far.example/v1', keyFile: '/nowhere/key', models: [sold] }] },
+  }))
+  const { code, stderr } = await home.hearth('models', 'show', 'far')
+  assert.equal(code, 65)
+  assert.match(stderr, /^hearth: There is no model 'far' here\.\nUse one of: .*, near, far\/big; or run 'hearth models import FILE\.gguf'\.\n$/)
+})
+
 test('a check sends the key of its file, passes the door and does not wait for ever', async (t) => {
   const url = await server(t)
   const home = makeHome(t)

@@ -12,7 +12,7 @@ export type Shelf = {
   /** The list with what fits this box, and what is worth fetching. */
   overview(fallback: string): Promise<{ models: ModelRow[]; recommended: string | null }>
   /** `id`: of the catalogue, or hf:ORG/REPO:QUANT. Throws FaultError when nobody knows it. */
-  detail(id: string): Promise<ModelDetail>
+  detail(id: string, elsewhere?: readonly string[]): Promise<ModelDetail>
   pull(id: string, signal: AbortSignal, options?: { trustFirstUse?: boolean }): AsyncIterable<TransferEvent>
   verify(id: string, signal: AbortSignal): AsyncIterable<TransferEvent>
   importFile(request: ImportRequest): Promise<Found<{ model: ModelRow }>>

@@ -23,9 +23,10 @@ export const modelRoutes: readonly Route[] = [
     method: 'GET', path: '/api/models/:id', scope: 'infer', about: 'ModelDetail: all that is known of one model, by id, alias, the id of an endpoint or of what a provider sells',
     async handle(c, api) {
       const id = c.req.param('id') ?? ''
-      const endpoint = (await api.parts.endpoints(false)).find((one) => one.id === id)
-      const [remote] = await remoteRows(api, id)
-      const detail: ModelDetail = remote !== undefined ? { row: null, entry: null, record: null, endpoint: null, remote } : endpoint === undefined ? await (await api.parts.shelf()).detail(id) : { row: null, entry: null, record: null, endpoint }
+      const elsewhere = [...await api.parts.endpoints(false), ...await remoteRows(api)]
+      const found = elsewhere.find((one) => one.id === id)
+      const none = { row: null, entry: null, record: null, endpoint: null }
+      const detail: ModelDetail = found === undefined ? await (await api.parts.shelf()).detail(id, elsewhere.map((one) => one.id)) : 'provider' in found ? { ...none, remote: found } : { ...none, endpoint: found }
       return c.json(detail)
     },
   },

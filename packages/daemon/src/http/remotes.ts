@@ -4,16 +4,14 @@ import { escalationModes, gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, provi
 import { boughtByModel } from '../store/money-rows.ts'
 import type { Api } from './api.ts'
 
-/** In the order of the configuration; `only`: none but this model. */
-export async function remoteRows({ config: { escalation }, store }: Pick<Api, 'config' | 'store'>, only: string | null = null): Promise<RemoteRow[]> {
+/** In the order of the configuration. */
+export async function remoteRows({ config: { escalation }, store }: Pick<Api, 'config' | 'store'>): Promise<RemoteRow[]> {
   const now = Date.now()
   const bought = boughtByModel(store.read.query)
   const rows = await Promise.all(escalation.providers.map(async (provider) => {
-    const models = provider.models.filter(({ id }) => only === null || id === only)
-    if (models.length === 0) return []
     const key = await readKey(provider.keyFile)
     const gaps = gapsOfProvider(provider, 'how' in key ? key.how : null)
-    return models.map((one): RemoteRow => ({
+    return provider.models.map((one): RemoteRow => ({
       id: one.id, place: 'remote', provider: provider.id, kind: provider.kind, url: providerUrl(provider), model: one.model, key: provider.keyFile !== null, contextTokens: one.contextTokens,
       toolMode: one.profile.toolMode, price: priceAt(one.prices, now), maxOutputTokens: one.maxOutputTokens, usedFor: usedFor(one.id, escalation),
       ...(bought.get(one.id) ?? { calls: 0, lastUsedAt: null, usdMicros: 0, prepaidUsdMicros: 0 }), gaps: [...gaps, ...gapsOfModel(one, now), ...gapsOfBox(escalation, priceAt(one.prices, now))],

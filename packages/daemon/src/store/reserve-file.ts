@@ -25,11 +25,15 @@ export function spendReserve(databasePath: string): boolean {
   }
 }
 
-/** The reserve is gone, and the disk has too little to make it again and work. */
+/** The reserve is gone, and the disk has too little to make it again and work; so has one that cannot be asked, because the folder is gone. */
 export function isDiskFull(databasePath: string): boolean {
   if (hasReserve(databasePath)) return false
-  const { bavail, bsize } = statfsSync(dirname(databasePath))
-  return bavail * bsize < neededBytes
+  try {
+    const { bavail, bsize } = statfsSync(dirname(databasePath))
+    return bavail * bsize < neededBytes
+  } catch {
+    return true
+  }
 }
 
 function hasReserve(databasePath: string): boolean {

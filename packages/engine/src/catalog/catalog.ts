@@ -67,11 +67,11 @@ export class ModelStore {
     return { models: await this.#shelf.rows(budget), recommended: recommend((await this.#shelf.catalog()).models, budget, fallback) }
   }
 
-  /** All that is known of one model, by id or alias. Throws FaultError `unknown_model`, `bad_catalog`. */
-  async detail(name: string): Promise<ModelDetail> {
+  /** All that is known of one model, by id or alias; `elsewhere`: ids that are no files, to be named when this one is unknown. Throws FaultError `unknown_model`, `bad_catalog`. */
+  async detail(name: string, elsewhere: readonly string[] = []): Promise<ModelDetail> {
     const id = await this.#shelf.idOf(name)
     const row = (await this.#shelf.rows(await this.#shelf.options.budget())).find((each) => each.id === id)
-    if (row === undefined) throw await this.#shelf.unknown(id)
+    if (row === undefined) throw await this.#shelf.unknown(id, elsewhere)
     return { row, entry: await this.#shelf.entry(id), record: recordDetail(await this.#shelf.installed(id)), endpoint: null }
   }
 

@@ -80,8 +80,8 @@ export class Shelf {
     return row
   }
 
-  async unknown(id: string): Promise<FaultError> {
-    return new FaultError(fault('unknown_model', { id, known: (await this.rows()).map((row) => row.id) }))
+  async unknown(id: string, elsewhere: readonly string[] = []): Promise<FaultError> {
+    return new FaultError(fault('unknown_model', { id, known: [...(await this.rows()).map((row) => row.id), ...elsewhere] }))
   }
 
   /** Why `id` has nothing to work with: it is unknown, or only not installed. */
