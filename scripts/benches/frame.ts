@@ -115,7 +115,8 @@ export function verdictOf(ratio: Ratio, bar: Bar | null): Row['verdict'] {
 
 export function figures(value: number): string {
   if (!Number.isFinite(value)) return '-'
-  return Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2)
+  const size = Math.abs(value)
+  return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 0.1 || size < 1e-6 ? value.toFixed(2) : value.toPrecision(2)
 }
 
 export function barText(bar: Bar | null): string {

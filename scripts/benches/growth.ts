@@ -45,10 +45,10 @@ async function job(context: Context, steps: number): Promise<{ turns: Usage[]; r
     const [workspace, outputDir] = [join(folder, 'work'), join(folder, 'out')]
     mkdirSync(workspace)
     mkdirSync(outputDir)
-    const model = puppet(parts.model, { toolMode: 'json', fewShot: null, tools: ['bash', 'finish'], maxCallTokens: 256 },
+    const model = puppet(parts.model, { toolMode: 'json', fewShot: null, tools: ['bash', 'finish'], maxCallTokens: 256, minContextTokens: contextTokens },
       (turn) => (turn === steps - 1 ? { name: 'finish', arguments: { answer: 'done' } } : { name: 'bash', arguments: { command: `seq ${turn * 10} ${turn * 10 + 12} | tr '\\n' ' '` } }),
       ({ usage }) => turns.push(usage))
-    await runAgent({
+    const end = await runAgent({
       jobId: 'growth', request: JobRequest.parse({ prompt: 'Count on.', cwd: workspace }), maxSteps: steps, maxTokens: 10_000_000, timeoutSeconds: 3600, attempt: 1, seed: 1,
       limits: { memoryBytes: 512 * 2 ** 20, pids: 64, wallMs: 20_000, outputBytes: 2 ** 20, tmpBytes: 2 ** 20, fileBytes: 2 ** 20 }, past: [], outputDir,
     }, {
@@ -59,6 +59,7 @@ async function job(context: Context, steps: number): Promise<{ turns: Usage[]; r
         return Promise.resolve()
       },
     }, new AbortController().signal)
+    if (end.type !== 'ended' || end.outcome !== 'done_unverified') throw new Error(`the job did not go through its steps: ${JSON.stringify(end)}`)
     return { turns, rewrites }
   } finally {
     await sandbox.close()
