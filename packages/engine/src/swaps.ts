@@ -1,5 +1,5 @@
 // Owns the forecast of asking a model that is not in memory: who would leave, what loading, answering and coming back take, and what forbids it. Moves nothing.
-import type { MemoryPlan, Swap } from '@hearth/protocol'
+import { chatStaysMs, type MemoryPlan, type Swap } from '@hearth/protocol'
 import type { InstalledModel } from './installed.ts'
 import type { Forecast } from './local/forecast.ts'
 import type { Handover } from './local/handover.ts'
@@ -24,8 +24,6 @@ export type SwapsOptions = {
   identity(installed: InstalledModel): Identity
 }
 
-// Somebody who was answered so lately reads, thinks or types: their model does not leave for a question of a job.
-const chatMs = 600_000
 // Of program text; what does not fit by this count might still, and is not worth finding out.
 const charsPerToken = 3
 
@@ -51,7 +49,7 @@ export class Swaps {
     if (plan.contextTokens < neededTokens) return no(`${plan.contextTokens} tokens of context fit beside the rest, and the question needs ${neededTokens}`, 'Shorten escalation.packetTokens, or unload another model.')
 
     const leaving = [...this.#options.members()].filter(({ id }) => plan.evicts?.some(({ model }) => model === id))
-    const chats = leaving.filter(({ slots }) => slots.chattedWithin(chatMs)).map(({ id }) => id)
+    const chats = leaving.filter(({ slots }) => slots.chattedWithin(chatStaysMs)).map(({ id }) => id)
     if (chats.length > 0) return no(`somebody chats with ${quoted(chats)}, which would have to leave the memory`, 'Ask again later.')
 
     const known = await loads.all()

@@ -83,6 +83,8 @@ export const Swap = z.strictObject({
   backMs: z.int().min(0).nullable().describe("bringing back the job's own model and its conversation; 0 = it does not leave"),
 })
 export type Swap = z.infer<typeof Swap>
+/** Milliseconds. Somebody who was answered so lately reads, thinks or types: their model does not leave for a question of a job. */
+export const chatStaysMs = 600_000
 
 /** One that a route names and that was passed over. */
 export const PassedOver = z.strictObject({ model: z.string(), why: z.string(), swap: Swap.optional().describe('of a model of this box that would have to be loaded') })

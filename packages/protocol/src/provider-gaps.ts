@@ -41,3 +41,8 @@ export function gapsOfBox({ consent, budget }: Allowed, price: Price | null): Pr
     ...(consent === 'never' ? [{ what: "The consent of this box is 'never', so jobs buy nothing.", remedy: 'hearth provider allow --consent ask (a person approves each packet; auto: within the budget)' }] : []),
   ]
 }
+
+/** All that is missing before this model of this provider is bought. */
+export function gapsOfSale(box: Allowed, provider: ProviderConfig, model: RemoteModelConfig, keyProblem: string | null, at: number): ProviderGap[] {
+  return [...gapsOfProvider(provider, keyProblem), ...gapsOfModel(model, at), ...gapsOfBox(box, priceAt(model.prices, at))]
+}

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { readKey } from '@hearth/engine/remote/key-file'
+import { keyProblem } from '@hearth/engine/remote/key-file'
 import { fault, faultFrom, type Config, type DoctorReport, type ModelRow, type PackageRow, type Paths, type SandboxReport } from '@hearth/protocol'
 import type { Parts } from '../parts.ts'
 import { freeDisk } from '../queue/intake.ts'
@@ -48,11 +48,6 @@ export function doctorAlone({ config, paths, parts }: Pick<DoctorInput, 'config'
 export function printReport(report: DoctorReport): string {
   const lines = report.checks.flatMap(({ name, state, detail, remedy }) => [`${state.padEnd(4)}  ${name}: ${detail}`, ...(remedy === null ? [] : [`      ${remedy}`])])
   return `${lines.join('\n')}\n`
-}
-
-async function keyProblem(keyFile: string | null): Promise<string | null> {
-  const read = await readKey(keyFile)
-  return 'how' in read ? read.how : null
 }
 
 async function databaseFact(path: string): Promise<readonly string[] | string | null> {

@@ -1,6 +1,6 @@
 // Owns whether a model of this box that is not in memory is loaded to be asked: what is forecast against how long a job of this class waits, and what forbids it whatever
 // it takes. And the asking of it: never longer in the line than that, and a crash of the engine is met with one more try here. Loads nothing itself.
-import { fault, type Config, type Consultation, type Fault, type Job, type Model, type ModelEvent, type PassedOver, type Swap } from '@hearth/protocol'
+import { chatStaysMs, fault, type Config, type Consultation, type Fault, type Job, type Model, type ModelEvent, type PassedOver, type Swap } from '@hearth/protocol'
 import type { Parts } from '../parts.ts'
 import type { Store } from '../store/store.ts'
 import { provedUseless, type Track } from './routes.ts'
@@ -12,8 +12,6 @@ export type Weighed = { ok: true; swap: Swap | null; because: string } | { ok: f
 
 export type StrongerOptions = { config: Config; parts: Pick<Parts, 'tuning'>; store: Pick<Store, 'read'> }
 
-// As in the engine: somebody who was answered so lately reads, thinks or types.
-const chatMs = 600_000
 const jobsLookedAt = 1000
 
 /** Seconds that a job waits for a model which has to be loaded. */
@@ -53,7 +51,7 @@ function whoUses({ read }: Pick<Store, 'read'>, models: readonly string[], job: 
   const on = (state: Job['state'], uses: (one: Job) => boolean): Job | undefined => read.jobs(state, jobsLookedAt).find((one) => one.id !== job.id && models.includes(one.model) && uses(one))
   const works = on('running', () => true)
   if (works !== undefined) return `job ${works.id} works with '${works.model}', which would have to leave the memory`
-  const chat = on('paused', (one) => one.request.kind === 'chat' && now - (read.events(one.id, one.lastSeq - 1, -1)[0]?.at ?? 0) < chatMs)
+  const chat = on('paused', (one) => one.request.kind === 'chat' && now - (read.events(one.id, one.lastSeq - 1, -1)[0]?.at ?? 0) < chatStaysMs)
   return chat === undefined ? null : `somebody chats with '${chat.model}', which would have to leave the memory`
 }
 

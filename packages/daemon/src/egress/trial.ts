@@ -1,9 +1,9 @@
 // Owns the smallest call that shows whether a provider answers: fixed words, sent through record, purse and door as every other, when a person agreed to its price.
 // Nothing of any folder is in it.
 import { randomBytes } from 'node:crypto'
-import { readKey } from '@hearth/engine/remote/key-file'
+import { keyProblem } from '@hearth/engine/remote/key-file'
 import {
-  fault, FaultError, gapsOfBox, gapsOfModel, gapsOfProvider, ModelRequest, priceAt, providerUrl, type Config, type Door, type Principal, type ProviderTrial,
+  fault, FaultError, gapsOfProvider, gapsOfSale, ModelRequest, providerUrl, type Config, type Door, type Principal, type ProviderTrial,
 } from '@hearth/protocol'
 import type { Log } from '../log.ts'
 import { Purse, type Purchase } from '../meter/purse.ts'
@@ -74,9 +74,7 @@ export class Trials {
       throw new FaultError(gap === undefined ? fault('unknown_model', { id: name, known: sold.map(({ model }) => model.id) }) : fault('not_bought', { why: gap.what, remedy: gap.remedy }))
     }
     const { provider, model } = found
-    const now = Date.now()
-    const key = await readKey(provider.keyFile)
-    const [gap] = [...gapsOfProvider(provider, 'how' in key ? key.how : null), ...gapsOfModel(model, now), ...gapsOfBox(escalation, priceAt(model.prices, now))]
+    const [gap] = gapsOfSale(escalation, provider, model, await keyProblem(provider.keyFile), Date.now())
     if (gap !== undefined) throw new FaultError(fault('not_bought', { why: gap.what, remedy: gap.remedy }))
     if (escalation.dataClass === 'local-only') throw new FaultError(fault('not_bought', { why: 'This box is local-only: nothing leaves it.', remedy: 'Set escalation.dataClass to redact in the configuration.' }))
     return { escalation: `trial-${randomBytes(6).toString('hex')}`, provider, model, project: null }

@@ -1,6 +1,6 @@
 // Owns the rows of what providers sell: their price of today, what a job may ask them for, what was bought so far, and what is missing. Asks no provider.
-import { readKey } from '@hearth/engine/remote/key-file'
-import { escalationModes, gapsOfBox, gapsOfModel, gapsOfProvider, priceAt, providerUrl, type Config, type RemoteRow } from '@hearth/protocol'
+import { keyProblem } from '@hearth/engine/remote/key-file'
+import { escalationModes, gapsOfSale, priceAt, providerUrl, type Config, type RemoteRow } from '@hearth/protocol'
 import { boughtByModel } from '../store/money-rows.ts'
 import type { Api } from './api.ts'
 
@@ -9,12 +9,11 @@ export async function remoteRows({ config: { escalation }, store }: Pick<Api, 'c
   const now = Date.now()
   const bought = boughtByModel(store.read.query)
   const rows = await Promise.all(escalation.providers.map(async (provider) => {
-    const key = await readKey(provider.keyFile)
-    const gaps = gapsOfProvider(provider, 'how' in key ? key.how : null)
+    const problem = await keyProblem(provider.keyFile)
     return provider.models.map((one): RemoteRow => ({
       id: one.id, place: 'remote', provider: provider.id, kind: provider.kind, url: providerUrl(provider), model: one.model, key: provider.keyFile !== null, contextTokens: one.contextTokens,
       toolMode: one.profile.toolMode, price: priceAt(one.prices, now), maxOutputTokens: one.maxOutputTokens, usedFor: usedFor(one.id, escalation),
-      ...(bought.get(one.id) ?? { calls: 0, lastUsedAt: null, usdMicros: 0, prepaidUsdMicros: 0 }), gaps: [...gaps, ...gapsOfModel(one, now), ...gapsOfBox(escalation, priceAt(one.prices, now))],
+      ...(bought.get(one.id) ?? { calls: 0, lastUsedAt: null, usdMicros: 0, prepaidUsdMicros: 0 }), gaps: gapsOfSale(escalation, provider, one, problem, now),
     }))
   }))
   return rows.flat()

@@ -14,3 +14,9 @@ export async function readKey(keyFile: string | null, plain = /^[\x21-\x7e]+$/):
     return { how: `its key file ${keyFile} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})` }
   }
 }
+
+/** Why the key of this file cannot be used, as the end of a sentence; null = it can, or there is no file. */
+export async function keyProblem(keyFile: string | null): Promise<string | null> {
+  const read = await readKey(keyFile)
+  return 'how' in read ? read.how : null
+}
